@@ -1,0 +1,1 @@
+"""The Open-Qwen2VL architecture as a transformers model: vision tower, average-pool projector, Qwen2 decoder, packed forward."""

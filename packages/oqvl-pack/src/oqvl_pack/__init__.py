@@ -1,0 +1,1 @@
+"""Provably tight sequence packing for multimodal training: numba kernels, packed shards, no torch."""

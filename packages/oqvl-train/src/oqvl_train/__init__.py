@@ -1,0 +1,1 @@
+"""A small FSDP2 trainer for packed multimodal sequences with exact resume."""
