@@ -1,0 +1,102 @@
+"""Configuration models: frozen, closed, loadable from TOML, with a digest that goes into the lineage."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from oqvl_shards.errors import ConfigError
+
+
+class Frozen(BaseModel):
+    """An immutable pydantic model that refuses unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StageConfig(Frozen):
+    """The base of every stage's configuration.
+
+    A stage is a function of its configuration and its input manifests; `digest` is what its output's lineage records.
+    Fields that cannot change the output bytes (numbers of workers, paths, progress) are left out of the digest when
+    they are declared with `json_schema_extra={"lineage": False}`.
+    """
+
+    @classmethod
+    def from_toml(cls, path: Path | str, overrides: Sequence[str] = ()) -> Self:
+        """Read a TOML file, apply `key.sub=value` overrides (values in TOML syntax, bare words as strings), validate.
+
+        Raises:
+            ConfigError: When the file is missing, is not TOML, or fails validation; every bad key is named.
+        """
+        path = Path(path)
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise ConfigError(f"no configuration file at {path}", hint="check the path") from error
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(f"{path} is not a readable TOML file: {error}") from error
+        return cls.from_values(values, overrides, where=str(path))
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any], overrides: Sequence[str] = (), *, where: str = "") -> Self:
+        """Validate `values` after applying `overrides`; see `from_toml`."""
+        merged = copy.deepcopy(dict(values))
+        for override in overrides:
+            _apply_override(merged, override)
+        try:
+            return cls.model_validate(merged)
+        except ValidationError as error:
+            raise ConfigError(_describe(error, where or cls.__name__)) from error
+
+    def lineage_values(self) -> dict[str, Any]:
+        """Return the fields that decide the output, as JSON values with sorted keys."""
+        return _lineage_values(self)
+
+    def digest(self) -> str:
+        """Return the sha256 (64 hex digits) of `lineage_values` in canonical JSON."""
+        canonical = json.dumps(self.lineage_values(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _lineage_values(model: BaseModel) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, field in sorted(type(model).model_fields.items()):
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and extra.get("lineage") is False:
+            continue
+        value = getattr(model, name)
+        dumped = model.model_dump(mode="json", include={name})[name]
+        values[name] = _lineage_values(value) if isinstance(value, BaseModel) else dumped
+    return values
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"override {override!r} is not of the form key=value", hint="for example train.seed=7")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, last = key.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"override {override!r}: {parent!r} is a value, not a table")
+    values[last] = value
+
+
+def _describe(error: ValidationError, where: str) -> str:
+    lines = [f"{where}: {error.error_count()} configuration error(s)"]
+    for problem in error.errors(include_url=False):
+        key = ".".join(str(part) for part in problem["loc"]) or "(whole)"
+        lines.append(f"  {key}: {problem['msg']}; found {problem['input']!r:.200}")
+    return "\n".join(lines)

@@ -1,0 +1,115 @@
+"""The errors of all OQVL packages, and how a command line ends on one.
+
+    OqvlError               1  a bug: nothing the user did
+    ├── UsageError          2  the command line does not fit together
+    ├── ConfigError         3  a configuration file or field is wrong
+    ├── ManifestError       3  a manifest is missing, unreadable, of the wrong kind or schema version
+    ├── MissingExtraError   4  an optional dependency is not installed
+    ├── HardwareError       4  the machine lacks what the work needs
+    └── DataError           5  data failed a check: a digest, a count, a format
+
+The numbers are the exit codes of every command line. A message says what was found and expected and where; the hint
+says what to do.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+
+class OqvlError(Exception):
+    """The root of every error that OQVL packages raise on purpose.
+
+    Args:
+        message: What was found, what was expected, and where (shard, sample, config key).
+        hint: What the user can do about it; empty when the message already says so.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Callable[..., OqvlError], tuple[type[OqvlError], str, str]]:
+        # A keyword-only argument would be lost when a worker process sends the error to its parent.
+        return _rebuild, (type(self), self.message, self.hint)
+
+
+def _rebuild(error_type: type[OqvlError], message: str, hint: str) -> OqvlError:
+    return error_type(message, hint=hint)
+
+
+class UsageError(OqvlError):
+    """The arguments of a command or a call do not fit together."""
+
+    exit_code = 2
+
+
+class ConfigError(OqvlError):
+    """A configuration file is missing, malformed, or holds a value that cannot work."""
+
+    exit_code = 3
+
+
+class ManifestError(OqvlError):
+    """A manifest is missing, malformed, of an unexpected kind, or of a schema version this release cannot read."""
+
+    exit_code = 3
+
+
+class MissingExtraError(OqvlError):
+    """A feature was asked for whose optional dependencies are not installed."""
+
+    exit_code = 4
+
+
+class HardwareError(OqvlError):
+    """The machine lacks what the work needs (a CUDA device, memory, a collective backend)."""
+
+    exit_code = 4
+
+
+class DataError(OqvlError):
+    """Data on disk failed a check: a digest, a count that does not close, a broken format."""
+
+    exit_code = 5
+
+
+@contextmanager
+def require_extra(package: str, extra: str) -> Iterator[None]:
+    """Turn an `ImportError` inside the block into a `MissingExtraError` that names the extra to install.
+
+    Args:
+        package: The distribution that offers the extra, e.g. `"oqvl-filter"`.
+        extra: The extra's name, e.g. `"clip"`.
+
+    Raises:
+        MissingExtraError: When an import inside the block fails.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{package} needs {error.name or error} for this, and it is not installed",
+            hint=f"pip install '{package}[{extra}]'",
+        ) from error
+
+
+def run_cli(app: Callable[[], object]) -> None:
+    """Run the command line `app`; print an `OqvlError` as two lines on stderr and exit with its code.
+
+    Any other exception is a bug and keeps its traceback (exit code 1).
+    """
+    try:
+        app()
+    except OqvlError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from error
