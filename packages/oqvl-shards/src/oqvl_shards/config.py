@@ -56,6 +56,26 @@ class StageConfig(Frozen):
         except ValidationError as error:
             raise ConfigError(_describe(error, where or cls.__name__)) from error
 
+    @classmethod
+    def from_command_line(cls, config_file: Path | None, overrides: Sequence[str]) -> Self:
+        """Make the configuration of a command called as `command [-c FILE] [key=value ...]`."""
+        if config_file is not None:
+            return cls.from_toml(config_file, overrides)
+        return cls.from_values({}, overrides, where="command line")
+
+    @classmethod
+    def describe_fields(cls, prefix: str = "") -> str:
+        """Return one line a field (`key  type  default  description`), for a command's `--help`."""
+        lines = []
+        for name, field in cls.model_fields.items():
+            annotation = field.annotation
+            if isinstance(annotation, type) and issubclass(annotation, StageConfig):
+                lines.append(annotation.describe_fields(f"{prefix}{name}."))
+                continue
+            default = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)}"
+            lines.append(f"{prefix}{name}: {field.description or ''} [{default}]")
+        return "\n".join(lines)
+
     def lineage_values(self) -> dict[str, Any]:
         """Return the fields that decide the output, as JSON values with sorted keys."""
         return _lineage_values(self)
