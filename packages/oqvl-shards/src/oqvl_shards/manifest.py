@@ -20,7 +20,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from oqvl_shards.atomic import atomic_write
 from oqvl_shards.config import Frozen, StageConfig
-from oqvl_shards.errors import DataError, ManifestError
+from oqvl_shards.errors import ConfigError, DataError, ManifestError
 
 SCHEMA_VERSION = 1
 """Version of the manifest's schema, counted on its own; a reader accepts this one and the one before."""
@@ -372,6 +372,28 @@ def write_manifest(directory: Path | str, manifest: Manifest) -> Dataset:
             raise DataError(f"{path}: found {'no file' if size is None else f'{size} bytes'}, expected {shard.num_bytes} bytes")
     atomic_write(directory / MANIFEST_NAME, manifest.canonical_bytes())
     return Dataset(directory, manifest)
+
+
+def finished_output(directory: Path | str, lineage: Lineage) -> Dataset | None:
+    """Return the dataset in `directory` when a step with this very lineage has finished it, None when none has.
+
+    Raises:
+        ConfigError: When another step, another configuration or other inputs wrote it; nothing is overwritten.
+    """
+    directory = Path(directory)
+    if not (directory / MANIFEST_NAME).exists():
+        return None
+    dataset = open_dataset(directory)
+    found = dataset.manifest.lineage
+    if found == lineage:
+        return dataset
+    differing = [name for name in type(lineage).model_fields if getattr(found, name) != getattr(lineage, name)]
+    keys = sorted(key for key in {*found.config, *lineage.config} if found.config.get(key) != lineage.config.get(key))
+    raise ConfigError(
+        f"{directory} already holds the output of {found.tool} {found.version}, made with another "
+        f"{', '.join(differing)}{f' (keys {keys})' if keys else ''}",
+        hint="choose another output directory, or delete this one",
+    )
 
 
 def describe_file(path: Path, relative_to: Path, num_samples: int) -> Shard:
