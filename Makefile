@@ -1,0 +1,29 @@
+# Thin names for the commands of CONTRIBUTING.md.
+.PHONY: setup test check quickstart lock wheels ci
+
+setup:  ## an environment with everything, and a lock that git keeps free of addresses
+	python3 tools/lock.py --install-filter
+	uv sync
+
+test:
+	uv run pytest
+
+check:  ## everything that is quicker than the tests
+	uv run ruff check
+	uv run ruff format --check
+	uv run pyrefly check
+	uv run lint-imports
+	uv run tools/house.py
+
+quickstart:
+	uv run tools/quickstart.py
+
+lock:  ## after a change of dependencies
+	uv lock
+	python3 tools/lock.py
+
+wheels:
+	uv run tools/wheels.py
+
+ci:
+	.ci/run

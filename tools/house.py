@@ -1,0 +1,119 @@
+"""Check the layout of the packages: the same front rooms everywhere, tests that mirror the source, honest names.
+
+    python tools/house.py           print what breaks a rule, one line each; exit with 1 when there is any
+    python tools/house.py --longest also print the longest functions
+
+What ruff and import-linter can check (sorted `__all__`, where a heavy import may stand, who may import whom) is in their
+configuration; the rules here are the ones that no linter knows.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+FRONT_ROOMS = ("cli.py", "config.py", "report.py", "run.py")
+MEMBER_FILES = ("CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml")
+UNTELLING_NAMES = {"common", "core", "helper", "helpers", "misc", "tools", "util", "utils"}
+MAX_FUNCTION_LINES = 60
+MAX_PUBLIC_NAMES = 20
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def sources(member: Path) -> Iterator[Path]:
+    """Yield the modules of a workspace member's import package."""
+    yield from sorted(member.glob("src/*/**/*.py"))
+
+
+def check_front_rooms(member: Path) -> Iterator[str]:
+    """A member has the rooms that every other one has, so that knowing one means knowing all."""
+    package = member / "src" / member.name.replace("-", "_")
+    expected = [member / name for name in MEMBER_FILES]
+    expected += [package / name for name in ("__init__.py", "py.typed", *FRONT_ROOMS)]
+    for path in expected:
+        if not path.is_file():
+            yield f"{path.relative_to(ROOT)}: missing"
+
+
+def check_tests_mirror(member: Path) -> Iterator[str]:
+    """A module `a/b.py` is tested in `tests/a/test_b.py` or `tests/a/test_b_*.py`, and no test file stands alone."""
+    (package,) = member.glob("src/*")
+    modules = {path.relative_to(package).with_suffix("") for path in sources(member) if path.name != "__init__.py"}
+    tests = {path.relative_to(member / "tests") for path in member.glob("tests/**/test_*.py")}
+    for module in sorted(modules):
+        stem = f"test_{module.name}"
+        if not any(t.parent == module.parent and (t.stem == stem or t.stem.startswith(f"{stem}_")) for t in tests):
+            yield f"{(member / 'tests' / module.parent / stem).relative_to(ROOT)}.py: missing; it would test {module}.py"
+
+
+def check_names(paths: Iterator[Path]) -> Iterator[str]:
+    """A module is named by what it holds; a name that fits any content says nothing."""
+    for path in paths:
+        if path.stem in UNTELLING_NAMES or path.parent.name in UNTELLING_NAMES - {"tools"}:
+            yield f"{path.relative_to(ROOT)}: the name says nothing about the content"
+
+
+def check_public_names(member: Path) -> Iterator[str]:
+    """The package's `__init__` lists what is public, and it is a short list."""
+    (init,) = member.glob("src/*/__init__.py")
+    for node in ast.parse(init.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            count = len(ast.literal_eval(node.value))
+            if count > MAX_PUBLIC_NAMES:
+                yield f"{init.relative_to(ROOT)}: {count} public names, expected at most {MAX_PUBLIC_NAMES}"
+            return
+    yield f"{init.relative_to(ROOT)}: no __all__"
+
+
+def function_lengths(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (lines without signature and docstring, "file:line name") of every function in `path`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, Function):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            length = (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
+            yield length, f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+
+
+def check_function_lengths(paths: Iterator[Path]) -> Iterator[str]:
+    """A function fits on a screen."""
+    for path in paths:
+        for length, where in function_lengths(path):
+            if length > MAX_FUNCTION_LINES:
+                yield f"{where}: {length} lines, expected at most {MAX_FUNCTION_LINES}"
+
+
+def python_files() -> Iterator[Path]:
+    """Yield every Python file of the packages, the tools and the recipes."""
+    for folder in ("packages", "recipes", "tests", "tools"):
+        yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def problems() -> Iterator[str]:
+    """Yield what breaks a rule."""
+    for member in sorted(ROOT.glob("packages/*")):
+        yield from check_front_rooms(member)
+        yield from check_tests_mirror(member)
+        yield from check_public_names(member)
+    yield from check_names(python_files())
+    yield from check_function_lengths(python_files())
+
+
+def main(arguments: list[str]) -> int:
+    if arguments not in ([], ["--longest"]):
+        print(__doc__)
+        return 2
+    if arguments:
+        lengths = [entry for path in python_files() for entry in function_lengths(path)]
+        print("\n".join(f"{length:4d}  {where}" for length, where in sorted(lengths, reverse=True)[:20]))
+    found = list(problems())
+    print("\n".join(found) or "layout: every rule holds")
+    return int(bool(found))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

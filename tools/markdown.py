@@ -1,0 +1,84 @@
+"""Fenced code blocks of Markdown pages, so that what the documentation says is what gets run.
+
+    python tools/markdown.py PAGE MARK      print the code of the one block of PAGE marked `<!-- MARK -->`
+
+A mark is an HTML comment on the line above a fence. `<!-- not run: REASON -->` keeps a Python block from running and
+`<!-- run -->` has a shell block run; tests/test_documentation.py says what becomes of the others.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+FENCE = re.compile(r"^```(\w*)\s*$")
+COMMENT = re.compile(r"^<!-- (.*) -->$")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced code block.
+
+    Args:
+        page: The Markdown file.
+        line: 1-based line of the block's first line of code.
+        language: What follows the opening fence, e.g. `python`; may be empty.
+        mark: The HTML comment on the line above the fence; empty when there is none.
+        code: The lines inside, each with its newline.
+    """
+
+    page: Path
+    line: int
+    language: str
+    mark: str
+    code: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """Yield the fenced code blocks of `page` in order.
+
+    Raises:
+        ValueError: When a fence is never closed.
+    """
+    lines = page.read_text(encoding="utf-8").splitlines(keepends=True)
+    start, language, mark = 0, "", ""
+    for number, line in enumerate(lines, start=1):
+        if start and line.rstrip() == "```":
+            yield Block(page, start, language, mark, "".join(lines[start - 1 : number - 1]))
+            start = 0
+        elif not start and (fence := FENCE.match(line)):
+            comment = COMMENT.match(lines[number - 2].strip()) if number > 1 else None
+            start, language, mark = number + 1, fence[1], comment[1] if comment else ""
+    if start:
+        raise ValueError(f"{page}:{start - 1}: this fence is never closed")
+
+
+def marked_block(page: Path, mark: str) -> Block:
+    """Return the one block of `page` that is marked `<!-- mark -->`.
+
+    Raises:
+        ValueError: When there is none, or more than one.
+    """
+    found = [block for block in blocks(page) if block.mark == mark]
+    if len(found) != 1:
+        raise ValueError(f"{page} has {len(found)} code blocks marked <!-- {mark} -->, expected one")
+    return found[0]
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 2:
+        print(__doc__)
+        return 2
+    page, mark = arguments
+    print(marked_block(Path(page), mark).code, end="")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
