@@ -1,0 +1,265 @@
+"""The quickstart's report: one self-contained HTML page, every picture and chart inline."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jinja2
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from oqvl_shards.atomic import atomic_write
+from PIL import Image
+
+TEMPLATE = Path(__file__).with_name("quickstart_report.html.j2")
+GOOD, BAD, ACCENT, SOFT = "#1a7f4b", "#b3372f", "#2f5fb3", "#9aa4b1"
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One of the three numbers at the top."""
+
+    value: str
+    title: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage as it ran: `seconds` is None when its finished output was reused."""
+
+    title: str
+    command: str
+    seconds: float | None
+
+    @property
+    def seconds_text(self) -> str:
+        """The time, for people."""
+        return "reused" if self.seconds is None else f"{self.seconds:.1f}"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A picture of the pool with its caption and what the filter made of it."""
+
+    picture: str
+    caption: str
+    note: str
+
+
+@dataclass(frozen=True)
+class TruthRow:
+    """What became of the samples of one kind of truth."""
+
+    truth: str
+    count: int
+    kept: int
+
+
+@dataclass(frozen=True)
+class FilterFindings:
+    """What the filter found, against the planted truth."""
+
+    num_in: int
+    num_kept: int
+    num_clean: int
+    auc: float
+    precision: float
+    recall: float
+    noise_removed: float
+    by_truth: list[TruthRow]
+    reasons: list[tuple[str, int]]
+    histogram: str
+    kept_tiles: list[Tile]
+    rejected_tiles: list[Tile]
+
+
+@dataclass(frozen=True)
+class PackingRow:
+    """How one stage's documents fill their packs."""
+
+    stage: str
+    visual_tokens: int
+    documents: int
+    tokens: int
+    capacity: int
+    packs: int
+    lower_bound: int
+    padded_fill: float
+
+    @property
+    def fill(self) -> float:
+        """Filled share of all packs' capacity."""
+        return self.tokens / (self.packs * self.capacity)
+
+
+@dataclass(frozen=True)
+class TrainingRow:
+    """One training stage in figures."""
+
+    stage: str
+    steps: int
+    global_batch_size: int
+    targets: int
+    first_loss: float
+    last_loss: float
+    tokens_per_second: str
+    seconds: str
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One run's accuracy with its interval."""
+
+    run: str
+    items: int
+    accuracy: float
+    low: float
+    high: float
+    by_category: list[float]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one run said to one item."""
+
+    run: str
+    text: str
+    right: bool
+
+
+@dataclass(frozen=True)
+class SampleItem:
+    """One benchmark item with every run's answer."""
+
+    picture: str
+    question: str
+    answer: str
+    answers: list[Answer]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything the page shows."""
+
+    scale: str
+    machine: str
+    seconds_text: str
+    headline: list[Headline]
+    filter: FilterFindings
+    packing: list[PackingRow]
+    packing_chart: str
+    curves: list[str]
+    training: list[TrainingRow]
+    model_text: str
+    num_held_out: int
+    categories: list[str]
+    chance: float
+    chance_by_category: dict[str, float]
+    scores: list[ScoreRow]
+    comparisons: list[str]
+    samples: list[SampleItem]
+    lineage: str
+    steps: list[Step]
+    credit: str
+    versions: str
+    notes: list[str] = field(default_factory=list)
+
+
+def write_report(path: Path, findings: Findings) -> None:
+    """Render `findings` to one HTML file at `path`; every text is escaped."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(findings=findings)
+    atomic_write(path, page.encode())
+
+
+def picture_uri(image: Image.Image, side: int = 72) -> str:
+    """Return `image`, at most `side` pixels wide and high, as a data URI."""
+    small = image.copy()
+    small.thumbnail((side, side))
+    buffer = io.BytesIO()
+    small.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def score_histogram(groups: Mapping[str, Sequence[float]], colours: Mapping[str, str], threshold: float) -> str:
+    """Draw stacked histograms of the filtering network's score, one colour a kind of truth, and the threshold."""
+    figure, axes = chart()
+    values = [np.asarray(scores, dtype=float) for scores in groups.values()]
+    edges = np.histogram_bin_edges(np.concatenate(values), bins=40)
+    axes.hist(values, bins=edges, stacked=True, label=list(groups), color=[colours[name] for name in groups])
+    axes.axvline(threshold, color="#1b1f24", linewidth=1.2, linestyle="--", label=f"threshold {threshold:.3f}")
+    axes.set_xlabel("score of the filtering network (cosine)")
+    axes.set_ylabel("samples")
+    axes.legend(frameon=False, fontsize=8)
+    return to_svg(figure)
+
+
+def loss_curve(title: str, steps: Sequence[int], losses: Sequence[float]) -> str:
+    """Draw the loss a target token over the steps of one stage."""
+    figure, axes = chart()
+    axes.plot(steps, losses, color=SOFT, linewidth=0.8)
+    window = max(1, len(losses) // 20)
+    if len(losses) >= 2 * window:
+        smooth = np.convolve(losses, np.ones(window) / window, mode="valid")
+        axes.plot(steps[window - 1 :], smooth, color=ACCENT, linewidth=1.8)
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss a target token (nats)")
+    axes.set_ylim(bottom=0)
+    return to_svg(figure)
+
+
+def packing_bars(packed: Sequence[Sequence[int]], padded: Sequence[int], capacity: int) -> str:
+    """Draw the first packs as rows of documents, beside as many single documents padded to the longest.
+
+    Args:
+        packed: Document lengths of each pack, in tokens.
+        padded: Document lengths in source order, in tokens.
+        capacity: Tokens a pack holds.
+    """
+    figure = Figure(figsize=(9, 2.6), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(3, 1))
+    for row, lengths in enumerate(packed):
+        start = 0
+        for index, length in enumerate(lengths):
+            left.barh(row, length, left=start, height=0.86, color=(ACCENT, "#7fa3dd")[index % 2], edgecolor="white", linewidth=0.4)
+            start += length
+        left.barh(row, capacity - start, left=start, height=0.86, color="#e7c9c6")
+    left.set_title(f"the first {len(packed)} packs of {capacity} tokens", fontsize=9, loc="left")
+    longest = max(padded)
+    rows = np.arange(len(padded))
+    right.barh(rows, padded, height=0.86, color=ACCENT)
+    right.barh(rows, [longest - length for length in padded], left=list(padded), height=0.86, color="#e7c9c6")
+    right.set_title("one batch, padded", fontsize=9, loc="left")
+    for axes in (left, right):
+        axes.invert_yaxis()
+        axes.set_yticks([])
+        axes.set_xlabel("tokens (red: empty)", fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+    return to_svg(figure)
+
+
+def chart() -> tuple[Figure, matplotlib.axes.Axes]:
+    """Return an empty chart in the page's style."""
+    figure = Figure(figsize=(5.2, 3.0), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8)
+    return figure, axes
+
+
+def to_svg(figure: Figure) -> str:
+    """Return `figure` as an inline SVG element without a document type, metadata or random identifiers."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "oqvl", "svg.fonttype": "none", "font.family": "sans-serif"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    return re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
