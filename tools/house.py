@@ -3,8 +3,8 @@
     python tools/house.py           print what breaks a rule, one line each; exit with 1 when there is any
     python tools/house.py --longest also print the longest functions
 
-What ruff and import-linter can check (sorted `__all__`, where a heavy import may stand, who may import whom) is in their
-configuration; the rules here are the ones that no linter knows.
+What ruff and import-linter can check (a sorted `__all__`, where a heavy import may stand, who may import whom) is in
+their configuration; the rules here are the ones that no linter knows.
 """
 
 from __future__ import annotations
@@ -41,14 +41,15 @@ def check_front_rooms(member: Path) -> Iterator[str]:
 
 
 def check_tests_mirror(member: Path) -> Iterator[str]:
-    """A module `a/b.py` is tested in `tests/a/test_b.py` or `tests/a/test_b_*.py`, and no test file stands alone."""
+    """A module `a/b.py` is tested in `tests/a/test_b.py`, or in several `tests/a/test_b_*.py`."""
     (package,) = member.glob("src/*")
     modules = {path.relative_to(package).with_suffix("") for path in sources(member) if path.name != "__init__.py"}
     tests = {path.relative_to(member / "tests") for path in member.glob("tests/**/test_*.py")}
     for module in sorted(modules):
         stem = f"test_{module.name}"
         if not any(t.parent == module.parent and (t.stem == stem or t.stem.startswith(f"{stem}_")) for t in tests):
-            yield f"{(member / 'tests' / module.parent / stem).relative_to(ROOT)}.py: missing; it would test {module}.py"
+            wanted = (member / "tests" / module.parent / f"{stem}.py").relative_to(ROOT)
+            yield f"{wanted}: missing; it would test {module}.py"
 
 
 def check_names(paths: Iterator[Path]) -> Iterator[str]:

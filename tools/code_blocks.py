@@ -1,6 +1,6 @@
 """Fenced code blocks of Markdown pages, so that what the documentation says is what gets run.
 
-    python tools/markdown.py PAGE MARK      print the code of the one block of PAGE marked `<!-- MARK -->`
+    python tools/code_blocks.py PAGE MARK      print the code of the one block of PAGE marked `<!-- MARK -->`
 
 A mark is an HTML comment on the line above a fence. `<!-- not run: REASON -->` keeps a Python block from running and
 `<!-- run -->` has a shell block run; tests/test_documentation.py says what becomes of the others.
