@@ -1,0 +1,256 @@
+"""Read the samples of one shard: an index first, then only the bytes that are asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+from oqvl_shards.errors import DataError
+from oqvl_shards.sample import (
+    MEMBER_TYPES,
+    ReadLimits,
+    Reject,
+    RejectReason,
+    Sample,
+    SampleError,
+    member_type,
+    split_name,
+)
+from oqvl_shards.tar_index import Member, TarDamage, TarIndex, is_safe_name, open_shard_file, scan_descriptor
+
+_DAMAGE_REASONS = {
+    TarDamage.TRUNCATED_MEMBER: RejectReason.TRUNCATED_SHARD,
+    TarDamage.MISSING_END: RejectReason.TRUNCATED_SHARD,
+    TarDamage.BAD_HEADER: RejectReason.BAD_HEADER,
+    TarDamage.DATA_AFTER_END: RejectReason.BAD_HEADER,
+}
+
+
+class ShardReader:
+    """The samples of one tar; a context manager that holds the file open.
+
+    Every key in the tar is in exactly one of `samples` and `rejects`. What is wrong inside a member comes out when it
+    is read, as a `SampleError`.
+
+    Args:
+        path: The tar.
+        limits: Caps on what is read.
+        name: The shard's name in its samples, its path below the dataset's directory; the file name by default.
+
+    Attributes:
+        index: The members of the tar, and its damage.
+        samples: Samples without a structural fault, in the order of the shard.
+        rejects: Samples with one, in the order of the shard.
+
+    Raises:
+        DataError: When there is no file at `path`, or it cannot be read.
+    """
+
+    def __init__(self, path: Path | str, limits: ReadLimits | None = None, *, name: str | None = None) -> None:
+        self.path = Path(path)
+        self.name = name or self.path.name
+        self.limits = limits or ReadLimits()
+        self._descriptor = open_shard_file(self.path)
+        try:
+            self.index = scan_descriptor(self._descriptor, self.path)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+        self.samples, self.rejects = _group(self.index, self.name, self.limits)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; the index and the samples stay."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def fileno(self) -> int:
+        """Return the open file descriptor, for `TarWriter.copy`."""
+        return self._descriptor
+
+    def read(self, member: Member) -> bytes:
+        """Return the content of `member`.
+
+        Raises:
+            SampleError: When it is larger than `limits` allow.
+            DataError: When the file has become shorter since it was indexed.
+        """
+        if member.size > self.limits.max_member_bytes:
+            raise _too_large(member, self.limits)
+        data = os.pread(self._descriptor, member.size, member.offset)
+        if len(data) < member.size:
+            raise DataError(f"{self.path} has become shorter while it was read", hint="do not write to shards in use")
+        return data
+
+    def text(self, sample: Sample) -> str:
+        """Return the caption: the `txt` member, else the `caption` of the `json` member, without outer whitespace.
+
+        Raises:
+            SampleError: When there is none, it is blank, or not UTF-8.
+        """
+        member = sample.member("txt")
+        if member is not None:
+            text: Any = _decode_utf8(self.read(member))
+        elif sample.member("json") is not None:
+            text = self.json(sample).get("caption")
+        else:
+            text = None
+        if not isinstance(text, str):
+            raise SampleError(RejectReason.NO_TEXT, f"no txt member, and the json caption is {type(text).__name__}")
+        text = text.strip()
+        if not text:
+            raise SampleError(RejectReason.EMPTY_TEXT)
+        return text
+
+    def json(self, sample: Sample) -> dict[str, Any]:
+        """Return the object in the `json` member.
+
+        Raises:
+            SampleError: When there is none, or it is malformed, too large, or too deep.
+        """
+        member = sample.member("json")
+        if member is None:
+            raise SampleError(RejectReason.NO_JSON)
+        if member.size > self.limits.max_json_bytes:
+            raise SampleError(
+                RejectReason.JSON_TOO_LARGE, f"{member.size} bytes, at most {self.limits.max_json_bytes} are parsed"
+            )
+        return parse_json(self.read(member), self.limits)
+
+    def images(self, sample: Sample) -> list[tuple[str, bytes]]:
+        """Return (type, file content) of every image member, in the order of the shard; empty when there is none."""
+        return [(member_type(member.name), self.read(member)) for member in sample.image_members]
+
+    def image(self, sample: Sample) -> tuple[str, bytes]:
+        """Return (type, file content) of the one image member of an image-text sample.
+
+        Raises:
+            SampleError: When there is none, or more than one.
+        """
+        images = self.images(sample)
+        if not images:
+            raise SampleError(RejectReason.NO_IMAGE)
+        if len(images) > 1:
+            raise SampleError(RejectReason.MANY_IMAGES, f"{len(images)} image members, expected one")
+        return images[0]
+
+
+def parse_json(data: bytes, limits: ReadLimits) -> dict[str, Any]:
+    """Parse untrusted bytes that should hold one JSON object (RFC 8259: no NaN, no infinity).
+
+    Raises:
+        SampleError: When they do not, or are nested too deep.
+    """
+    text = _decode_utf8(data)
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise SampleError(RejectReason.JSON_TOO_DEEP, f"deeper than {limits.max_json_depth}") from error
+    except ValueError as error:
+        raise SampleError(RejectReason.NOT_JSON, str(error)) from error
+    if not isinstance(value, dict):
+        raise SampleError(RejectReason.NOT_JSON, f"found {type(value).__name__}, expected an object")
+    _check_depth(value, limits)
+    if "\\u" in text:  # half a surrogate pair can be escaped into JSON, and then breaks whoever encodes it
+        _check_encodable(value)
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _check_depth(value: dict[str, Any], limits: ReadLimits) -> None:
+    level: list[Any] = [value]
+    for _ in range(limits.max_json_depth):
+        children = (container.values() if isinstance(container, dict) else container for container in level)
+        level = [child for group in children for child in group if isinstance(child, dict | list)]
+        if not level:
+            return
+    raise SampleError(RejectReason.JSON_TOO_DEEP, f"deeper than {limits.max_json_depth}")
+
+
+def _check_encodable(value: dict[str, Any]) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise SampleError(RejectReason.TEXT_NOT_UTF8, "an escape stands for half a surrogate pair") from error
+
+
+def _decode_utf8(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SampleError(RejectReason.TEXT_NOT_UTF8, f"byte {error.start}: {error.reason}") from error
+
+
+def _too_large(member: Member, limits: ReadLimits) -> SampleError:
+    return SampleError(
+        RejectReason.MEMBER_TOO_LARGE,
+        f"{member.name} has {member.size} bytes, at most {limits.max_member_bytes} are read",
+    )
+
+
+def _group(index: TarIndex, shard: str, limits: ReadLimits) -> tuple[tuple[Sample, ...], tuple[Reject, ...]]:
+    """Group members by key; every key comes out once, as a sample or as a reject."""
+    groups: dict[str, list[Member]] = {}
+    scattered: set[str] = set()
+    last_key = ""
+    for member in index.members:
+        key, _ = split_name(member.name)
+        if not key:
+            continue
+        if key != last_key and key in groups:
+            scattered.add(key)
+        groups.setdefault(key, []).append(member)
+        last_key = key
+    cut_key = split_name(index.cut_name)[0] if index.cut_name is not None else ""
+    if index.damage is not None and (cut_key or last_key):
+        # Without a known cut member the sample before the damage may have gone on behind it.
+        last_key = cut_key or last_key
+        groups.setdefault(last_key, [])
+
+    samples: list[Sample] = []
+    rejects: list[Reject] = []
+    for key, members in groups.items():
+        damage = index.damage if key == last_key else None
+        try:
+            _check_group(members, key in scattered, damage, index.end, limits)
+        except SampleError as error:
+            printable_key = key.encode("utf-8", "backslashreplace").decode()
+            rejects.append(Reject(printable_key, error.reason, error.detail))
+            continue
+        samples.append(Sample(key, shard, tuple(m for m in members if member_type(m.name) in MEMBER_TYPES)))
+    return tuple(samples), tuple(rejects)
+
+
+def _check_group(
+    members: list[Member], is_scattered: bool, damage: TarDamage | None, end: int, limits: ReadLimits
+) -> None:
+    """Raise `SampleError` when the members of one key do not make a sample."""
+    unsafe = next((member.name for member in members if not is_safe_name(member.name)), None)
+    if unsafe is not None:
+        raise SampleError(RejectReason.UNSAFE_NAME, repr(unsafe))
+    if damage is not None:
+        raise SampleError(_DAMAGE_REASONS[damage], f"{damage} at byte {end}")
+    if is_scattered:
+        raise SampleError(RejectReason.DUPLICATE_KEY, "the key comes back after another key")
+    readable = [member for member in members if member_type(member.name) in MEMBER_TYPES]
+    if not readable:
+        raise SampleError(RejectReason.NO_MEMBER, f"only {members[0].name!r} and the like")
+    if len({split_name(member.name)[1] for member in readable}) < len(readable):
+        raise SampleError(RejectReason.DUPLICATE_KEY, "a member comes twice")
+    for member in readable:
+        if member.size > limits.max_member_bytes:
+            raise _too_large(member, limits)

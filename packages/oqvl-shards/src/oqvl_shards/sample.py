@@ -1,0 +1,147 @@
+"""What a sample of a shard is, why one is rejected, and the caps on what is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from oqvl_shards.config import StageConfig
+from oqvl_shards.errors import DataError
+from oqvl_shards.tar_index import Member
+
+IMAGE_TYPES = frozenset({"jpg", "jpeg", "png", "webp"})
+"""Types of the members that hold images."""
+
+MEMBER_TYPES = IMAGE_TYPES | {"txt", "json"}
+"""Types of the members that are read; all others stay closed (`.pkl`, `.pyd`, `.gz` and the like)."""
+
+
+class RejectReason(StrEnum):
+    """Why a sample is left out. A stage may add reasons of its own in another `StrEnum`."""
+
+    TRUNCATED_SHARD = "truncated_shard"
+    """The shard ends inside the sample, or right after it without an end-of-archive block."""
+    BAD_HEADER = "bad_header"
+    """The header after the sample's last whole member cannot be read, so the sample may lack members."""
+    DUPLICATE_KEY = "duplicate_key"
+    """The key comes back after another key, or one of its members comes twice."""
+    UNSAFE_NAME = "unsafe_name"
+    """A member name is absolute, goes upward, is not UTF-8, or holds control characters or backslashes."""
+    NO_MEMBER = "no_member"
+    """None of the sample's members is of a type that is read."""
+    MEMBER_TOO_LARGE = "member_too_large"
+    """A member is above `ReadLimits.max_member_bytes`."""
+    NO_IMAGE = "no_image"
+    """There is no image member."""
+    MANY_IMAGES = "many_images"
+    """There is more than one image member where one is expected."""
+    IMAGE_BROKEN = "image_broken"
+    """The image is not a JPEG, PNG or WebP file, or cannot be decoded to its last pixel."""
+    IMAGE_TOO_LARGE = "image_too_large"
+    """The image header announces more pixels than `ReadLimits.max_image_pixels`."""
+    IMAGE_TOO_SMALL = "image_too_small"
+    """A side of the image is below `ReadLimits.min_image_side`."""
+    IMAGE_TYPE_MISMATCH = "image_type_mismatch"
+    """The image is of another format than the member's name says."""
+    NO_TEXT = "no_text"
+    """There is neither a `txt` member nor a string `caption` in the `json` member."""
+    EMPTY_TEXT = "empty_text"
+    """The text is empty or whitespace."""
+    TEXT_NOT_UTF8 = "text_not_utf8"
+    """The text is not valid UTF-8, or an escape in the JSON stands for half a surrogate pair."""
+    NO_JSON = "no_json"
+    """There is no `json` member."""
+    NOT_JSON = "not_json"
+    """The `json` member does not hold one JSON object."""
+    JSON_TOO_LARGE = "json_too_large"
+    """The `json` member is above `ReadLimits.max_json_bytes`."""
+    JSON_TOO_DEEP = "json_too_deep"
+    """The JSON is nested deeper than `ReadLimits.max_json_depth`."""
+
+
+class SampleError(DataError):
+    """One sample cannot be used; a stage catches it and counts it by `reason`.
+
+    Args:
+        reason: Why, a `RejectReason` or a member of a stage's own `StrEnum`.
+        detail: What was found, for people.
+    """
+
+    def __init__(self, reason: StrEnum, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else str(reason))
+        self.reason = reason
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.reason, self.detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A sample that was left out.
+
+    Args:
+        key: The sample's key.
+        reason: Why, a `RejectReason` or a member of a stage's own `StrEnum`.
+        detail: What was found, for people.
+    """
+
+    key: str
+    reason: StrEnum
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Members of one shard that share a key.
+
+    Args:
+        key: Member name up to the first dot after the last slash.
+        shard: Name of the shard: its path below the dataset's directory.
+        members: The members of the types that are read, in the order of the shard.
+    """
+
+    key: str
+    shard: str
+    members: tuple[Member, ...]
+
+    def member(self, suffix: str) -> Member | None:
+        """Return the member `{key}.{suffix}` (suffix in lower case), None when there is none."""
+        return next((member for member in self.members if split_name(member.name)[1] == suffix), None)
+
+    @property
+    def image_members(self) -> tuple[Member, ...]:
+        """The members that hold images, in the order of the shard."""
+        return tuple(member for member in self.members if member_type(member.name) in IMAGE_TYPES)
+
+
+class ReadLimits(StageConfig):
+    """Caps on what is read from untrusted shards; a sample above one is rejected with a reason."""
+
+    max_member_bytes: int = Field(default=64 << 20, gt=0, description="largest member that is read, in bytes")
+    max_json_bytes: int = Field(default=4 << 20, gt=0, description="largest json member that is parsed, in bytes")
+    max_json_depth: int = Field(default=32, gt=0, le=500, description="deepest nesting of JSON arrays and objects")
+    # Above the upper bound Pillow refuses on its own: Image.MAX_IMAGE_PIXELS * 2.
+    max_image_pixels: int = Field(
+        default=50_000_000, gt=0, le=178_956_970, description="largest image that is decoded, in pixels"
+    )
+    min_image_side: int = Field(default=2, gt=0, description="smallest width and height of an image, in pixels")
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Split a member name into key and lower-case suffix at the first dot after the last slash.
+
+    The suffix may hold dots: `split_name("a/b.001.JPG") == ("a/b", "001.jpg")`. Both are empty for a name without a
+    key or without a dot (`.hidden`, `README`).
+    """
+    base = name.rfind("/") + 1
+    dot = name.find(".", base)
+    return (name[:dot], name[dot + 1 :].lower()) if dot > base else ("", "")
+
+
+def member_type(name: str) -> str:
+    """Return the last component of a member name's suffix: `member_type("b.001.JPG") == "jpg"`."""
+    return split_name(name)[1].rpartition(".")[2]

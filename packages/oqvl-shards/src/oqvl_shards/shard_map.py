@@ -1,0 +1,97 @@
+"""Run one function over many shards: in this process, or in a pool of local processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from oqvl_shards.errors import HardwareError, OqvlError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_shards(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    num_workers: int = 0,
+    description: str = "",
+    unit: str = "shard",
+    name: Callable[[Item], str] = str,
+) -> list[Result]:
+    """Return `[function(item) for item in items]`, with progress on stderr when it is a terminal.
+
+    What is done for an item must not depend on the process it is done in, so that every number of workers gives the
+    same output.
+
+    Args:
+        function: What to do. With several workers it, the items and the results travel between processes, so it is a
+            function of a module, or a `functools.partial` of one.
+        items: What to do it to.
+        num_workers: Processes to start; 0 and 1 work in this process.
+        description: Title of the progress bar.
+        unit: What an item is, for the progress bar.
+        name: Gives the name of an item in error messages.
+
+    Raises:
+        OqvlError: The first one that `function` raises, of the type it raised, with the item's name before its message;
+            items that have not begun are dropped.
+        HardwareError: When a worker process dies, for want of memory for instance.
+    """
+    with tqdm(total=len(items), desc=description, unit=unit, disable=None) as progress:
+        if num_workers <= 1:
+            return [_call(function, item, name, progress) for item in items]
+        return _map_in_processes(function, items, num_workers, name, progress)
+
+
+def _call(function: Callable[[Item], Result], item: Item, name: Callable[[Item], str], progress: tqdm) -> Result:
+    with _naming(item, name):
+        result = function(item)
+    progress.update()
+    return result
+
+
+def _map_in_processes(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    num_workers: int,
+    name: Callable[[Item], str],
+    progress: tqdm,
+) -> list[Result]:
+    # Forking a process that has threads (Arrow, torch) can deadlock, so workers start afresh.
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(min(num_workers, max(len(items), 1)), mp_context=context)
+    try:
+        futures: dict[Future[Result], Item] = {executor.submit(function, item): item for item in items}
+        for future in as_completed(futures):
+            with _naming(futures[future], name):
+                future.result()
+            progress.update()
+        return [future.result() for future in futures]
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _naming(item: Item, name: Callable[[Item], str]) -> Iterator[None]:
+    """Name `item` in the errors that leave the block."""
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise HardwareError(
+            f"{name(item)}: a worker process died while this or a neighbouring item was worked on",
+            hint="most often memory ran out: use fewer workers",
+        ) from error
+    except OqvlError as error:
+        error.message = f"{name(item)}: {error.message}"
+        raise
+    except Exception as error:
+        error.add_note(f"while working on {name(item)}")
+        raise
