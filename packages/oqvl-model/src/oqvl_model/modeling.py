@@ -1,0 +1,210 @@
+"""Open-Qwen2VL as a transformers model.
+
+    pixel_values [N, 3, H, W] -> vision tower -> average pool -> Linear, GELU, Linear -> [N, V, width]
+    input_ids [B, T] -> embedding, its image placeholders replaced by the above in order -> Qwen2 -> logits
+
+Two ways to call it. Ordinary: a padded batch with `attention_mask`, or `generate`, as for any transformers model.
+Packed: one row of documents with `cu_seqlens`, where attention stays inside documents (see `attention.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import GenerationMixin, PreTrainedModel, Qwen2ForCausalLM
+from transformers import initialization as init
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from oqvl_model.attention import DOCUMENT_ATTENTION
+from oqvl_model.configuration import OqvlConfig
+from oqvl_model.projector import AveragePool, Projector
+from oqvl_model.vision import build_tower
+from oqvl_shards.errors import DataError, UsageError
+
+
+@dataclass
+class OqvlOutput(CausalLMOutputWithPast):
+    """Output of `OqvlForConditionalGeneration`.
+
+    Args:
+        loss: Mean cross entropy over targets when `labels` are given.
+        logits: [B, kept positions, vocabulary].
+        past_key_values: The cache, when one is used.
+    """
+
+
+class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
+    """A vision tower, a projector and a Qwen2 decoder; the tower is frozen until somebody thaws it."""
+
+    config: OqvlConfig
+    config_class = OqvlConfig
+    main_input_name = "input_ids"
+    input_modalities = ("image", "text")
+    supports_gradient_checkpointing = True
+    _tied_weights_keys = {"text.lm_head.weight": "text.model.embed_tokens.weight"}  # noqa: RUF012
+    _no_split_modules = ["Qwen2DecoderLayer", "SiglipEncoderLayer"]  # noqa: RUF012
+    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_attention_backend = True
+
+    def __init__(self, config: OqvlConfig) -> None:
+        super().__init__(config)
+        if config.text_config._attn_implementation in (None, "sdpa"):
+            config.text_config._attn_implementation = DOCUMENT_ATTENTION
+        self.vision = build_tower(config).requires_grad_(False)
+        self.projector = Projector(config)
+        self.text = Qwen2ForCausalLM(config.text_config)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        # The pooling matrix is no weight: it is rebuilt after loading, which leaves unsaved buffers undefined.
+        if isinstance(module, AveragePool) and module.matrix_VP is not None:
+            init.copy_(module.matrix_VP, module.make_matrix())
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the decoder's token embedding."""
+        return self.text.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the decoder's token embedding."""
+        self.text.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> nn.Module:
+        """Return the decoder's head."""
+        return self.text.get_output_embeddings()
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        """Replace the decoder's head."""
+        self.text.set_output_embeddings(new_embeddings)
+
+    def set_visual_tokens(self, num_tokens: int) -> None:
+        """Change the number of visual tokens an image becomes; no weight changes.
+
+        Raises:
+            ConfigError: When it is no square number, or more than the tower's map has features.
+        """
+        pool = AveragePool(self.config.grid_size, num_tokens)
+        self.projector.pool = pool.to(self.projector.linear_1.weight.device)
+        self.config.visual_tokens_per_image = num_tokens
+
+    def get_image_features(self, pixel_values: Tensor) -> Tensor:
+        """Return the embeddings [N, V, width] of normalised pixels [N, 3, H, W]."""
+        frozen = not any(parameter.requires_grad for parameter in self.vision.parameters())
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
+            features_NPD = self.vision(pixel_values)
+        return self.projector(features_NPD.to(self.projector.linear_1.weight.dtype))
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: Tensor | None = None,
+        image_features: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | Tensor = 0,
+        cu_seqlens: Tensor | None = None,
+        max_seqlen: int | None = None,
+        **kwargs: Any,
+    ) -> OqvlOutput:
+        """Run the model on an ordinary batch, or on packs.
+
+        Args:
+            input_ids: int64 [B, T]; every visual token is a placeholder `config.image_token_id`.
+            pixel_values: [N, 3, H, W], the images in the order of their placeholders; N may be 0.
+            attention_mask: [B, T], 0 at padding; never with `cu_seqlens`.
+            position_ids: int64 [B, T]; restarting with every document of a pack.
+            past_key_values: A cache; never with `cu_seqlens`.
+            inputs_embeds: [B, T, width] in place of `input_ids`; no image is then put in.
+            image_features: [N, V, width] from `get_image_features`, in place of `pixel_values`.
+            labels: int64 [B, T], -100 where no loss is wanted; shifted inside.
+            use_cache: Whether to return a cache.
+            logits_to_keep: The last so many positions, or an index of positions; 0 keeps all.
+            cu_seqlens: int32 [documents + 1]: the batch is one row (B = 1) of packed documents.
+            max_seqlen: Tokens of the longest document; needed with `cu_seqlens`.
+            **kwargs: Passed on to the decoder.
+
+        Raises:
+            UsageError: When a mask, a cache or several rows come with `cu_seqlens`.
+            DataError: When placeholders and visual tokens differ in number.
+        """
+        if inputs_embeds is None:
+            inputs_embeds = self._embed(input_ids, pixel_values, image_features)
+        if cu_seqlens is not None:
+            self._check_packed(inputs_embeds, attention_mask, position_ids, past_key_values, use_cache)
+            # The decoder builds no mask when it gets one per kind of layer, and packs need none.
+            attention_mask = dict.fromkeys(self.config.text_config.layer_types)
+            use_cache = False
+            kwargs |= {"cu_seqlens": cu_seqlens, "max_seqlen": max_seqlen}
+        outputs = self.text(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            labels=labels,
+            logits_to_keep=logits_to_keep,
+            **kwargs,
+        )
+        return OqvlOutput(**outputs)
+
+    def prepare_inputs_for_generation(
+        self, input_ids: Tensor, *args: Any, is_first_iteration: bool = False, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Pass the images on the first iteration only: afterwards the cache holds what they became."""
+        inputs = super().prepare_inputs_for_generation(
+            input_ids, *args, is_first_iteration=is_first_iteration, **kwargs
+        )
+        if not is_first_iteration and inputs.get("use_cache", True):
+            inputs["pixel_values"] = inputs["image_features"] = None
+        return inputs
+
+    def _embed(self, input_ids: Tensor, pixel_values: Tensor | None, image_features: Tensor | None) -> Tensor:
+        """Embed tokens and put the images' embeddings at their placeholders, [B, T, width]."""
+        embeds_BTD = self.get_input_embeddings()(input_ids)
+        if image_features is None:
+            if pixel_values is None:
+                return embeds_BTD
+            image_features = self.get_image_features(pixel_values)
+        is_image_BT = input_ids == self.config.image_token_id
+        num_placeholders, num_tokens = int(is_image_BT.sum()), image_features.shape[0] * image_features.shape[1]
+        if num_placeholders != num_tokens:
+            raise DataError(
+                f"input_ids hold {num_placeholders} image placeholders, but {image_features.shape[0]} images of "
+                f"{image_features.shape[1]} visual tokens were passed",
+                hint="pack with the number of visual tokens that the model is set to",
+            )
+        return embeds_BTD.masked_scatter(is_image_BT.unsqueeze(-1), image_features.to(embeds_BTD.dtype))
+
+    def _check_packed(
+        self,
+        inputs_embeds: Tensor,
+        attention_mask: Tensor | None,
+        position_ids: Tensor | None,
+        past_key_values: Any,
+        use_cache: bool | None,
+    ) -> None:
+        implementation = self.config.text_config._attn_implementation
+        problems = {
+            "an attention_mask": attention_mask is not None,
+            "past_key_values": past_key_values is not None,
+            "use_cache=True": bool(use_cache),
+            "no position_ids": position_ids is None,
+            f"{inputs_embeds.shape[0]} rows": inputs_embeds.shape[0] != 1,
+            f"attention implementation {implementation!r}": implementation != DOCUMENT_ATTENTION,
+        }
+        for problem, found in problems.items():
+            if found:
+                raise UsageError(
+                    f"a packed forward (cu_seqlens) was called with {problem}",
+                    hint="packs take one row, position_ids that restart with every document, no mask, no cache, "
+                    f"and the attention implementation {DOCUMENT_ATTENTION!r}",
+                )

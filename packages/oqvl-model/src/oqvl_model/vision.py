@@ -1,0 +1,121 @@
+"""Vision towers: pixels in, a square map of features out. Frozen unless asked otherwise, always in inference mode.
+
+Shape suffixes: N images, C colours, H and W pixels, P features of the map in row order (grid * grid), D tower width.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel, SiglipVisionConfig
+from transformers.models.siglip.modeling_siglip import (
+    SiglipEncoderLayer,
+    SiglipPreTrainedModel,
+    SiglipVisionEmbeddings,
+)
+
+from oqvl_model.configuration import OqvlConfig, TimmTowerConfig
+from oqvl_shards.errors import ConfigError, require_extra
+
+
+class SiglipTower(SiglipPreTrainedModel):
+    """SigLIP without its last blocks, final norm and pooling head.
+
+    Args:
+        config: The whole SigLIP's configuration.
+        num_blocks: Blocks to run; one less than the whole has gives the second-to-last block's output.
+    """
+
+    config: SiglipVisionConfig
+    main_input_name = "pixel_values"
+
+    def __init__(self, config: SiglipVisionConfig, num_blocks: int) -> None:
+        super().__init__(config)
+        self.embeddings = SiglipVisionEmbeddings(config)
+        self.layers = nn.ModuleList([SiglipEncoderLayer(config) for _ in range(num_blocks)])
+        self.post_init()
+
+    def forward(self, pixel_values_NCHW: Tensor) -> Tensor:
+        """Return the features [N, P, D] of normalised pixels [N, 3, H, W]."""
+        hidden_NPD = self.embeddings(pixel_values_NCHW)
+        for layer in self.layers:
+            hidden_NPD = layer(hidden_NPD, attention_mask=None)
+        return hidden_NPD
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in inference mode whatever `mode` is."""
+        return super().train(False)
+
+
+class TimmTower(PreTrainedModel):
+    """The stages of a timm network up to the one with the wanted stride; statistics of batch norms never move.
+
+    Raises:
+        MissingExtraError: When timm is not installed.
+        ConfigError: When the network has no stage of that stride, or another number of channels there.
+    """
+
+    config: TimmTowerConfig
+    config_class = TimmTowerConfig
+    main_input_name = "pixel_values"
+
+    def __init__(self, config: TimmTowerConfig) -> None:
+        super().__init__(config)
+        with require_extra("oqvl-model", "timm"):
+            import timm
+        network = timm.create_model(config.architecture, pretrained=False)
+        strides = [stage["reduction"] for stage in network.feature_info]
+        if config.feature_stride not in strides:
+            raise ConfigError(f"{config.architecture} has stages of strides {strides}, not {config.feature_stride}")
+        # Several stages may share a stride; the last one sees most.
+        self.stage = len(strides) - 1 - strides[::-1].index(config.feature_stride)
+        num_channels = network.feature_info[self.stage]["num_chs"]
+        if num_channels != config.hidden_size:
+            raise ConfigError(
+                f"stage {self.stage} of {config.architecture} has {num_channels} channels, not {config.hidden_size}"
+            )
+        network.prune_intermediate_layers([self.stage], prune_norm=True)
+        self.network = network
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Keep the initialisation that timm gave the network."""
+
+    def forward(self, pixel_values_NCHW: Tensor) -> Tensor:
+        """Return the features [N, P, D] of normalised pixels [N, 3, H, W]."""
+        pixel_values_NCHW = pixel_values_NCHW.to(self.dtype)
+        (map_NDhw,) = self.network.forward_intermediates(
+            pixel_values_NCHW, indices=[self.stage], intermediates_only=True, output_fmt="NCHW"
+        )
+        return map_NDhw.flatten(2).transpose(1, 2)
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in inference mode whatever `mode` is."""
+        return super().train(False)
+
+
+def build_tower(config: OqvlConfig) -> SiglipTower | TimmTower:
+    """Make the tower that `config` describes, with fresh weights."""
+    vision: PreTrainedConfig = config.vision_config
+    if isinstance(vision, TimmTowerConfig):
+        return TimmTower(vision)
+    return SiglipTower(vision, vision.num_hidden_layers - config.trim_vision_blocks)
+
+
+def timm_stage_channels(architecture: str, feature_stride: int) -> int:
+    """Return the channels of the last stage of `architecture` with that stride.
+
+    Raises:
+        MissingExtraError: When timm is not installed.
+        ConfigError: When there is no such stage.
+    """
+    with require_extra("oqvl-model", "timm"):
+        import timm
+    with torch.device("meta"):
+        stages = timm.create_model(architecture, pretrained=False).feature_info
+    channels = {stage["reduction"]: stage["num_chs"] for stage in stages}
+    if feature_stride not in channels:
+        raise ConfigError(f"{architecture} has stages of strides {sorted(channels)}, not {feature_stride}")
+    return channels[feature_stride]
