@@ -47,7 +47,8 @@ class PackRecord:
             "is_target has another length than input_ids": len(self.is_target) != num_stored,
             "document_lengths do not add up to input_ids": int(self.document_lengths.sum()) != num_stored,
             "a document is empty": bool((self.document_lengths <= 0).any()),
-            "document_keys and document_lengths differ in number": len(self.document_keys) != len(self.document_lengths),
+            "document_keys and document_lengths differ in number": len(self.document_keys)
+            != len(self.document_lengths),
             "image_tokens and image_positions differ in number": len(self.image_tokens) != num_images,
             "image_types and image_positions differ in number": len(self.image_types) != num_images,
             "image_tokens holds a count below one": bool((self.image_tokens < 1).any()),
