@@ -39,6 +39,7 @@ class ShardReader:
         path: The tar.
         limits: Caps on what is read.
         name: The shard's name in its samples, its path below the dataset's directory; the file name by default.
+        member_types: Types of the members that samples are made of; all others stay closed.
 
     Attributes:
         index: The members of the tar, and its damage.
@@ -49,7 +50,14 @@ class ShardReader:
         DataError: When there is no file at `path`, or it cannot be read.
     """
 
-    def __init__(self, path: Path | str, limits: ReadLimits | None = None, *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        limits: ReadLimits | None = None,
+        *,
+        name: str | None = None,
+        member_types: frozenset[str] = MEMBER_TYPES,
+    ) -> None:
         self.path = Path(path)
         self.name = name or self.path.name
         self.limits = limits or ReadLimits()
@@ -59,7 +67,7 @@ class ShardReader:
         except BaseException:
             os.close(self._descriptor)
             raise
-        self.samples, self.rejects = _group(self.index, self.name, self.limits)
+        self.samples, self.rejects = _group(self.index, self.name, self.limits, member_types)
 
     def __enter__(self) -> Self:
         return self
@@ -202,8 +210,32 @@ def _too_large(member: Member, limits: ReadLimits) -> SampleError:
     )
 
 
-def _group(index: TarIndex, shard: str, limits: ReadLimits) -> tuple[tuple[Sample, ...], tuple[Reject, ...]]:
-    """Group members by key; every key comes out once, as a sample or as a reject."""
+def _group(
+    index: TarIndex, shard: str, limits: ReadLimits, member_types: frozenset[str]
+) -> tuple[tuple[Sample, ...], tuple[Reject, ...]]:
+    """Make a sample or a reject of every key."""
+    groups, scattered = _group_by_key(index)
+    suspect = _suspect_key(index)
+    if suspect:
+        groups.setdefault(suspect, [])
+    samples: list[Sample] = []
+    rejects: list[Reject] = []
+    for key, members in groups.items():
+        readable = tuple(member for member in members if member_type(member.name) in member_types)
+        try:
+            _check_names(members, key in scattered)
+            if key == suspect and index.damage is not None:
+                raise SampleError(_DAMAGE_REASONS[index.damage], f"{index.damage} at byte {index.end}")
+            _check_members(readable, limits)
+        except SampleError as error:
+            rejects.append(Reject(key.encode("utf-8", "backslashreplace").decode(), error.reason, error.detail))
+        else:
+            samples.append(Sample(key, shard, readable))
+    return tuple(samples), tuple(rejects)
+
+
+def _group_by_key(index: TarIndex) -> tuple[dict[str, list[Member]], set[str]]:
+    """Return the members of every key, and the keys whose members do not lie together."""
     groups: dict[str, list[Member]] = {}
     scattered: set[str] = set()
     last_key = ""
@@ -215,42 +247,33 @@ def _group(index: TarIndex, shard: str, limits: ReadLimits) -> tuple[tuple[Sampl
             scattered.add(key)
         groups.setdefault(key, []).append(member)
         last_key = key
-    cut_key = split_name(index.cut_name)[0] if index.cut_name is not None else ""
-    if index.damage is not None and (cut_key or last_key):
-        # Without a known cut member the sample before the damage may have gone on behind it.
-        last_key = cut_key or last_key
-        groups.setdefault(last_key, [])
-
-    samples: list[Sample] = []
-    rejects: list[Reject] = []
-    for key, members in groups.items():
-        damage = index.damage if key == last_key else None
-        try:
-            _check_group(members, key in scattered, damage, index.end, limits)
-        except SampleError as error:
-            printable_key = key.encode("utf-8", "backslashreplace").decode()
-            rejects.append(Reject(printable_key, error.reason, error.detail))
-            continue
-        samples.append(Sample(key, shard, tuple(m for m in members if member_type(m.name) in MEMBER_TYPES)))
-    return tuple(samples), tuple(rejects)
+    return groups, scattered
 
 
-def _check_group(
-    members: list[Member], is_scattered: bool, damage: TarDamage | None, end: int, limits: ReadLimits
-) -> None:
-    """Raise `SampleError` when the members of one key do not make a sample."""
+def _suspect_key(index: TarIndex) -> str:
+    """Return the key that the damage may have robbed of members, empty when there is none.
+
+    It is the key of the cut member, or of the last whole one, which may have gone on behind the damage.
+    """
+    if index.damage is None:
+        return ""
+    names = [index.cut_name] if index.cut_name is not None else [member.name for member in reversed(index.members)]
+    return next((key for key, _ in map(split_name, names) if key), "")
+
+
+def _check_names(members: list[Member], is_scattered: bool) -> None:
     unsafe = next((member.name for member in members if not is_safe_name(member.name)), None)
     if unsafe is not None:
         raise SampleError(RejectReason.UNSAFE_NAME, repr(unsafe))
-    if damage is not None:
-        raise SampleError(_DAMAGE_REASONS[damage], f"{damage} at byte {end}")
     if is_scattered:
         raise SampleError(RejectReason.DUPLICATE_KEY, "the key comes back after another key")
-    readable = [member for member in members if member_type(member.name) in MEMBER_TYPES]
-    if not readable:
-        raise SampleError(RejectReason.NO_MEMBER, f"only {members[0].name!r} and the like")
-    if len({split_name(member.name)[1] for member in readable}) < len(readable):
+    if len({split_name(member.name)[1] for member in members}) < len(members):
         raise SampleError(RejectReason.DUPLICATE_KEY, "a member comes twice")
+
+
+def _check_members(readable: tuple[Member, ...], limits: ReadLimits) -> None:
+    if not readable:
+        raise SampleError(RejectReason.NO_MEMBER)
     for member in readable:
         if member.size > limits.max_member_bytes:
             raise _too_large(member, limits)

@@ -18,6 +18,9 @@ IMAGE_TYPES = frozenset({"jpg", "jpeg", "png", "webp"})
 MEMBER_TYPES = IMAGE_TYPES | {"txt", "json"}
 """Types of the members that are read; all others stay closed (`.pkl`, `.pyd`, `.gz` and the like)."""
 
+PACK_MEMBER_TYPES = IMAGE_TYPES | {"safetensors"}
+"""Types of the members of packed shards."""
+
 
 class RejectReason(StrEnum):
     """Why a sample is left out. A stage may add reasons of its own in another `StrEnum`."""

@@ -1,0 +1,133 @@
+"""Check a dataset against its manifest: every file there, of the right size and digest, whole, with all its samples."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+
+import pyarrow.parquet
+from pydantic import Field
+
+from oqvl_shards.config import Frozen
+from oqvl_shards.errors import DataError
+from oqvl_shards.manifest import Dataset, Kind, Shard, describe_file
+from oqvl_shards.reader import ShardReader
+from oqvl_shards.sample import MEMBER_TYPES, PACK_MEMBER_TYPES
+from oqvl_shards.shard_map import map_shards
+
+TAR_KINDS = frozenset({Kind.IMAGE_TEXT, Kind.CONVERSATION, Kind.INTERLEAVED, Kind.PACKED})
+"""Kinds of datasets whose shards are tars."""
+
+
+class Fault(StrEnum):
+    """What can be wrong with a shard."""
+
+    MISSING = "missing"
+    SIZE = "size"
+    SHA256 = "sha256"
+    DAMAGED = "damaged"
+    NUM_SAMPLES = "num_samples"
+
+
+class Problem(Frozen):
+    """One thing that is wrong with one shard."""
+
+    shard: str = Field(description="the shard's path below the dataset's directory")
+    fault: Fault = Field(description="what is wrong")
+    detail: str = Field(description="what was found and expected")
+
+
+class VerifyReport(Frozen):
+    """What a verification found."""
+
+    name: str = Field(description="name of the dataset")
+    num_shards: int = Field(description="shards that were checked")
+    num_samples: int = Field(description="samples that the manifest names")
+    num_bytes: int = Field(description="bytes that the manifest names")
+    problems: tuple[Problem, ...] = Field(description="all that is wrong, in the order of the shards")
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    def raise_if_failed(self) -> None:
+        """Raise unless nothing is wrong.
+
+        Raises:
+            DataError: When a shard is missing, differs from the manifest, or is damaged; every problem is named.
+        """
+        if self.problems:
+            lines = [f"  {problem.shard}: {problem.fault}: {problem.detail}" for problem in self.problems]
+            raise DataError(
+                "\n".join([f"dataset {self.name!r} has {len(lines)} problem(s)", *lines]),
+                hint="copy the named shards again, or make the dataset again",
+            )
+
+
+def verify(dataset: Dataset, *, num_workers: int = 0) -> VerifyReport:
+    """Check every shard of `dataset`; all problems are collected.
+
+    Args:
+        dataset: What to check.
+        num_workers: Processes that read shards; 0 and 1 work in this process.
+    """
+    manifest = dataset.manifest
+    problems = map_shards(
+        partial(_check_shard, directory=dataset.path, kind=manifest.kind),
+        manifest.shards,
+        num_workers=num_workers,
+        description="verify",
+        name=lambda shard: shard.path,
+    )
+    return VerifyReport(
+        name=manifest.name,
+        num_shards=len(manifest.shards),
+        num_samples=manifest.num_samples,
+        num_bytes=manifest.num_bytes,
+        problems=tuple(problem for shard_problems in problems for problem in shard_problems),
+    )
+
+
+def _check_shard(shard: Shard, directory: Path, kind: Kind) -> list[Problem]:
+    path = directory / shard.path
+    if not path.is_file():
+        return [Problem(shard=shard.path, fault=Fault.MISSING, detail="no such file")]
+    found = describe_file(path, directory, shard.num_samples)
+    problems = []
+    if found.num_bytes != shard.num_bytes:
+        detail = f"found {found.num_bytes} bytes, expected {shard.num_bytes}"
+        problems.append(Problem(shard=shard.path, fault=Fault.SIZE, detail=detail))
+    if found.sha256 != shard.sha256:
+        detail = f"found {found.sha256}, expected {shard.sha256}"
+        problems.append(Problem(shard=shard.path, fault=Fault.SHA256, detail=detail))
+    if kind in TAR_KINDS:
+        problems += _check_tar(shard, path, PACK_MEMBER_TYPES if kind is Kind.PACKED else MEMBER_TYPES)
+    elif path.suffix == ".parquet":
+        problems += _check_parquet(shard, path)
+    return problems
+
+
+def _check_tar(shard: Shard, path: Path, member_types: frozenset[str]) -> list[Problem]:
+    problems = []
+    with ShardReader(path, member_types=member_types) as reader:
+        if reader.index.damage is not None:
+            detail = f"{reader.index.damage} at byte {reader.index.end}"
+            problems.append(Problem(shard=shard.path, fault=Fault.DAMAGED, detail=detail))
+        return problems + _check_count(shard, len(reader.samples))
+
+
+def _check_parquet(shard: Shard, path: Path) -> list[Problem]:
+    try:
+        num_rows = pyarrow.parquet.read_metadata(path).num_rows
+    except (OSError, pyarrow.ArrowException) as error:
+        return [Problem(shard=shard.path, fault=Fault.DAMAGED, detail=f"not a parquet file: {error}")]
+    return _check_count(shard, num_rows)
+
+
+def _check_count(shard: Shard, num_samples: int) -> list[Problem]:
+    if num_samples == shard.num_samples:
+        return []
+    detail = f"found {num_samples} samples, expected {shard.num_samples}"
+    return [Problem(shard=shard.path, fault=Fault.NUM_SAMPLES, detail=detail)]

@@ -1,0 +1,73 @@
+"""A webdataset pipeline over any dataset in tars, for people who compose their own loaders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from oqvl_shards.errors import DataError, ManifestError
+from oqvl_shards.manifest import Dataset, Kind
+from oqvl_shards.reader import ShardReader
+from oqvl_shards.sample import MEMBER_TYPES, PACK_MEMBER_TYPES, ReadLimits, split_name
+from oqvl_shards.verify import TAR_KINDS
+
+if TYPE_CHECKING:
+    from webdataset.compat import FluidWrapper
+
+
+def to_webdataset(
+    dataset: Dataset, *, shuffle: int = 0, seed: int = 0, limits: ReadLimits | None = None
+) -> FluidWrapper:
+    """Return a webdataset pipeline over the samples of `dataset`.
+
+    Samples are dictionaries as webdataset makes them: `__key__`, `__url__` (the shard's path on disk), and one entry of
+    bytes a member under its suffix (`"jpg"`, `"txt"`, `"001.png"`). Continue with `.decode("pilrgb")`, `.map(...)`,
+    `.batched(...)`. Shards are split over nodes and loader workers, each read by exactly one of them. Inside, shards
+    are read by index and not as a stream, so only the members that this package reads reach the pipeline.
+
+    Args:
+        dataset: Image-text pairs, conversations, interleaved documents, or packs (their raw members).
+        shuffle: Size of the sample shuffle buffer, in samples; above 0 the order of the shards is shuffled too. Each
+            epoch has another order, given by `seed` and the number of the epoch.
+        seed: Seed of the shuffle, the same on all nodes.
+        limits: Caps on what is read.
+
+    Raises:
+        ManifestError: When the dataset's shards are not tars.
+    """
+    from webdataset.compat import FluidWrapper
+    from webdataset.filters import detshuffle
+    from webdataset.shardlists import split_by_node, split_by_worker
+
+    manifest = dataset.manifest
+    if manifest.kind not in TAR_KINDS:
+        raise ManifestError(
+            f"{dataset.path} is of kind {manifest.kind}, expected one of {', '.join(sorted(TAR_KINDS))}"
+        )
+    shards = [{"url": str(dataset.shard_path(shard)), "num_samples": shard.num_samples} for shard in manifest.shards]
+    member_types = PACK_MEMBER_TYPES if manifest.kind is Kind.PACKED else MEMBER_TYPES
+    pipeline = FluidWrapper(shards)
+    if shuffle > 0:
+        pipeline.append(detshuffle(len(shards), initial=len(shards), seed=seed))
+    pipeline.append(split_by_node)
+    pipeline.append(split_by_worker)
+    pipeline.append(partial(_read_samples, limits=limits, member_types=member_types))
+    if shuffle > 0:
+        pipeline.append(detshuffle(shuffle, initial=shuffle, seed=seed))
+    return pipeline
+
+
+def _read_samples(
+    shards: Iterable[Mapping[str, Any]], limits: ReadLimits | None, member_types: frozenset[str]
+) -> Iterator[dict[str, Any]]:
+    for shard in shards:
+        with ShardReader(shard["url"], limits, member_types=member_types) as reader:
+            if len(reader.samples) != shard["num_samples"]:
+                raise DataError(
+                    f"shard {reader.path}: found {len(reader.samples)} samples, expected {shard['num_samples']}",
+                    hint="run `oqvl-shards verify` on the dataset",
+                )
+            for sample in reader.samples:
+                members = {split_name(member.name)[1]: reader.read(member) for member in sample.members}
+                yield {"__key__": sample.key, "__url__": shard["url"], **members}
