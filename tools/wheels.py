@@ -96,7 +96,11 @@ def main(arguments: list[str]) -> int:
         for name in arguments or wheels:
             start = time.monotonic()
             with tempfile.TemporaryDirectory(dir=scratch, prefix=f"{name}-") as environment:
-                try_wheel(name, wheels[name], constraints, Path(environment) / "venv")
+                try:
+                    try_wheel(name, wheels[name], constraints, Path(environment) / "venv")
+                except subprocess.CalledProcessError as error:
+                    print(f"{name}: {error}", file=sys.stderr)
+                    return 1
             print(f"{name}: wheel works alone ({time.monotonic() - start:.0f} s)", flush=True)
     return 0
 
