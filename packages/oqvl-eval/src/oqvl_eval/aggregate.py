@@ -1,0 +1,110 @@
+"""From verdicts to figures: accuracies with intervals, and the audit of how answers were read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from pydantic import Field
+
+from oqvl_eval.config import JudgingConfig
+from oqvl_eval.intervals import Interval, cluster_bootstrap, wilson_interval
+from oqvl_eval.scoring import Verdict
+from oqvl_shards.config import Frozen
+
+
+class Accuracy(Frozen):
+    """How many of some items were answered rightly."""
+
+    num_items: int = Field(description="items")
+    num_correct: int = Field(description="right answers")
+    accuracy: float = Field(description="num_correct / num_items")
+    wilson: Interval = Field(description="Wilson's score interval, which treats items as independent")
+
+    @classmethod
+    def of(cls, outcomes: Iterable[bool], confidence: float) -> Accuracy:
+        """Count `outcomes`, of which there must be one at least."""
+        correct = list(outcomes)
+        return cls(
+            num_items=len(correct),
+            num_correct=sum(correct),
+            accuracy=sum(correct) / len(correct),
+            wilson=wilson_interval(sum(correct), len(correct), confidence),
+        )
+
+
+class ClusterAccuracy(Frozen):
+    """The same, where items come in clusters."""
+
+    num_clusters: int = Field(description="clusters")
+    bootstrap: Interval = Field(description="interval of the items' accuracy when whole clusters are resampled")
+    all_correct: Accuracy = Field(description="clusters of which every item was answered rightly")
+
+
+class Audit(Frozen):
+    """How the answers were read."""
+
+    parsed: int = Field(description="answers that say one thing")
+    unparsed: int = Field(description="answers in which nothing was found; wrong")
+    ambiguous: int = Field(description="answers that say several things, or options that tie; wrong")
+    by_rule: dict[str, int] = Field(description="answers by the rule that decided, e.g. letter, declaration, no_rule")
+    gold_letters: dict[str, int] = Field(description="how often each letter is right, over items with options")
+    read_letters: dict[str, int] = Field(description="how often each letter was read, over items with options")
+
+
+def by_category(verdicts: Sequence[Verdict], confidence: float) -> dict[str, Accuracy]:
+    """Return the accuracy of each category, in the order of their names; empty when there are fewer than two."""
+    outcomes: dict[str, list[bool]] = {}
+    for verdict in verdicts:
+        outcomes.setdefault(verdict.item.category, []).append(verdict.is_correct)
+    if len(outcomes) < 2:
+        return {}
+    return {category: Accuracy.of(outcomes[category], confidence) for category in sorted(outcomes)}
+
+
+def by_cluster(verdicts: Sequence[Verdict], config: JudgingConfig) -> ClusterAccuracy | None:
+    """Return what clusters add to the score; None when every cluster has one item."""
+    all_correct: dict[str, bool] = {}
+    for verdict in verdicts:
+        cluster = verdict.item.cluster_id
+        all_correct[cluster] = all_correct.get(cluster, True) and verdict.is_correct
+    if len(all_correct) == len(verdicts):
+        return None
+    bootstrap = cluster_bootstrap(
+        ((verdict.item.cluster_id, float(verdict.is_correct)) for verdict in verdicts),
+        num_resamples=config.num_resamples,
+        seed=config.seed,
+        confidence=config.confidence,
+    )
+    return ClusterAccuracy(
+        num_clusters=len(all_correct),
+        bootstrap=bootstrap,
+        all_correct=Accuracy.of(all_correct.values(), config.confidence),
+    )
+
+
+def chance_level(verdicts: Sequence[Verdict]) -> float | None:
+    """Return the expected accuracy of drawing an option evenly, open questions never right; None without options."""
+    if not any(verdict.item.choices for verdict in verdicts):
+        return None
+    return sum(1 / len(verdict.item.choices) for verdict in verdicts if verdict.item.choices) / len(verdicts)
+
+
+def audit(verdicts: Sequence[Verdict]) -> Audit:
+    """Count how the answers were read."""
+    status = Counter(verdict.extraction.status for verdict in verdicts)
+    with_options = [verdict for verdict in verdicts if verdict.item.scoring_rule == "multiple_choice"]
+    return Audit(
+        parsed=status["parsed"],
+        unparsed=status["unparsed"],
+        ambiguous=status["ambiguous"],
+        by_rule=_sorted_counts(verdict.extraction.by for verdict in verdicts),
+        gold_letters=_sorted_counts(verdict.item.answer for verdict in with_options),
+        read_letters=_sorted_counts(
+            verdict.extraction.answer for verdict in with_options if verdict.extraction.status == "parsed"
+        ),
+    )
+
+
+def _sorted_counts(values: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(values).items()))

@@ -1,0 +1,86 @@
+"""Ask a model: items become prompts, answers become predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tqdm import tqdm
+
+from oqvl_eval.answerer import Answerer, Prompt, bind_answerer
+from oqvl_eval.benchmark import Benchmark
+from oqvl_eval.config import EvalConfig
+from oqvl_eval.controls import Pictures
+from oqvl_eval.predictions import Prediction, checked_candidates
+from oqvl_eval.prompt import continuations, prompt_sha256, render, resolve_style
+from oqvl_shards.errors import DataError
+
+
+class Asker:
+    """A model, a benchmark, and how to put the one to the other.
+
+    Args:
+        config: The evaluation.
+        benchmark: The benchmark.
+        answerer: The model.
+    """
+
+    def __init__(self, config: EvalConfig, benchmark: Benchmark, answerer: Answerer) -> None:
+        self._config = config
+        self._benchmark = benchmark
+        self._answerer = answerer
+        self._layout = resolve_style(config.prompt, config.chat)
+        self._list_choices = config.mode == "generate" or config.choices_as == "letter"
+        self._pictures = Pictures(benchmark, config.images, config.image_seed)
+
+    @classmethod
+    def bind(cls, config: EvalConfig, benchmark: Benchmark) -> Asker:
+        """Make the model that `config` names; see `bind_answerer` for the errors."""
+        return cls(config, benchmark, bind_answerer(config.answerer, config.checkpoint, config.answerer_options))
+
+    def progress(self, num_items: int, num_todo: int) -> tqdm:
+        """Return a progress bar over the items, silent where stderr is no terminal."""
+        return tqdm(total=num_items, initial=num_items - num_todo, desc=self._benchmark.task, unit="item", disable=None)
+
+    def ask(self, rows: Sequence[int], progress: tqdm) -> list[Prediction]:
+        """Return the predictions for the items at `rows`, in batches."""
+        predictions: list[Prediction] = []
+        for start in range(0, len(rows), self._config.batch_size):
+            batch = rows[start : start + self._config.batch_size]
+            predictions += self._ask_batch(batch)
+            progress.update(len(batch))
+        return predictions
+
+    def _ask_batch(self, rows: Sequence[int]) -> list[Prediction]:
+        prompts, digests = zip(*(self._prompt(row) for row in rows), strict=True)
+        if self._config.mode == "generate":
+            return self._generate(rows, prompts, digests)
+        return self._score_choices(rows, prompts, digests)
+
+    def _prompt(self, row: int) -> tuple[Prompt, str]:
+        item = self._benchmark.items[row]
+        pictures, image_digests = self._pictures.of_item(row)
+        prompt = render(item, pictures, self._layout, list_choices=self._list_choices)
+        return prompt, prompt_sha256(prompt, image_digests, self._config.chat)
+
+    def _generate(self, rows: Sequence[int], prompts: Sequence[Prompt], digests: Sequence[str]) -> list[Prediction]:
+        outputs = self._answerer.generate(prompts, chat=self._config.chat, max_new_tokens=self._config.max_new_tokens)
+        self._check_number(len(outputs), len(prompts))
+        items = [self._benchmark.items[row] for row in rows]
+        return [Prediction(*values) for values in zip(items, outputs, [()] * len(items), digests, strict=True)]
+
+    def _score_choices(
+        self, rows: Sequence[int], prompts: Sequence[Prompt], digests: Sequence[str]
+    ) -> list[Prediction]:
+        items = [self._benchmark.items[row] for row in rows]
+        scored = [continuations(item, self._layout, self._config.choices_as) for item in items]
+        texts = [[text for _, text in pairs] for pairs in scored]
+        logprobs = self._answerer.choice_logprobs(prompts, texts, chat=self._config.chat)
+        self._check_number(len(logprobs), len(prompts))
+        return [
+            Prediction(item, None, checked_candidates(item, pairs, scores), digest)
+            for item, pairs, scores, digest in zip(items, scored, logprobs, digests, strict=True)
+        ]
+
+    def _check_number(self, found: int, expected: int) -> None:
+        if found != expected:
+            raise DataError(f"{self._config.answerer} returned {found} answers to {expected} prompts")

@@ -1,0 +1,75 @@
+"""Two runs on the same items: pairing them, counting agreement, and the interval of the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from oqvl_eval.config import JudgingConfig
+from oqvl_eval.intervals import Interval, cluster_bootstrap
+from oqvl_eval.predictions import Prediction
+from oqvl_eval.scoring import Verdict
+from oqvl_shards.errors import DataError
+
+
+@dataclass(frozen=True)
+class Discordance:
+    """The 2 x 2 table of two systems on the same items.
+
+    Args:
+        both_correct: Items that both answered rightly.
+        only_a: Items that only A answered rightly.
+        only_b: Items that only B answered rightly.
+        both_wrong: Items that neither did.
+    """
+
+    both_correct: int
+    only_a: int
+    only_b: int
+    both_wrong: int
+
+
+def paired(a: Sequence[Prediction], b: Sequence[Prediction]) -> list[tuple[Prediction, Prediction]]:
+    """Pair the predictions of two runs by item, in A's order.
+
+    Raises:
+        DataError: When the two did not answer the same items, or an item's options, answer or cluster differ.
+    """
+    by_id = {prediction.item.item_id: prediction for prediction in b}
+    only_a = [prediction.item.item_id for prediction in a if prediction.item.item_id not in by_id]
+    only_b = sorted(by_id.keys() - {prediction.item.item_id for prediction in a})
+    if only_a or only_b:
+        raise DataError(
+            f"the two runs answered different items: {len(only_a)} only in A {only_a[:3]}, "
+            f"{len(only_b)} only in B {only_b[:3]}",
+            hint="evaluate both on the same benchmark with the same limit",
+        )
+    pairs = [(prediction, by_id[prediction.item.item_id]) for prediction in a]
+    differing = [first.item.item_id for first, second in pairs if first.item != second.item]
+    if differing:
+        raise DataError(
+            f"{len(differing)} items have other options, answers or clusters in B, the first {differing[0]!r}",
+            hint="evaluate both on the same version of the benchmark",
+        )
+    return pairs
+
+
+def discordance(verdicts: Sequence[tuple[Verdict, Verdict]]) -> Discordance:
+    """Count the items by which of the two systems answered them rightly."""
+    outcomes = [(a.is_correct, b.is_correct) for a, b in verdicts]
+    return Discordance(
+        both_correct=outcomes.count((True, True)),
+        only_a=outcomes.count((True, False)),
+        only_b=outcomes.count((False, True)),
+        both_wrong=outcomes.count((False, False)),
+    )
+
+
+def difference_interval(verdicts: Sequence[tuple[Verdict, Verdict]], config: JudgingConfig) -> Interval:
+    """Return the cluster bootstrap's interval of accuracy B - accuracy A; a cluster's items stay paired."""
+    return cluster_bootstrap(
+        ((a.item.cluster_id, float(b.is_correct) - float(a.is_correct)) for a, b in verdicts),
+        num_resamples=config.num_resamples,
+        seed=config.seed,
+        confidence=config.confidence,
+    )

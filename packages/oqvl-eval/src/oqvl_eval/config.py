@@ -1,0 +1,135 @@
+"""The configurations of the commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+from pydantic.config import JsonDict
+
+from oqvl_shards.config import StageConfig
+
+Mode = Literal["generate", "likelihood"]
+"""Free generation, or the likelihood of every option."""
+
+ChoicesAs = Literal["letter", "text"]
+"""Which continuation stands for an option in likelihood mode."""
+
+ImageCondition = Literal["given", "shuffled", "blank"]
+"""Which pictures an item shows; see `oqvl_eval.controls`."""
+
+Profile = Literal["strict"]
+"""A named way of judging; see `oqvl_eval.scoring`."""
+
+Normalisation = Literal["sum", "per_token", "per_byte"]
+"""What a continuation's log-probability is divided by: nothing, its tokens, its UTF-8 bytes."""
+
+NORMALISATIONS: tuple[Normalisation, ...] = ("sum", "per_token", "per_byte")
+
+Show = Literal["right", "wrong", "parsed", "unparsed", "ambiguous"]
+"""Which answers are shown."""
+
+_PLACE: JsonDict = {"lineage": False}
+
+
+class PromptConfig(StageConfig):
+    """The layout of every prompt of an evaluation."""
+
+    style: Literal["completion", "instruction"] | None = Field(
+        default=None,
+        description="completion: end on answer_cue; instruction: end on an instruction; "
+        "unset: instruction with chat, completion without",
+    )
+    before: str = Field(default="", description="text before the item")
+    image_separator: str = Field(default="\n", description="text after every picture")
+    choice_line: str = Field(
+        default="{letter}. {choice}", description="one line an option; {letter} and {choice} are filled in"
+    )
+    multiple_choice_instruction: str = Field(
+        default="Reply with the letter of the right option only.",
+        description="last line of an item with options, style instruction",
+    )
+    short_answer_instruction: str = Field(
+        default="Reply with one word or a short phrase only.",
+        description="last line of an item without options, style instruction",
+    )
+    answer_cue: str = Field(default="Answer:", description="last line of every item, style completion")
+
+
+class EvalConfig(StageConfig):
+    """`oqvl-eval run`: ask a model every item of a benchmark."""
+
+    benchmark: Path = Field(description="directory of a benchmark dataset", json_schema_extra=_PLACE)
+    checkpoint: Path = Field(description="directory of a checkpoint dataset", json_schema_extra=_PLACE)
+    output: Path = Field(description="directory of the predictions dataset to write", json_schema_extra=_PLACE)
+    answerer: str = Field(
+        description="factory of the model's Answerer, module:attribute, e.g. oqvl_model.answerer:VlmAnswerer"
+    )
+    answerer_options: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the factory")
+    mode: Mode = Field(
+        default="generate", description="generate: free text; likelihood: log-probability of every option"
+    )
+    choices_as: ChoicesAs = Field(
+        default="letter",
+        description="likelihood mode: letter lists the options and scores their letters; "
+        "text does not list them and scores their texts",
+    )
+    chat: bool = Field(default=False, description="apply the model's chat template; off for base models")
+    max_new_tokens: int = Field(default=16, ge=1, description="generate mode: tokens generated at most")
+    prompt: PromptConfig = Field(default=PromptConfig(), description="how an item is laid out")
+    images: ImageCondition = Field(
+        default="given", description="given; shuffled: every item shows other items' pictures; blank: even grey ones"
+    )
+    image_seed: int = Field(default=0, ge=0, description="seed of images=shuffled")
+    limit: int | None = Field(default=None, ge=1, description="ask the first items only; unset: all")
+    batch_size: int = Field(default=8, ge=1, description="items an answerer is given at once")
+    items_per_chunk: int = Field(default=256, ge=1, description="items a file; a killed run repeats at most one file")
+
+
+class JudgingConfig(StageConfig):
+    """How predictions are judged, wherever they are."""
+
+    profile: Profile = Field(default="strict", description="how answers are read; strict: no randomness, no guessing")
+    normalisation: Normalisation = Field(
+        default="sum", description="likelihood mode: divide log-probabilities by nothing, by tokens, or by bytes"
+    )
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="coverage of the intervals")
+    num_resamples: int = Field(default=10_000, ge=100, description="resamples of the cluster bootstrap")
+    seed: int = Field(default=0, ge=0, description="seed of the cluster bootstrap")
+
+
+class ScoreConfig(JudgingConfig):
+    """`oqvl-eval score`: judge the predictions of one run."""
+
+    predictions: Path = Field(description="directory of a predictions dataset", json_schema_extra=_PLACE)
+
+
+class CompareConfig(JudgingConfig):
+    """`oqvl-eval compare`: a paired comparison of two runs on the same items."""
+
+    a: Path = Field(description="directory of system A's predictions dataset", json_schema_extra=_PLACE)
+    b: Path = Field(description="directory of system B's predictions dataset", json_schema_extra=_PLACE)
+
+
+class ImportConfig(StageConfig):
+    """`oqvl-eval import`: make a benchmark dataset of a JSON Lines file and a folder of pictures."""
+
+    source: Path = Field(description="JSON Lines file, one item a line", json_schema_extra=_PLACE)
+    images: Path | None = Field(
+        default=None,
+        description="folder that picture names are relative to; unset: the source's",
+        json_schema_extra=_PLACE,
+    )
+    output: Path = Field(description="directory of the benchmark dataset to write", json_schema_extra=_PLACE)
+    task: str = Field(min_length=1, description="name of the task, e.g. mmstar")
+
+
+class ShowConfig(StageConfig):
+    """`oqvl-eval show`: print items of a benchmark, or answers of a run."""
+
+    dataset: Path = Field(description="directory of a benchmark or a predictions dataset", json_schema_extra=_PLACE)
+    item: str | None = Field(default=None, description="this item only; unset: the first ones")
+    only: Show | None = Field(default=None, description="predictions: only answers that are so; unset: all")
+    normalisation: Normalisation = Field(default="sum", description="likelihood mode, see score")
+    limit: int = Field(default=5, ge=1, description="items shown at most")

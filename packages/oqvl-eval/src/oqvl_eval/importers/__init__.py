@@ -1,0 +1,1 @@
+"""Readers of foreign benchmark files: each yields items, and the pictures that they show by name."""

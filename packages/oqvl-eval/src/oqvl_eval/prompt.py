@@ -1,0 +1,107 @@
+"""How an item is laid out as a prompt, and which continuations stand for its options.
+
+Two styles. `completion`, for base models, ends on a cue that the answer continues:
+
+    <picture>
+    What is on the plate?
+    A. an apple
+    B. a pear
+    Answer:
+
+`instruction`, for chat models, says what form the answer is to have instead of the cue.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+from PIL import Image
+
+from oqvl_eval.answerer import Prompt
+from oqvl_eval.config import ChoicesAs, PromptConfig
+from oqvl_eval.item import ImageRef, Item
+
+
+def resolve_style(config: PromptConfig, chat: bool) -> PromptConfig:
+    """Return `config` with `style` set: the default follows `chat`."""
+    if config.style is not None:
+        return config
+    return config.model_copy(update={"style": "instruction" if chat else "completion"})
+
+
+def render(item: Item, images: Sequence[Image.Image], config: PromptConfig, *, list_choices: bool = True) -> Prompt:
+    """Lay `item` out as a prompt.
+
+    Args:
+        item: The item.
+        images: Its pictures, one an `ImageRef` segment, in order.
+        config: The layout, with its style resolved.
+        list_choices: Whether the options are listed with their letters.
+
+    Returns:
+        Pieces of text and pictures; neighbouring text is one piece.
+    """
+    pictures = iter(images)
+    pieces: list[str | Image.Image] = [config.before]
+    for segment in item.segments:
+        if isinstance(segment, ImageRef):
+            pieces += [next(pictures), config.image_separator]
+        else:
+            pieces.append(segment)
+    pieces.append(_ending(item, config, list_choices))
+    return _join_text(pieces)
+
+
+def continuations(item: Item, config: PromptConfig, choices_as: ChoicesAs) -> list[tuple[int, str]]:
+    """Return the texts whose likelihood stands for each option, as (index of the option, text).
+
+    A letter is scored with and without a space before it, because both are answers a model may give and tokenizers
+    make different tokens of them; the scoring adds their probabilities up. An option's text is scored once, after a
+    space where it continues a line.
+    """
+    if choices_as == "letter":
+        return [(index, f"{space}{letter}") for index, letter in enumerate(item.letters) for space in (" ", "")]
+    space = " " if config.style == "completion" and not config.answer_cue.endswith((" ", "\n")) else ""
+    return [(index, f"{space}{choice.strip()}") for index, choice in enumerate(item.choices)]
+
+
+def prompt_sha256(prompt: Prompt, image_digests: Sequence[str], chat: bool) -> str:
+    """Return a digest (64 hex digits) of what the model is shown.
+
+    Args:
+        prompt: The rendered prompt.
+        image_digests: What identifies each of its pictures: sha256 of the encoded file, or a description.
+        chat: Whether the model's chat template is applied.
+    """
+    digests = iter(image_digests)
+    pieces = [piece if isinstance(piece, str) else {"image": next(digests)} for piece in prompt]
+    canonical = json.dumps({"chat": chat, "prompt": pieces}, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _ending(item: Item, config: PromptConfig, list_choices: bool) -> str:
+    has_letters = bool(item.choices) and list_choices
+    lines = [""]
+    if has_letters:
+        pairs = zip(item.letters, item.choices, strict=True)
+        # Not str.format: a brace in an option or in the layout is text.
+        lines += [
+            config.choice_line.replace("{letter}", letter).replace("{choice}", choice) for letter, choice in pairs
+        ]
+    if config.style == "completion":
+        lines.append(config.answer_cue)
+    else:
+        lines.append(config.multiple_choice_instruction if has_letters else config.short_answer_instruction)
+    return "\n".join(lines)
+
+
+def _join_text(pieces: Sequence[str | Image.Image]) -> Prompt:
+    joined: list[str | Image.Image] = []
+    for piece in pieces:
+        if isinstance(piece, str) and joined and isinstance(joined[-1], str):
+            joined[-1] += piece
+        elif piece != "":
+            joined.append(piece)
+    return joined

@@ -1,0 +1,238 @@
+"""What the commands return: typed results that print as a table or as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from oqvl_eval.aggregate import Accuracy, Audit, ClusterAccuracy
+from oqvl_eval.intervals import Interval
+from oqvl_eval.mcnemar import McNemar
+from oqvl_shards.config import Frozen
+
+
+class EvalReport(Frozen):
+    """What `evaluate` wrote."""
+
+    task: str = Field(description="name of the task")
+    model: str = Field(description="name of the checkpoint")
+    mode: str = Field(description="generate or likelihood")
+    images: str = Field(description="given, shuffled or blank")
+    num_items: int = Field(description="items answered")
+    num_reused: int = Field(description="of these, items taken over from an earlier, unfinished run")
+    predictions: str = Field(description="directory of the predictions dataset")
+    digest: str = Field(description="digest of its manifest")
+
+    def table(self) -> str:
+        """Return the report as text."""
+        return _pairs(
+            ("task", self.task),
+            ("model", self.model),
+            ("mode", f"{self.mode}, pictures {self.images}"),
+            ("items", f"{self.num_items:,} ({self.num_reused:,} from an earlier run)"),
+            ("predictions", self.predictions),
+            ("digest", self.digest),
+        )
+
+
+class ScoreReport(Frozen):
+    """The score of one run."""
+
+    task: str = Field(description="name of the task")
+    model: str = Field(description="name of the checkpoint")
+    mode: str = Field(description="generate or likelihood")
+    profile: str = Field(description="how answers were read")
+    normalisation: str | None = Field(description="how likelihoods were compared; null for generated answers")
+    predictions_digest: str = Field(description="digest of the predictions' manifest")
+    confidence: float = Field(description="coverage of all intervals")
+    overall: Accuracy = Field(description="all items")
+    chance: float | None = Field(description="expected accuracy of drawing options evenly; null without options")
+    clusters: ClusterAccuracy | None = Field(description="null when every cluster has one item")
+    categories: dict[str, Accuracy] = Field(description="by category; empty when there is one category at most")
+    by_normalisation: dict[str, float] = Field(description="likelihood mode: the accuracy by every normalisation")
+    audit: Audit = Field(description="how the answers were read")
+
+    @property
+    def accuracy(self) -> float:
+        """Right answers over all items."""
+        return self.overall.accuracy
+
+    def table(self) -> str:
+        """Return the report as text."""
+        how = f"{self.profile}, {self.mode}" + (f" ({self.normalisation})" if self.normalisation else "")
+        audit = self.audit
+        header = _pairs(
+            ("task", self.task),
+            ("model", self.model),
+            ("scored", how),
+            ("answers", f"{audit.parsed:,} parsed, {audit.unparsed:,} unparsed, {audit.ambiguous:,} ambiguous"),
+            ("read by", ", ".join(f"{rule} {count:,}" for rule, count in audit.by_rule.items())),
+            ("letters", _letters(audit)),
+            ("normalised", ", ".join(f"{name} {_percent(value)}" for name, value in self.by_normalisation.items())),
+        )
+        rows = [_accuracy_row("all", self.overall)]
+        if self.clusters:
+            rows[0] += [f"{self.clusters.bootstrap} by cluster"]
+            rows.append(_accuracy_row("whole clusters", self.clusters.all_correct))
+        rows += [_accuracy_row(name or "(none)", accuracy) for name, accuracy in self.categories.items()]
+        if self.chance is not None:
+            rows.append(["chance", "", _percent(self.chance)])
+        interval = f"{100 * self.confidence:g}% interval"
+        return f"{header}\n\n{_columns(['', 'items', 'accuracy', interval, ''], rows)}"
+
+
+class CompareReport(Frozen):
+    """A paired comparison of two runs on the same items."""
+
+    task: str = Field(description="name of the task")
+    model_a: str = Field(description="name of checkpoint A")
+    model_b: str = Field(description="name of checkpoint B")
+    num_items: int = Field(description="items that both answered")
+    num_clusters: int = Field(description="clusters of these items")
+    both_correct: int = Field(description="items that both answered rightly")
+    only_a: int = Field(description="items that only A answered rightly (b)")
+    only_b: int = Field(description="items that only B answered rightly (c)")
+    both_wrong: int = Field(description="items that neither answered rightly")
+    accuracy_a: float = Field(description="A's accuracy")
+    accuracy_b: float = Field(description="B's accuracy")
+    difference: float = Field(description="accuracy_b - accuracy_a")
+    confidence: float = Field(description="coverage of the interval")
+    bootstrap: Interval = Field(description="interval of the difference when whole clusters are resampled, in pairs")
+    mcnemar: McNemar = Field(description="McNemar's test; it treats items as independent")
+    num_prompts_differing: int = Field(description="items that the two were not asked with the same prompt")
+
+    def table(self) -> str:
+        """Return the report as text."""
+        test = self.mcnemar
+        header = _pairs(("task", self.task), ("A", self.model_a), ("B", self.model_b))
+        systems = _columns(
+            ["", "items", "accuracy"],
+            [
+                ["A", f"{self.num_items:,}", _percent(self.accuracy_a)],
+                ["B", f"{self.num_items:,}", _percent(self.accuracy_b)],
+            ],
+        )
+        counts = _columns(
+            ["", "B right", "B wrong"],
+            [
+                ["A right", f"{self.both_correct:,}", f"{self.only_a:,}"],
+                ["A wrong", f"{self.only_b:,}", f"{self.both_wrong:,}"],
+            ],
+        )
+        tests = _columns(
+            ["McNemar", "statistic", "p"],
+            [
+                ["exact", f"{test.statistic}", f"{test.exact_p:.4g}"],
+                ["mid-p", f"{test.statistic}", f"{test.mid_p:.4g}"],
+                ["chi-square", f"{test.chi2:.3f}", f"{test.chi2_p:.4g}"],
+                ["continuity-corrected", f"{test.corrected_chi2:.3f}", f"{test.corrected_p:.4g}"],
+            ],
+        )
+        interval = f"{100 * self.confidence:g}% interval {self.bootstrap}, {self.num_clusters:,} clusters resampled"
+        lines = [f"B - A: {100 * self.difference:+.1f} points, {interval}"]
+        if self.num_clusters < self.num_items:
+            lines.append("items of a cluster are not independent: trust the interval, not the tests")
+        if self.num_prompts_differing:
+            lines.append(f"{self.num_prompts_differing:,} items were asked with different prompts")
+        return "\n\n".join([header, systems, counts, tests, "\n".join(lines)])
+
+
+class ImportReport(Frozen):
+    """What `import` wrote."""
+
+    task: str = Field(description="name of the task")
+    num_items: int = Field(description="items")
+    num_clusters: int = Field(description="clusters")
+    num_images: int = Field(description="different pictures")
+    benchmark: str = Field(description="directory of the benchmark dataset")
+    digest: str = Field(description="digest of its manifest")
+
+    def table(self) -> str:
+        """Return the report as text."""
+        return _pairs(
+            ("task", self.task),
+            ("items", f"{self.num_items:,} in {self.num_clusters:,} clusters"),
+            ("pictures", f"{self.num_images:,}"),
+            ("benchmark", self.benchmark),
+            ("digest", self.digest),
+        )
+
+
+class ShownItem(Frozen):
+    """One item, and what was answered where there is an answer."""
+
+    item_id: str = Field(description="name of the item")
+    category: str = Field(description="its category")
+    question: str | None = Field(description="its segments, pictures as <name>; null for predictions")
+    choices: list[str] = Field(description="its options")
+    answer: str = Field(description="the right answer")
+    output: str | None = Field(default=None, description="the generated text")
+    likelihoods: dict[str, float] = Field(default_factory=dict, description="log-probability of each continuation")
+    read: str | None = Field(default=None, description="what was read from the answer, or unparsed, or ambiguous")
+    by: str | None = Field(default=None, description="the rule that decided")
+    is_correct: bool | None = Field(default=None, description="whether that is right")
+
+
+class ShowReport(Frozen):
+    """Items of a dataset."""
+
+    dataset: str = Field(description="the dataset's directory")
+    num_matching: int = Field(description="items that match")
+    items: list[ShownItem] = Field(description="the first of them")
+
+    def table(self) -> str:
+        """Return the report as text."""
+        head = f"{self.dataset}: {self.num_matching:,} matching items, {len(self.items)} shown"
+        return "\n\n".join([head, *(_shown(item) for item in self.items)])
+
+
+def _shown(item: ShownItem) -> str:
+    options = [f"    {chr(ord('A') + index)}. {choice}" for index, choice in enumerate(item.choices)]
+    likelihoods = ", ".join(f"{text!r} {value:.3f}" for text, value in item.likelihoods.items())
+    verdict = {None: "", True: "right", False: "wrong"}[item.is_correct]
+    pairs = _pairs(
+        ("item", item.item_id),
+        ("category", item.category),
+        ("question", (item.question or "").replace("\n", "\n" + " " * 12)),
+        ("options", "\n" + "\n".join(options) if options else ""),
+        ("answer", item.answer),
+        ("output", "" if item.output is None else repr(item.output)),
+        ("likelihood", likelihoods),
+        ("read", f"{item.read} by {item.by}: {verdict}" if item.read is not None else ""),
+    )
+    return pairs
+
+
+def _letters(audit: Audit) -> str:
+    letters = sorted({*audit.gold_letters, *audit.read_letters})
+    return ", ".join(f"{x} {audit.read_letters.get(x, 0):,}/{audit.gold_letters.get(x, 0):,}" for x in letters) + (
+        " (read/right)" if letters else ""
+    )
+
+
+def _accuracy_row(name: str, accuracy: Accuracy) -> list[str]:
+    return [name, f"{accuracy.num_items:,}", _percent(accuracy.accuracy), str(accuracy.wilson)]
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def _pairs(*pairs: tuple[str, str]) -> str:
+    """Lay out (name, value) lines; pairs without a value are left out."""
+    return "\n".join(f"{name:<12}{value}" for name, value in pairs if value)
+
+
+def _columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay out a table: the first column to the left, the others to the right."""
+    padded = [[*row, *[""] * (len(header) - len(row))] for row in [header, *rows]]
+    widths = [max(len(row[index]) for row in padded) for index in range(len(header))]
+    lines = []
+    for row in padded:
+        first, *others = [
+            cell.ljust(width) if index == 0 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join([first, *others]).rstrip())
+    return "\n".join(lines)

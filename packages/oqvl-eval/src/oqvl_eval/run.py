@@ -1,0 +1,286 @@
+"""The stages: evaluate (ask a model), score (judge one run), compare (two runs), import and show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from oqvl_eval.aggregate import Accuracy, audit, by_category, by_cluster, chance_level
+from oqvl_eval.asking import Asker
+from oqvl_eval.benchmark import Benchmark, write_benchmark
+from oqvl_eval.comparison import difference_interval, discordance, paired
+from oqvl_eval.config import (
+    NORMALISATIONS,
+    CompareConfig,
+    EvalConfig,
+    ImportConfig,
+    ScoreConfig,
+    ShowConfig,
+)
+from oqvl_eval.importers.jsonl import ImageFolder, read_jsonl
+from oqvl_eval.item import ImageRef, Item
+from oqvl_eval.mcnemar import mcnemar
+from oqvl_eval.predictions import PREDICTIONS_SCHEMA, Prediction, is_finished_chunk, read_predictions, write_chunk
+from oqvl_eval.report import CompareReport, EvalReport, ImportReport, ScoreReport, ShownItem, ShowReport
+from oqvl_eval.scoring import judge
+from oqvl_eval.version import VERSION
+from oqvl_shards.atomic import atomic_write
+from oqvl_shards.errors import ConfigError
+from oqvl_shards.manifest import (
+    Account,
+    Dataset,
+    FieldSpec,
+    Kind,
+    Lineage,
+    Manifest,
+    PredictionsDetails,
+    describe_file,
+    finished_output,
+    open_dataset,
+    write_manifest,
+)
+
+
+def evaluate(config: EvalConfig) -> EvalReport:
+    """Ask a model every item of a benchmark and store its raw answers as a dataset of kind `predictions`.
+
+    The steps: 1. open benchmark and checkpoint; 2. lay the items out in chunks; 3. ask for each chunk that no earlier,
+    killed run has finished; 4. write the manifest.
+
+    Raises:
+        ManifestError: When an input is no dataset of its kind.
+        ConfigError: When the configuration does not fit the benchmark, or the output holds something else.
+        DataError: When a picture cannot be decoded or the answerer returns nonsense.
+    """
+    benchmark = Benchmark.open(config.benchmark)
+    checkpoint = open_dataset(config.checkpoint, Kind.CHECKPOINT)
+    lineage = Lineage.derive("oqvl-eval run", VERSION, config, [benchmark.dataset.manifest, checkpoint.manifest])
+    _check_mode(config, benchmark)
+    dataset, num_reused = finished_output(config.output, lineage), 0
+    if dataset is None:
+        num_reused = _answer_chunks(config, benchmark, lineage)
+        dataset = _finish(config, benchmark, checkpoint, lineage)
+    else:
+        num_reused = dataset.manifest.num_samples
+    return EvalReport(
+        task=benchmark.task,
+        model=checkpoint.manifest.name,
+        mode=config.mode,
+        images=config.images,
+        num_items=dataset.manifest.num_samples,
+        num_reused=num_reused,
+        predictions=str(config.output),
+        digest=dataset.manifest.digest(),
+    )
+
+
+def score(config: ScoreConfig) -> ScoreReport:
+    """Judge the predictions of one run.
+
+    The report is also written to `scores/{profile}.json` (with `-{normalisation}` for likelihoods) in the predictions'
+    directory: beside the dataset, not part of it, so the manifest and its digest stay as they are. It is a function of
+    the predictions and the configuration alone and is overwritten by the next scoring of its kind.
+
+    Raises:
+        ManifestError: When `config.predictions` is no dataset of predictions.
+        DataError: When its files are damaged.
+    """
+    dataset = open_dataset(config.predictions, Kind.PREDICTIONS)
+    details = _details(dataset)
+    predictions = list(read_predictions(dataset))
+    verdicts = [judge(prediction, config.normalisation) for prediction in predictions]
+    is_likelihood = details.mode == "likelihood"
+    report = ScoreReport(
+        task=details.task,
+        model=details.model,
+        mode=details.mode,
+        profile=config.profile,
+        normalisation=config.normalisation if is_likelihood else None,
+        predictions_digest=dataset.manifest.digest(),
+        confidence=config.confidence,
+        overall=Accuracy.of((verdict.is_correct for verdict in verdicts), config.confidence),
+        chance=chance_level(verdicts),
+        clusters=by_cluster(verdicts, config),
+        categories=by_category(verdicts, config.confidence),
+        by_normalisation=_by_normalisation(predictions) if is_likelihood else {},
+        audit=audit(verdicts),
+    )
+    name = f"{config.profile}-{config.normalisation}" if is_likelihood else config.profile
+    text = report.model_dump_json(indent=2) + "\n"
+    atomic_write(config.predictions / "scores" / f"{name}.json", text.encode())
+    return report
+
+
+def compare(config: CompareConfig) -> CompareReport:
+    """Compare two runs on the same items, in pairs.
+
+    Raises:
+        ManifestError: When an input is no dataset of predictions.
+        DataError: When the two runs did not answer the same items.
+    """
+    dataset_a, dataset_b = (open_dataset(path, Kind.PREDICTIONS) for path in (config.a, config.b))
+    pairs = paired(list(read_predictions(dataset_a)), list(read_predictions(dataset_b)))
+    verdicts = [(judge(a, config.normalisation), judge(b, config.normalisation)) for a, b in pairs]
+    counts = discordance(verdicts)
+    num_items = len(pairs)
+    accuracy_a = (counts.both_correct + counts.only_a) / num_items
+    accuracy_b = (counts.both_correct + counts.only_b) / num_items
+    return CompareReport(
+        task=_details(dataset_a).task,
+        model_a=_details(dataset_a).model,
+        model_b=_details(dataset_b).model,
+        num_items=num_items,
+        num_clusters=len({a.item.cluster_id for a, _ in pairs}),
+        both_correct=counts.both_correct,
+        only_a=counts.only_a,
+        only_b=counts.only_b,
+        both_wrong=counts.both_wrong,
+        accuracy_a=accuracy_a,
+        accuracy_b=accuracy_b,
+        difference=(counts.only_b - counts.only_a) / num_items,
+        confidence=config.confidence,
+        bootstrap=difference_interval(verdicts, config),
+        mcnemar=mcnemar(counts.only_a, counts.only_b),
+        num_prompts_differing=sum(a.prompt_sha256 != b.prompt_sha256 for a, b in pairs),
+    )
+
+
+def import_jsonl(config: ImportConfig) -> ImportReport:
+    """Make a benchmark dataset of a JSON Lines file and a folder of pictures; see `oqvl_eval.importers.jsonl`.
+
+    Raises:
+        DataError: When a line is not an item, or a picture is missing or unreadable.
+        ConfigError: When the output directory holds something else.
+    """
+    folder = config.images if config.images is not None else config.source.parent
+    dataset = write_benchmark(
+        config.output, config.task, read_jsonl(config.source), ImageFolder(folder), tool="oqvl-eval import"
+    )
+    statistics = dataset.manifest.statistics
+    return ImportReport(
+        task=config.task,
+        num_items=dataset.manifest.num_samples,
+        num_clusters=int(statistics["num_clusters"]),
+        num_images=int(statistics["num_images"]),
+        benchmark=str(config.output),
+        digest=dataset.manifest.digest(),
+    )
+
+
+def show(config: ShowConfig) -> ShowReport:
+    """Return items of a benchmark, or of a run with what was read from its answers.
+
+    Raises:
+        ManifestError: When the dataset is of another kind.
+        ConfigError: When no item matches, or answers are asked for where there are none.
+    """
+    dataset = open_dataset(config.dataset, Kind.BENCHMARK, Kind.PREDICTIONS)
+    is_benchmark = dataset.manifest.kind == Kind.BENCHMARK
+    if is_benchmark and config.only is not None:
+        raise ConfigError(f"only={config.only} asks for answers, and {config.dataset} is a benchmark")
+    shown = _shown_items(dataset) if is_benchmark else _shown_answers(dataset, config)
+    matching = [item for item in shown if config.item in (None, item.item_id)]
+    if not matching:
+        raise ConfigError(f"no item of {config.dataset} matches item={config.item} only={config.only}")
+    return ShowReport(dataset=str(config.dataset), num_matching=len(matching), items=matching[: config.limit])
+
+
+def _check_mode(config: EvalConfig, benchmark: Benchmark) -> None:
+    open_questions = [item.item_id for item in benchmark.items[: config.limit] if not item.choices]
+    if config.mode == "likelihood" and open_questions:
+        raise ConfigError(
+            f"mode=likelihood needs options, and {len(open_questions)} items of {benchmark.task} have none "
+            f"(the first: {open_questions[0]!r})",
+            hint="use mode=generate",
+        )
+
+
+def _chunk_path(directory: Path, number: int) -> Path:
+    return directory / f"predictions-{number:05d}.parquet"
+
+
+def _chunks(config: EvalConfig, benchmark: Benchmark) -> Iterator[tuple[Path, range]]:
+    """Yield each chunk's file and the rows of its items."""
+    num_items = len(benchmark.items[: config.limit])
+    for number, start in enumerate(range(0, num_items, config.items_per_chunk)):
+        yield _chunk_path(config.output, number), range(start, min(start + config.items_per_chunk, num_items))
+
+
+def _answer_chunks(config: EvalConfig, benchmark: Benchmark, lineage: Lineage) -> int:
+    """Write every chunk that is not there; return how many items earlier runs had answered."""
+    chunks = list(_chunks(config, benchmark))
+    todo = [
+        (path, rows)
+        for path, rows in chunks
+        if not is_finished_chunk(path, [benchmark.items[row] for row in rows], lineage)
+    ]
+    if todo:
+        asker = Asker.bind(config, benchmark)
+        with asker.progress(sum(len(rows) for _, rows in chunks), sum(len(rows) for _, rows in todo)) as progress:
+            for path, rows in todo:
+                write_chunk(path, asker.ask(rows, progress), lineage)
+    return sum(len(rows) for _, rows in chunks) - sum(len(rows) for _, rows in todo)
+
+
+def _finish(config: EvalConfig, benchmark: Benchmark, checkpoint: Dataset, lineage: Lineage) -> Dataset:
+    shards = tuple(describe_file(path, config.output, len(rows)) for path, rows in _chunks(config, benchmark))
+    num_answered = sum(shard.num_samples for shard in shards)
+    num_left_out = len(benchmark.items) - num_answered
+    manifest = Manifest(
+        name=f"{benchmark.task}-{checkpoint.manifest.name}",
+        details=PredictionsDetails(task=benchmark.task, model=checkpoint.manifest.name, mode=config.mode),
+        shards=shards,
+        fields=tuple(FieldSpec(name=column.name, dtype=str(column.type)) for column in PREDICTIONS_SCHEMA),
+        account=Account(
+            num_in=len(benchmark.items),
+            num_kept=num_answered,
+            rejected={"over_limit": num_left_out} if num_left_out else {},
+        ),
+        lineage=lineage,
+    )
+    return write_manifest(config.output, manifest)
+
+
+def _details(dataset: Dataset) -> PredictionsDetails:
+    assert isinstance(dataset.manifest.details, PredictionsDetails)
+    return dataset.manifest.details
+
+
+def _by_normalisation(predictions: list[Prediction]) -> dict[str, float]:
+    return {
+        normalisation: sum(judge(prediction, normalisation).is_correct for prediction in predictions) / len(predictions)
+        for normalisation in NORMALISATIONS
+    }
+
+
+def _shown_items(dataset: Dataset) -> Iterator[ShownItem]:
+    for item in Benchmark(dataset).items:
+        question = "".join(f"<{part.name}>" if isinstance(part, ImageRef) else part for part in item.segments)
+        yield _shown(item, question)
+
+
+def _shown_answers(dataset: Dataset, config: ShowConfig) -> Iterator[ShownItem]:
+    for prediction in read_predictions(dataset):
+        verdict = judge(prediction, config.normalisation)
+        extraction = verdict.extraction
+        traits = {extraction.status, "right" if verdict.is_correct else "wrong"}
+        if config.only is None or config.only in traits:
+            yield _shown(verdict.item, None).model_copy(
+                update={
+                    "output": prediction.output,
+                    "likelihoods": {candidate.text: candidate.logprob for candidate in prediction.candidates},
+                    "read": extraction.answer or extraction.status,
+                    "by": extraction.by,
+                    "is_correct": verdict.is_correct,
+                }
+            )
+
+
+def _shown(item: Item, question: str | None) -> ShownItem:
+    return ShownItem(
+        item_id=item.item_id,
+        category=item.category,
+        question=question,
+        choices=list(item.choices),
+        answer=item.answer,
+    )

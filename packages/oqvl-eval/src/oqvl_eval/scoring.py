@@ -1,0 +1,98 @@
+"""Judging predictions: a pure function of (predictions, profile), without randomness and without guessing.
+
+Profile `strict`:
+
+- `multiple_choice`, generated: the letter that `oqvl_eval.extraction.extract_letter` reads is the right one.
+- `multiple_choice`, by likelihood: the option with the highest likelihood is the right one. Options that tie are
+  `ambiguous`, which is wrong.
+- `short_answer`: the normalised first line equals an accepted answer, normalised the same way.
+
+What cannot be read, or can be read in two ways, is wrong and counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from oqvl_eval.config import Normalisation
+from oqvl_eval.extraction import Extraction, extract_letter, extract_short_answer, normalize
+from oqvl_eval.item import LETTERS, Item
+from oqvl_eval.predictions import Candidate, Prediction
+from oqvl_shards.errors import DataError
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The judgement of one prediction.
+
+    Args:
+        item: The item.
+        extraction: What was read from the answer.
+        is_correct: Whether that is right; False unless the answer was parsed.
+    """
+
+    item: Item
+    extraction: Extraction
+    is_correct: bool
+
+
+def judge(prediction: Prediction, normalisation: Normalisation = "sum") -> Verdict:
+    """Judge one prediction by profile `strict`.
+
+    Args:
+        prediction: The prediction.
+        normalisation: How likelihoods of options of different length are compared; unused for generated answers.
+
+    Raises:
+        DataError: When the prediction holds neither a text nor likelihoods.
+    """
+    item = prediction.item
+    if prediction.candidates:
+        extraction = most_likely(prediction.candidates, normalisation)
+    elif prediction.output is None:
+        raise DataError(f"prediction for item {item.item_id!r} holds neither an output nor likelihoods")
+    elif item.scoring_rule == "multiple_choice":
+        extraction = extract_letter(prediction.output, item.choices)
+    else:
+        extraction = extract_short_answer(prediction.output)
+    return Verdict(item, extraction, extraction.status == "parsed" and _is_right(item, extraction.answer))
+
+
+def most_likely(candidates: Sequence[Candidate], normalisation: Normalisation) -> Extraction:
+    """Return the option with the highest likelihood.
+
+    Each continuation's log-probability is normalised; the probabilities of continuations that stand for one option
+    (" A" and "A") are added up.
+    """
+    likelihoods: dict[int, list[float]] = {}
+    for candidate in candidates:
+        likelihoods.setdefault(candidate.choice, []).append(_normalised(candidate, normalisation))
+    merged = {choice: _log_sum_exp(values) for choice, values in likelihoods.items()}
+    best = max(merged.values())
+    winners = [choice for choice, value in merged.items() if value == best]
+    if len(winners) > 1:
+        return Extraction("ambiguous", "likelihood")
+    return Extraction("parsed", "likelihood", LETTERS[winners[0]])
+
+
+def _is_right(item: Item, answer: str) -> bool:
+    if item.scoring_rule == "multiple_choice":
+        return answer == item.answer
+    return answer in {normalize(accepted) for accepted in item.accepted_answers}
+
+
+def _normalised(candidate: Candidate, normalisation: Normalisation) -> float:
+    if normalisation == "per_token":
+        return candidate.logprob / candidate.num_tokens
+    if normalisation == "per_byte":
+        return candidate.logprob / len(candidate.text.strip().encode())
+    return candidate.logprob
+
+
+def _log_sum_exp(values: Sequence[float]) -> float:
+    largest = max(values)
+    if largest == -math.inf:
+        return largest
+    return largest + math.log(sum(math.exp(value - largest) for value in values))

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from oqvl_eval import ImageRef, Item, write_benchmark
+from oqvl_shards.config import StageConfig
+from oqvl_shards.manifest import Account, CheckpointDetails, Dataset, Lineage, Manifest, describe_file, write_manifest
+
+COLOURS = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 230), "white": (250, 250, 250)}
+
+
+def png(colour: tuple[int, int, int], size: tuple[int, int] = (8, 6)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def pictures() -> dict[str, bytes]:
+    """One picture a colour, and shades of it, so that no two files are the same."""
+    shades = {}
+    for name, (r, g, b) in COLOURS.items():
+        for shade in range(5):
+            shades[f"{name}-{shade}.png"] = png((r - shade, g - shade, b - shade))
+    return shades
+
+
+@pytest.fixture
+def items() -> list[Item]:
+    """Twenty questions after a colour: the options rotate, four items with one picture make a cluster of five."""
+    names = list(COLOURS)
+    made = []
+    for index in range(20):
+        colour, shade = names[index % 4], index // 4
+        choices = tuple(names[(index + offset + shade) % 4] for offset in range(4))
+        made.append(
+            Item(
+                item_id=f"q{index:02d}",
+                cluster_id=f"c{shade}",
+                segments=(ImageRef(f"{colour}-{shade}.png"), "Which colour is this?"),
+                choices=choices,
+                answer="ABCD"[choices.index(colour)],
+                category="warm" if colour in ("red", "white") else "cold",
+                metadata={"shade": shade},
+            )
+        )
+    return made
+
+
+@pytest.fixture
+def benchmark(tmp_path: Path, items: list[Item], pictures: dict[str, bytes]) -> Dataset:
+    return write_benchmark(tmp_path / "benchmark", "colours", items, pictures)
+
+
+@pytest.fixture
+def make_checkpoint(tmp_path: Path) -> Callable[[str], Dataset]:
+    def make(name: str) -> Dataset:
+        directory = tmp_path / name
+        directory.mkdir()
+        (directory / "config.json").write_text(f'{{"name": "{name}"}}')
+        manifest = Manifest(
+            name=name,
+            details=CheckpointDetails(architecture="Fake", stage="init"),
+            shards=(describe_file(directory / "config.json", directory, 1),),
+            account=Account(num_in=1, num_kept=1),
+            lineage=Lineage.derive("test", "0", StageConfig()),
+        )
+        return write_manifest(directory, manifest)
+
+    return make
+
+
+@pytest.fixture
+def checkpoint(make_checkpoint: Callable[[str], Dataset]) -> Dataset:
+    return make_checkpoint("seer")
