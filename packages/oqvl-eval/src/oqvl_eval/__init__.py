@@ -1,10 +1,19 @@
-"""Benchmarks for vision-language models: generation and likelihood scoring, intervals, exact paired comparison."""
+"""Benchmarks for vision-language models: generation and likelihood scoring, intervals, exact paired comparison.
 
-from oqvl_eval.answerer import Answerer, Prompt
-from oqvl_eval.benchmark import Benchmark, read_benchmark, write_benchmark
-from oqvl_eval.config import CompareConfig, EvalConfig, ScoreConfig
-from oqvl_eval.item import ImageRef, Item
-from oqvl_eval.run import compare, evaluate, score
+Importing this package is cheap; numpy, pyarrow and Pillow come with the first name that needs them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from oqvl_eval.answerer import Answerer
+    from oqvl_eval.benchmark import Benchmark, read_benchmark, write_benchmark
+    from oqvl_eval.config import CompareConfig, EvalConfig, ScoreConfig
+    from oqvl_eval.item import ImageRef, Item
+    from oqvl_eval.run import compare, evaluate, score
 
 __all__ = [
     "Answerer",
@@ -13,7 +22,6 @@ __all__ = [
     "EvalConfig",
     "ImageRef",
     "Item",
-    "Prompt",
     "ScoreConfig",
     "compare",
     "evaluate",
@@ -21,3 +29,24 @@ __all__ = [
     "score",
     "write_benchmark",
 ]
+
+_MODULE_OF = {
+    "Answerer": "answerer",
+    "Benchmark": "benchmark",
+    "CompareConfig": "config",
+    "EvalConfig": "config",
+    "ImageRef": "item",
+    "Item": "item",
+    "ScoreConfig": "config",
+    "compare": "run",
+    "evaluate": "run",
+    "read_benchmark": "benchmark",
+    "score": "run",
+    "write_benchmark": "benchmark",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

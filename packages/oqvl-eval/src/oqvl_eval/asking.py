@@ -42,15 +42,15 @@ class Asker:
         return tqdm(total=num_items, initial=num_items - num_todo, desc=self._benchmark.task, unit="item", disable=None)
 
     def ask(self, rows: Sequence[int], progress: tqdm) -> list[Prediction]:
-        """Return the predictions for the items at `rows`, in batches."""
+        """Return the predictions for the items at `rows`, `items_per_call` at a time."""
         predictions: list[Prediction] = []
-        for start in range(0, len(rows), self._config.batch_size):
-            batch = rows[start : start + self._config.batch_size]
-            predictions += self._ask_batch(batch)
+        for start in range(0, len(rows), self._config.items_per_call):
+            batch = rows[start : start + self._config.items_per_call]
+            predictions += self._ask_once(batch)
             progress.update(len(batch))
         return predictions
 
-    def _ask_batch(self, rows: Sequence[int]) -> list[Prediction]:
+    def _ask_once(self, rows: Sequence[int]) -> list[Prediction]:
         prompts, digests = zip(*(self._prompt(row) for row in rows), strict=True)
         if self._config.mode == "generate":
             return self._generate(rows, prompts, digests)

@@ -83,7 +83,9 @@ class EvalConfig(StageConfig):
     )
     image_seed: int = Field(default=0, ge=0, description="seed of images=shuffled")
     limit: int | None = Field(default=None, ge=1, description="ask the first items only; unset: all")
-    batch_size: int = Field(default=8, ge=1, description="items an answerer is given at once")
+    items_per_call: int = Field(
+        default=32, ge=1, description="items the answerer is given at once, pictures decoded; it batches them itself"
+    )
     items_per_chunk: int = Field(default=256, ge=1, description="items a file; a killed run repeats at most one file")
 
 

@@ -42,6 +42,7 @@ class ScoreReport(Frozen):
     task: str = Field(description="name of the task")
     model: str = Field(description="name of the checkpoint")
     mode: str = Field(description="generate or likelihood")
+    images: str = Field(description="given, shuffled or blank")
     profile: str = Field(description="how answers were read")
     normalisation: str | None = Field(description="how likelihoods were compared; null for generated answers")
     predictions_digest: str = Field(description="digest of the predictions' manifest")
@@ -65,6 +66,7 @@ class ScoreReport(Frozen):
         header = _pairs(
             ("task", self.task),
             ("model", self.model),
+            ("pictures", self.images),
             ("scored", how),
             ("answers", f"{audit.parsed:,} parsed, {audit.unparsed:,} unparsed, {audit.ambiguous:,} ambiguous"),
             ("read by", ", ".join(f"{rule} {count:,}" for rule, count in audit.by_rule.items())),
@@ -88,6 +90,8 @@ class CompareReport(Frozen):
     task: str = Field(description="name of the task")
     model_a: str = Field(description="name of checkpoint A")
     model_b: str = Field(description="name of checkpoint B")
+    images_a: str = Field(description="A's pictures: given, shuffled or blank")
+    images_b: str = Field(description="B's pictures: given, shuffled or blank")
     num_items: int = Field(description="items that both answered")
     num_clusters: int = Field(description="clusters of these items")
     both_correct: int = Field(description="items that both answered rightly")
@@ -105,7 +109,11 @@ class CompareReport(Frozen):
     def table(self) -> str:
         """Return the report as text."""
         test = self.mcnemar
-        header = _pairs(("task", self.task), ("A", self.model_a), ("B", self.model_b))
+        header = _pairs(
+            ("task", self.task),
+            ("A", f"{self.model_a}, pictures {self.images_a}"),
+            ("B", f"{self.model_b}, pictures {self.images_b}"),
+        )
         systems = _columns(
             ["", "items", "accuracy"],
             [

@@ -56,7 +56,7 @@ def evaluate(config: EvalConfig) -> EvalReport:
     checkpoint = open_dataset(config.checkpoint, Kind.CHECKPOINT)
     lineage = Lineage.derive("oqvl-eval run", VERSION, config, [benchmark.dataset.manifest, checkpoint.manifest])
     _check_mode(config, benchmark)
-    dataset, num_reused = finished_output(config.output, lineage), 0
+    dataset = finished_output(config.output, lineage)
     if dataset is None:
         num_reused = _answer_chunks(config, benchmark, lineage)
         dataset = _finish(config, benchmark, checkpoint, lineage)
@@ -94,6 +94,7 @@ def score(config: ScoreConfig) -> ScoreReport:
         task=details.task,
         model=details.model,
         mode=details.mode,
+        images=_image_condition(dataset),
         profile=config.profile,
         normalisation=config.normalisation if is_likelihood else None,
         predictions_digest=dataset.manifest.digest(),
@@ -129,6 +130,8 @@ def compare(config: CompareConfig) -> CompareReport:
         task=_details(dataset_a).task,
         model_a=_details(dataset_a).model,
         model_b=_details(dataset_b).model,
+        images_a=_image_condition(dataset_a),
+        images_b=_image_condition(dataset_b),
         num_items=num_items,
         num_clusters=len({a.item.cluster_id for a, _ in pairs}),
         both_correct=counts.both_correct,
@@ -145,7 +148,7 @@ def compare(config: CompareConfig) -> CompareReport:
     )
 
 
-def import_jsonl(config: ImportConfig) -> ImportReport:
+def import_benchmark(config: ImportConfig) -> ImportReport:
     """Make a benchmark dataset of a JSON Lines file and a folder of pictures; see `oqvl_eval.importers.jsonl`.
 
     Raises:
@@ -244,6 +247,10 @@ def _finish(config: EvalConfig, benchmark: Benchmark, checkpoint: Dataset, linea
 def _details(dataset: Dataset) -> PredictionsDetails:
     assert isinstance(dataset.manifest.details, PredictionsDetails)
     return dataset.manifest.details
+
+
+def _image_condition(dataset: Dataset) -> str:
+    return str(dataset.manifest.lineage.config.get("images", "given"))
 
 
 def _by_normalisation(predictions: list[Prediction]) -> dict[str, float]:
