@@ -1,1 +1,47 @@
-"""A small FSDP2 trainer for packed multimodal sequences with exact resume."""
+"""A small FSDP2 trainer for packed multimodal sequences with exact resume.
+
+`run.train` is the stage; the rest of the names are what a model writes against (`Trainee`) or reads (`TrainReport`).
+The names load lazily: `import oqvl_train` does not import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from oqvl_train.config import TrainConfig
+    from oqvl_train.data_order import DataOrder
+    from oqvl_train.errors import TrainingInterruptedError
+    from oqvl_train.report import TrainReport
+    from oqvl_train.run import train
+    from oqvl_train.schedule import Schedule
+    from oqvl_train.trainee import Batch, Trainee
+
+__all__ = [
+    "Batch",
+    "DataOrder",
+    "Schedule",
+    "TrainConfig",
+    "TrainReport",
+    "Trainee",
+    "TrainingInterruptedError",
+    "train",
+]
+
+_MODULE_OF = {
+    "Batch": "trainee",
+    "DataOrder": "data_order",
+    "Schedule": "schedule",
+    "TrainConfig": "config",
+    "TrainReport": "report",
+    "Trainee": "trainee",
+    "TrainingInterruptedError": "errors",
+    "train": "run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

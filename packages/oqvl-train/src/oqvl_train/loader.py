@@ -1,0 +1,108 @@
+"""Read and collate micro-batches ahead of the training loop, in threads, in order.
+
+Threads suffice: decoding and resizing images, and reading files, run outside the interpreter's lock, and a batch needs
+no copy to reach the loop.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+
+from oqvl_shards.packed import Pack
+from oqvl_train.data_order import DataOrder, MicroBatch
+from oqvl_train.trainee import Batch, Trainee
+
+NUM_AHEAD = 2
+"""Micro-batches that wait ready beyond those that the workers hold."""
+
+
+@dataclass(frozen=True)
+class LoadedBatch:
+    """A micro-batch that is ready for the device.
+
+    Args:
+        step: 0-based step that it belongs to.
+        pack_ids: The packs in it.
+        weight: 1.0, or 0.0 for a filler; see `MicroBatch`.
+        batch: What the trainee collated.
+        num_tokens: Tokens of the packs, visual tokens included.
+        num_flops: Model FLOPs of forward and backward.
+    """
+
+    step: int
+    pack_ids: tuple[int, ...]
+    weight: float
+    batch: Batch
+    num_tokens: int
+    num_flops: float
+
+
+class Loader:
+    """The micro-batches of one process over a range of steps.
+
+    Args:
+        packs: The dataset, indexed by pack id.
+        trainee: Collates; called from the worker threads.
+        order: Which packs each step takes.
+        rank: This process.
+        world_size: Number of processes.
+        micro_batch_size: Packs a micro-batch.
+        num_workers: Threads.
+    """
+
+    def __init__(
+        self,
+        packs: Sequence[Pack],
+        trainee: Trainee,
+        order: DataOrder,
+        *,
+        rank: int,
+        world_size: int,
+        micro_batch_size: int,
+        num_workers: int,
+    ) -> None:
+        self.packs = packs
+        self.trainee = trainee
+        self.order = order
+        self.rank = rank
+        self.world_size = world_size
+        self.micro_batch_size = micro_batch_size
+        self.num_workers = num_workers
+
+    def steps(self, first: int, last: int) -> Iterator[tuple[int, Iterator[LoadedBatch]]]:
+        """Yield (step, its micro-batches) for the 0-based steps first .. last - 1.
+
+        An error of a worker is raised when its micro-batch's turn comes.
+        """
+        return groupby(self._load_ahead(first, last), key=attrgetter("step"))
+
+    def _load_ahead(self, first: int, last: int) -> Iterator[LoadedBatch]:
+        executor = ThreadPoolExecutor(self.num_workers, thread_name_prefix="loader")
+        waiting: deque[Future[LoadedBatch]] = deque()
+        try:
+            for step in range(first, last):
+                for micro_batch in self.order.micro_batches(step, self.rank, self.world_size, self.micro_batch_size):
+                    waiting.append(executor.submit(self._load, step, micro_batch))
+                    if len(waiting) > self.num_workers + NUM_AHEAD:
+                        yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+    def _load(self, step: int, micro_batch: MicroBatch) -> LoadedBatch:
+        packs = [self.packs[pack_id] for pack_id in micro_batch.pack_ids]
+        batch = self.trainee.collate(packs)
+        return LoadedBatch(
+            step,
+            micro_batch.pack_ids,
+            micro_batch.weight,
+            batch,
+            num_tokens=sum(pack.record.num_tokens for pack in packs),
+            num_flops=self.trainee.num_flops(batch),
+        )

@@ -1,0 +1,112 @@
+"""The two logs of a run, one JSON object a line.
+
+metrics.jsonl   a row a step; a function of configuration and data alone, identical after any kill and resume
+timings.jsonl   a row a look at the clock; grows with every start of the run
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import Field, ValidationError
+
+from oqvl_shards.atomic import atomic_write
+from oqvl_shards.config import Frozen
+from oqvl_shards.errors import DataError
+
+Row = TypeVar("Row", bound=Frozen)
+
+
+class StepMetrics(Frozen):
+    """What one optimizer step did."""
+
+    step: int = Field(description="steps done, this one included")
+    loss: float | None = Field(
+        description="mean over the targets of the global batch, before the update; null: not finite"
+    )
+    learning_rate: float
+    grad_norm: float | None = Field(description="norm of the mean gradient before clipping; null: not finite")
+    num_targets: int = Field(description="tokens that carried loss")
+    num_tokens: int = Field(description="tokens, visual tokens included")
+    is_skipped: bool = Field(default=False, description="loss or gradient was not finite and nothing was updated")
+
+
+class Timing(Frozen):
+    """How fast some steps went, all devices together unless stated."""
+
+    step: int = Field(description="steps done at this moment")
+    num_steps: int = Field(description="steps since the last row of the same start")
+    seconds: float = Field(description="wall-clock seconds of these steps, checkpoints not counted")
+    tokens_per_second: float
+    teraflops: float = Field(description="model TFLOP/s of one device, recomputation not counted")
+    mfu: float = Field(description="teraflops / peak_teraflops")
+    peak_teraflops: float = Field(description="peak TFLOP/s of one device")
+    device: str
+    num_devices: int
+
+
+def finite_or_none(value: float) -> float | None:
+    """Return `value`, or None where JSON has no number for it."""
+    return value if math.isfinite(value) else None
+
+
+def append_rows(path: Path, rows: Iterable[Frozen]) -> None:
+    """Append rows to a log and bring them to disk, so that no later checkpoint is ahead of its log."""
+    with path.open("ab") as file:
+        for row in rows:
+            file.write(_line(row))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_metrics(path: Path) -> list[StepMetrics]:
+    """Read `metrics.jsonl`; empty when there is none.
+
+    Raises:
+        DataError: When a line but the last (which a kill may have cut) is not a row.
+    """
+    return _read(path, StepMetrics)
+
+
+def read_timings(path: Path) -> list[Timing]:
+    """Read `timings.jsonl`; see `read_metrics`."""
+    return _read(path, Timing)
+
+
+def truncate_metrics(path: Path, step: int) -> None:
+    """Drop the rows after `step`, which a resumed run will write again.
+
+    Raises:
+        DataError: When the rows 1 .. `step` are not all there.
+    """
+    rows = read_metrics(path)[:step]
+    if [row.step for row in rows] != list(range(1, step + 1)):
+        raise DataError(
+            f"{path} holds {len(rows)} rows of the first {step} steps, expected each once",
+            hint="metrics.jsonl and checkpoints/ must come from one run: restore the file, or delete both",
+        )
+    atomic_write(path, b"".join(_line(row) for row in rows))
+
+
+def _line(row: Frozen) -> bytes:
+    return (json.dumps(row.model_dump(mode="json"), separators=(", ", ": ")) + "\n").encode()
+
+
+def _read(path: Path, row_type: type[Row]) -> list[Row]:
+    if not path.exists():
+        return []
+    rows = []
+    lines = path.read_bytes().splitlines(keepends=True)
+    for number, line in enumerate(lines, start=1):
+        if number == len(lines) and not line.endswith(b"\n"):
+            break
+        try:
+            rows.append(row_type.model_validate_json(line))
+        except ValidationError as error:
+            raise DataError(f"{path} line {number} is not a row of this log: {line[:200]!r}") from error
+    return rows

@@ -1,0 +1,110 @@
+"""Looks at the device now and then: writes the logs, moves the progress line, notices a step that failed."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from tqdm import tqdm
+
+from oqvl_train.config import NonfinitePolicy, TrainConfig
+from oqvl_train.hardware import device_name, peak_flops
+from oqvl_train.metrics import StepMetrics, Timing, append_rows
+from oqvl_train.parallel import World
+from oqvl_train.run_directory import RunDirectory
+from oqvl_train.training_step import StepResult, fetch
+
+
+class Monitor:
+    """Collects the results of steps and fetches them from the device every `log_every` steps.
+
+    Every process collects, since all must come to the same verdict; rank 0 writes.
+
+    Args:
+        config: `log_every`, `on_nonfinite`, `precision`, `peak_flops`.
+        directory: Where the logs lie.
+        world: The processes.
+        first_step: Steps done before this start.
+        num_steps: Steps of the whole run.
+
+    Attributes:
+        failed: The row of the first step that was not finite under `NonfinitePolicy.STOP`, None before.
+    """
+
+    def __init__(
+        self, config: TrainConfig, directory: RunDirectory, world: World, first_step: int, num_steps: int
+    ) -> None:
+        self.failed: StepMetrics | None = None
+        self._config = config
+        self._directory = directory
+        self._world = world
+        self._waiting: list[StepResult] = []
+        self._device = device_name(world.device)
+        self._peak = config.peak_flops or (peak_flops(world.device, config.precision) if world.is_first else 1.0)
+        self._progress = tqdm(
+            desc=config.stage,
+            total=num_steps,
+            initial=first_step,
+            unit="step",
+            dynamic_ncols=True,
+            disable=None if world.is_first else True,
+        )
+        self._clock = time.perf_counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._progress.close()
+
+    def add(self, result: StepResult, *, must_look: bool) -> None:
+        """Take the result of a step; look at the device when it is time, or when told."""
+        self._waiting.append(result)
+        if must_look or result.step % self._config.log_every == 0:
+            self._look()
+
+    def restart_clock(self) -> None:
+        """Leave the time since the last look out of the next timing."""
+        self._clock = time.perf_counter()
+
+    def _look(self) -> None:
+        rows, num_flops = fetch(self._waiting)
+        self._waiting = []
+        if self._config.on_nonfinite is NonfinitePolicy.STOP:
+            self.failed = next((row for row in rows if row.is_skipped), None)
+        if self.failed is not None:
+            rows = [row for row in rows if row.step < self.failed.step]
+        elif self._world.is_first:
+            timing = self._time(rows, num_flops)
+            append_rows(self._directory.timings, [timing])
+            self._show(rows, timing)
+        if self._world.is_first:
+            append_rows(self._directory.metrics, rows)
+        self.restart_clock()
+
+    def _time(self, rows: list[StepMetrics], num_flops: float) -> Timing:
+        seconds = time.perf_counter() - self._clock
+        flops_per_device = num_flops / seconds / self._world.size
+        return Timing(
+            step=rows[-1].step,
+            num_steps=len(rows),
+            seconds=seconds,
+            tokens_per_second=sum(row.num_tokens for row in rows) / seconds,
+            teraflops=flops_per_device / 1e12,
+            mfu=flops_per_device / self._peak,
+            peak_teraflops=self._peak / 1e12,
+            device=self._device,
+            num_devices=self._world.size,
+        )
+
+    def _show(self, rows: list[StepMetrics], timing: Timing) -> None:
+        loss = rows[-1].loss
+        self._progress.set_postfix_str(
+            f"loss {'not finite' if loss is None else format(loss, '.4f')}, {timing.tokens_per_second:,.0f} tokens/s, "
+            f"MFU {timing.mfu:.1%}",
+            refresh=False,
+        )
+        self._progress.update(len(rows))

@@ -1,0 +1,205 @@
+"""One training stage, from a start checkpoint and packed shards to a trained checkpoint.
+
+1. open        start checkpoint and packs; is the output finished already?
+2. build       the model from its dotted path, laid out over the processes; its optimizer
+3. resume      from the latest complete checkpoint, if there is one
+4. train       step by step; metrics, checkpoints, a polite stop
+5. export      the trained model with its manifest
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import torch
+
+from oqvl_shards.errors import ConfigError, DataError
+from oqvl_shards.manifest import (
+    CheckpointDetails,
+    Dataset,
+    Kind,
+    Lineage,
+    PackedDetails,
+    finished_output,
+    open_dataset,
+)
+from oqvl_shards.packed import PackedReader
+from oqvl_train.checkpoint import load_latest_checkpoint, save_checkpoint
+from oqvl_train.config import TrainConfig
+from oqvl_train.data_order import DataOrder
+from oqvl_train.errors import TrainingInterruptedError
+from oqvl_train.export import export_model
+from oqvl_train.loader import Loader
+from oqvl_train.metrics import StepMetrics, read_metrics, truncate_metrics
+from oqvl_train.monitor import Monitor
+from oqvl_train.optimizer import Optimizer
+from oqvl_train.parallel import World, open_world, shard_model
+from oqvl_train.report import TrainReport
+from oqvl_train.run_directory import RunDirectory, RunFile
+from oqvl_train.schedule import Schedule
+from oqvl_train.stop_request import StopRequest
+from oqvl_train.trainee import Trainee, load_trainee
+from oqvl_train.training_step import training_step
+
+_NUM_PACKS_NAMED = 16
+
+
+def train(config: TrainConfig) -> TrainReport:
+    """Train, or resume, or return at once when the output is finished.
+
+    Called by every process of the run: alone, or under torchrun. Reading `torch.distributed`'s environment is all that
+    tells the two apart.
+
+    Raises:
+        ConfigError: When the parts do not fit together, or the output belongs to another run.
+        DataError: When data or a checkpoint is damaged, or a loss or gradient is not finite.
+        TrainingInterruptedError: When SIGTERM or SIGINT came; a checkpoint is saved, and calling again resumes.
+    """
+    plan = _plan(config)
+    if finished_output(plan.directory.model, plan.run.lineage) is None:
+        plan.directory.check_belongs_to(plan.run)
+        with _determinism(config), open_world(config) as world:
+            _train(config, plan, world)
+    return TrainReport.read(config.output)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is known before torch does anything."""
+
+    checkpoint: Dataset
+    packs: PackedReader
+    order: DataOrder
+    directory: RunDirectory
+    run: RunFile
+
+
+def _plan(config: TrainConfig) -> _Plan:
+    checkpoint = open_dataset(config.checkpoint, Kind.CHECKPOINT)
+    packs = PackedReader(open_dataset(config.packed, Kind.PACKED))
+    _check_visual_tokens(config, packs.details)
+    if not len(packs):
+        raise ConfigError(f"{config.packed} holds no packs")
+    order = DataOrder(len(packs), config.global_batch_size, config.seed)
+    num_steps = config.max_steps or (config.num_epochs or 1) * order.steps_per_epoch
+    lineage = Lineage.derive(
+        "oqvl-train run", version("oqvl-train"), config, [checkpoint.manifest, packs.dataset.manifest]
+    )
+    run = RunFile(stage=config.stage, num_steps=num_steps, lineage=lineage)
+    return _Plan(checkpoint, packs, order, RunDirectory(config.output), run)
+
+
+def _check_visual_tokens(config: TrainConfig, packed: PackedDetails) -> None:
+    expected, found = config.visual_tokens_per_image, packed.visual_tokens_per_image
+    if expected not in (None, found):
+        raise ConfigError(
+            f"visual_tokens_per_image: {config.packed} was packed for {found}, the configuration says {expected}",
+            hint=f"pack again with {expected} visual tokens an image; it is cheap, no image is fetched again",
+        )
+
+
+def _train(config: TrainConfig, plan: _Plan, world: World) -> None:
+    trainee = load_trainee(config.trainee, config.checkpoint, plan.packs.details, config.trainee_options)
+    model = shard_model(trainee, config, world)
+    optimizer = Optimizer(model, config)
+    first_step = load_latest_checkpoint(plan.directory, model, optimizer)
+    world.barrier()
+    if world.is_first:
+        plan.directory.begin(plan.run)
+        truncate_metrics(plan.directory.metrics, first_step)
+    _train_steps(config, plan, world, trainee, optimizer, first_step)
+    export_model(
+        plan.directory,
+        trainee,
+        _checkpoint_details(plan, config.stage),
+        read_metrics(plan.directory.metrics) if world.is_first else [],
+        plan.run.lineage,
+        world,
+    )
+
+
+def _train_steps(
+    config: TrainConfig, plan: _Plan, world: World, trainee: Trainee, optimizer: Optimizer, first_step: int
+) -> None:
+    num_steps = plan.run.num_steps
+    schedule = Schedule(config.learning_rate, num_steps, config.warmup_fraction, config.min_learning_rate_ratio)
+    loader = Loader(
+        plan.packs,
+        trainee,
+        plan.order,
+        rank=world.rank,
+        world_size=world.size,
+        micro_batch_size=config.micro_batch_size,
+        num_workers=config.num_loader_workers,
+    )
+
+    def save(step: int) -> None:
+        save_checkpoint(plan.directory, step, trainee.model, optimizer, world, config.keep_checkpoints)
+
+    with (
+        torch.random.fork_rng(),
+        StopRequest().listen() as stop_request,
+        Monitor(config, plan.directory, world, first_step, num_steps) as monitor,
+    ):
+        for step, micro_batches in loader.steps(first_step, num_steps):
+            result = training_step(
+                trainee,
+                optimizer,
+                micro_batches,
+                world,
+                step=step,
+                learning_rate=schedule.learning_rate(step),
+                seed=config.seed,
+            )
+            num_done = step + 1
+            is_stopping = world.any(bool(stop_request.reason)) and num_done < num_steps
+            is_saving = is_stopping or num_done == num_steps or num_done % config.checkpoint_every == 0
+            monitor.add(result, must_look=is_saving)
+            if monitor.failed is not None:
+                save(monitor.failed.step - 1)
+                raise _not_finite(monitor.failed, plan)
+            if is_saving:
+                save(num_done)
+                monitor.restart_clock()
+            if is_stopping:
+                raise TrainingInterruptedError(
+                    f"stopped by {stop_request.reason or 'a signal to another process'} after step {num_done} of "
+                    f"{num_steps}; checkpoint {plan.directory.checkpoint(num_done)}",
+                    hint="run the same command again to resume",
+                )
+
+
+def _not_finite(row: StepMetrics, plan: _Plan) -> DataError:
+    pack_ids = plan.order.batch(row.step - 1).tolist()
+    some = ", ".join(str(pack_id) for pack_id in pack_ids[:_NUM_PACKS_NAMED])
+    more = f" and {len(pack_ids) - _NUM_PACKS_NAMED} more" if len(pack_ids) > _NUM_PACKS_NAMED else ""
+    what = "loss" if row.loss is None else "gradient"
+    return DataError(
+        f"step {row.step}: the {what} is not finite; its packs: {some}{more} of {plan.packs.dataset.path}",
+        hint=f"nothing was updated, and {plan.directory.checkpoint(row.step - 1)} holds the state before: look at the "
+        "packs, or run again with on_nonfinite=skip to leave such steps out",
+    )
+
+
+def _checkpoint_details(plan: _Plan, stage: str) -> CheckpointDetails:
+    start = plan.checkpoint.manifest.details
+    assert isinstance(start, CheckpointDetails)
+    return CheckpointDetails(
+        architecture=start.architecture,
+        stage=stage,
+        step=plan.run.num_steps,
+        visual_tokens_per_image=plan.packs.details.visual_tokens_per_image,
+    )
+
+
+@contextmanager
+def _determinism(config: TrainConfig) -> Iterator[None]:
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(before or config.deterministic)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)

@@ -1,0 +1,98 @@
+"""Where the files of a run lie, and which run they belong to.
+
+run.json                  the run's lineage and length, written first
+metrics.jsonl             see `oqvl_train.metrics`
+timings.jsonl
+checkpoints/step-000500/  complete checkpoints; one in the making is called step-000500.partial
+model/                    the trained model with its manifest: the dataset that this stage makes
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from oqvl_shards.atomic import TEMPORARY_SUFFIX, atomic_write
+from oqvl_shards.config import Frozen
+from oqvl_shards.errors import ConfigError, DataError
+from oqvl_shards.manifest import Lineage
+
+_CHECKPOINT_NAME = re.compile(r"step-(\d{6,})")
+
+
+class RunFile(Frozen):
+    """The content of `run.json`."""
+
+    stage: str = Field(description="name of the stage")
+    num_steps: int = Field(description="steps of the whole run")
+    lineage: Lineage
+
+
+class RunDirectory:
+    """The paths below a run's output directory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.run_file = path / "run.json"
+        self.metrics = path / "metrics.jsonl"
+        self.timings = path / "timings.jsonl"
+        self.checkpoints = path / "checkpoints"
+        self.model = path / "model"
+
+    def checkpoint(self, step: int) -> Path:
+        """Return the directory of the checkpoint after `step` steps."""
+        return self.checkpoints / f"step-{step:06d}"
+
+    def checkpoint_steps(self) -> list[int]:
+        """Return the steps of the complete checkpoints, ascending."""
+        if not self.checkpoints.is_dir():
+            return []
+        matches = (_CHECKPOINT_NAME.fullmatch(path.name) for path in self.checkpoints.iterdir())
+        return sorted(int(match[1]) for match in matches if match)
+
+    def read_run_file(self) -> RunFile:
+        """Read `run.json`.
+
+        Raises:
+            DataError: When it is missing or malformed.
+        """
+        try:
+            return RunFile.model_validate_json(self.run_file.read_bytes())
+        except FileNotFoundError as error:
+            raise DataError(f"{self.path} holds no training run: no {self.run_file.name} in it") from error
+        except ValidationError as error:
+            raise DataError(f"{self.run_file} is malformed: {error}") from error
+
+    def check_belongs_to(self, run: RunFile) -> None:
+        """Make sure that what lies here, if anything, belongs to `run`.
+
+        Raises:
+            ConfigError: When it belongs to a run with another configuration or other inputs.
+        """
+        if not self.run_file.exists():
+            return
+        found = self.read_run_file()
+        if found == run:
+            return
+        keys = sorted(
+            key
+            for key in {*found.lineage.config, *run.lineage.config}
+            if found.lineage.config.get(key) != run.lineage.config.get(key)
+        )
+        inputs = " and other inputs" if found.lineage.parents != run.lineage.parents else ""
+        raise ConfigError(
+            f"{self.path} belongs to a run of {found.lineage.tool} {found.lineage.version} with another configuration "
+            f"(keys {keys}){inputs}",
+            hint="choose another output directory, or delete this one",
+        )
+
+    def begin(self, run: RunFile) -> None:
+        """Write `run.json`."""
+        atomic_write(self.run_file, (run.model_dump_json(indent=2) + "\n").encode())
+
+
+def partial(path: Path) -> Path:
+    """Return the name under which the directory `path` is written before it is renamed."""
+    return path.with_name(path.name + TEMPORARY_SUFFIX)

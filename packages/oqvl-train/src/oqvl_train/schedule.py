@@ -1,0 +1,41 @@
+"""The learning rate: linear warm-up, then half a cosine (Loshchilov and Hutter, arXiv 1608.03983, without restarts)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate of every step of a run.
+
+    Args:
+        peak: Learning rate at the end of the warm-up.
+        num_steps: Steps of the run.
+        warmup_fraction: Share of the steps that warm up.
+        min_ratio: Learning rate that the cosine ends at / peak.
+    """
+
+    peak: float
+    num_steps: int
+    warmup_fraction: float
+    min_ratio: float
+
+    @property
+    def num_warmup_steps(self) -> int:
+        """Steps with a rising learning rate."""
+        return math.ceil(self.warmup_fraction * self.num_steps)
+
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of the 0-based `step`.
+
+        It rises to `peak` in the last step of the warm-up, is never 0 on the way, and reaches the minimum right after
+        the last step of the run, so that no step is spent on a learning rate of 0.
+        """
+        if step < self.num_warmup_steps:
+            return self.peak * (step + 1) / self.num_warmup_steps
+        num_decay_steps = self.num_steps - self.num_warmup_steps
+        progress = (step - self.num_warmup_steps) / num_decay_steps
+        cosine = 0.5 * (1.0 + math.cos(math.pi * progress))
+        return self.peak * (self.min_ratio + (1.0 - self.min_ratio) * cosine)

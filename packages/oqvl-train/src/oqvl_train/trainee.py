@@ -1,0 +1,106 @@
+"""What the trainer asks of a model, and how a recipe's dotted path becomes one."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self, runtime_checkable
+
+from torch import Tensor, nn
+
+from oqvl_shards.errors import ConfigError
+from oqvl_shards.manifest import PackedDetails
+from oqvl_shards.packed import Pack
+
+
+class Batch(Protocol):
+    """The tensors of one forward pass; opaque to the trainer, which only moves them."""
+
+    def to(self, device: Any) -> Self:
+        """Return the batch with all its tensors on `device`."""
+        ...
+
+
+@runtime_checkable
+class Trainee(Protocol):
+    """A model with what the trainer must know about it.
+
+    Made by `factory(checkpoint: Path, packed: PackedDetails, **options)`, where `checkpoint` is a model directory and
+    `packed` describes the packs. Parameters that are to be trained have `requires_grad` set and are fp32; with
+    `precision = "bf16"` the forward pass sees them as bf16, and nothing else is cast for the model.
+    """
+
+    model: nn.Module
+
+    def collate(self, packs: Sequence[Pack]) -> Batch:
+        """Make the batch of one forward pass from at least one pack, on the CPU; called from several threads."""
+        ...
+
+    def loss(self, model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
+        """Run `model` (as the trainer wrapped it) on `batch`.
+
+        Returns:
+            The sum of the losses at all targets (fp32 scalar) and the number of targets (int64 scalar, may be 0).
+        """
+        ...
+
+    def shard_units(self, model: nn.Module) -> Sequence[nn.Module]:
+        """Return the modules that are sharded, recomputed and compiled one by one: the decoder layers.
+
+        A unit must run in every forward pass, whatever the batch holds: a parameter that some batches do not use (a
+        projector, in a batch without images) belongs outside all units.
+        """
+        ...
+
+    def replicated_modules(self, model: nn.Module) -> Sequence[nn.Module]:
+        """Return frozen modules that every process holds whole, in their own number format: the vision tower."""
+        ...
+
+    def num_flops(self, batch: Any) -> float:
+        """Return the model FLOPs of one forward and backward pass over `batch`, recomputation not counted."""
+        ...
+
+    def save(self, directory: Path, state_dict: Mapping[str, Tensor]) -> None:
+        """Write a model directory that `from_pretrained` reads.
+
+        Args:
+            directory: An existing empty directory.
+            state_dict: All parameters and persistent buffers by their names in `model`, whole, on the CPU.
+        """
+        ...
+
+
+def load_trainee(path: str, checkpoint: Path, packed: PackedDetails, options: Mapping[str, Any]) -> Trainee:
+    """Import the factory that `path` (`package.module:Name`) names and call it.
+
+    Raises:
+        ConfigError: When there is no such factory, it does not take the options, or its product is no `Trainee`.
+    """
+    factory = _import(path)
+    try:
+        inspect.signature(factory).bind(checkpoint, packed, **options)
+    except TypeError as error:
+        raise ConfigError(
+            f"trainee {path} does not take trainee_options {sorted(options)}: {error}",
+            hint=f"its signature is {inspect.signature(factory)}",
+        ) from error
+    trainee = factory(checkpoint, packed, **options)
+    if not isinstance(trainee, Trainee):
+        expected = {*inspect.get_annotations(Trainee), *(name for name in vars(Trainee) if not name.startswith("_"))}
+        missing = sorted(name for name in expected if not hasattr(trainee, name))
+        raise ConfigError(f"trainee {path} made a {type(trainee).__name__} without {', '.join(missing)}")
+    return trainee
+
+
+def _import(path: str) -> Callable[..., Any]:
+    module_name, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"trainee {path}: no module {error.name}", hint="install the package that holds the model"
+        ) from error
+    except AttributeError as error:
+        raise ConfigError(f"trainee {path}: module {module_name} has no {name}") from error
