@@ -91,8 +91,8 @@ class PackedReader(Sequence[Pack]):
     """Random access to the packs of a packed dataset.
 
     A shard's headers are scanned once, when a pack of it is first read, and 16 bytes a member are kept; after that a
-    pack costs one `open` and one `pread`. No descriptor is held between reads and no file position is shared, so a
-    reader can be pickled, forked, and read from several threads.
+    pack costs one `open` and one `pread` a member. No descriptor is held between reads and no file position is shared,
+    so a reader can be pickled, forked, and read from several threads.
 
     Args:
         dataset: A dataset of kind `packed`, or its directory.
@@ -179,10 +179,14 @@ class _ShardIndex:
     def read(self, path: Path, number: int) -> list[bytes]:
         """Return the members of pack `number` (0-based in the shard): the record, then the images."""
         members = slice(self.bounds[number], self.bounds[number + 1])
-        offsets, sizes = self.offsets[members].tolist(), self.sizes[members].tolist()
-        start, end = offsets[0], offsets[-1] + sizes[-1]
-        data = _pread(path, start, end - start)
-        return [data[offset - start : offset - start + size] for offset, size in zip(offsets, sizes, strict=True)]
+        descriptor = open_shard_file(path)
+        try:
+            return [
+                _read_bytes(descriptor, path, offset, size)
+                for offset, size in zip(self.offsets[members].tolist(), self.sizes[members].tolist(), strict=True)
+            ]
+        finally:
+            os.close(descriptor)
 
 
 def _index_shard(path: Path, first_pack_id: int, num_packs: int) -> _ShardIndex:
@@ -227,12 +231,8 @@ def _check_against(record: PackRecord, details: PackedDetails, where: str) -> No
             raise DataError(f"{where}: {problem}", hint="shard and manifest do not belong together: pack again")
 
 
-def _pread(path: Path, offset: int, size: int) -> bytes:
-    descriptor = open_shard_file(path)
-    try:
-        data = os.pread(descriptor, size, offset)
-    finally:
-        os.close(descriptor)
+def _read_bytes(descriptor: int, path: Path, offset: int, size: int) -> bytes:
+    data = os.pread(descriptor, size, offset)
     if len(data) != size:
         raise DataError(f"{path}: found {len(data)} bytes at {offset}, expected {size}", hint=_HINT)
     return data

@@ -1,0 +1,182 @@
+"""Convert the records of a foreign file into shards: a job a shard, a receipt a job, one sample in memory at a time."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from oqvl_shards.errors import DataError
+from oqvl_shards.image import image_size
+from oqvl_shards.importers.json_records import JsonRecords
+from oqvl_shards.manifest import Account
+from oqvl_shards.receipt import Receipt, read_receipt, write_receipt
+from oqvl_shards.sample import ReadLimits, RejectReason, SampleError
+from oqvl_shards.shard_map import map_shards
+from oqvl_shards.tar_writer import TarWriter
+
+LIMITS = ReadLimits()
+"""What is imported must be readable under the limits that every reader has by default."""
+
+
+class ImportReason(StrEnum):
+    """Why an importer leaves a record out, beside the reasons of `RejectReason`."""
+
+    MISSING_IMAGE = "missing_image"
+    """The image file that the record names is not there."""
+    UNSAFE_PATH = "unsafe_path"
+    """The image path is absolute, goes upward, holds control characters, or a link leads out of the image folder."""
+    BAD_CONVERSATION = "bad_conversation"
+    """`conversations` is not a list of turns, each with a known speaker and a string."""
+    IMAGE_MARK_MISMATCH = "image_mark_mismatch"
+    """The `<image>` marks in the human turns are not as many as the images, or one stands in another's turn."""
+    MISALIGNED = "misaligned"
+    """`texts` and `image_info` differ in length, or hold both a text and an image at one place."""
+
+
+@dataclass(frozen=True)
+class ConvertedSample:
+    """A record in our layout.
+
+    Args:
+        document: Content of the json member.
+        images: (type, file content) of each image; member i is named `{key}.{i}.{type}`.
+        counts: What to add to the dataset's statistics.
+    """
+
+    document: dict[str, Any]
+    images: Sequence[tuple[str, bytes]]
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+Convert = Callable[[bytes], ConvertedSample]
+"""Turn one record's bytes into a sample, or raise `SampleError`."""
+
+
+@dataclass(frozen=True)
+class ConversionJob:
+    """The records that one output shard is made from.
+
+    Args:
+        shard_path: The output file, below the dataset's directory.
+        first_key: Number that the first record's key is made from; keys count records, not samples.
+        records: Where they lie.
+    """
+
+    shard_path: str
+    first_key: int
+    records: JsonRecords
+
+
+def plan_jobs(files: Sequence[JsonRecords], records_per_shard: int) -> list[ConversionJob]:
+    """Cut the records of all files into jobs; no shard takes records from two files."""
+    jobs: list[ConversionJob] = []
+    first_key = 0
+    for file in files:
+        for chunk in file.chunks(records_per_shard):
+            jobs.append(ConversionJob(f"shard-{len(jobs):05d}.tar", first_key, chunk))
+            first_key += len(chunk)
+    return jobs
+
+
+def convert_records(
+    jobs: Sequence[ConversionJob],
+    convert: Convert,
+    *,
+    directory: Path,
+    step: str,
+    max_record_bytes: int,
+    num_workers: int,
+    description: str,
+) -> list[Receipt]:
+    """Write one shard a job into `directory`; shards that `step` has finished before are left as they are.
+
+    Args:
+        jobs: What to write.
+        convert: Picklable when `num_workers` is above 1.
+        directory: The output dataset's directory.
+        step: Digest of the output's lineage.
+        max_record_bytes: Records above it are rejected unread.
+        num_workers: Processes.
+        description: Title of the progress bar.
+
+    Returns:
+        The receipt of every job, in order.
+    """
+    run_job = partial(_run_job, convert=convert, directory=directory, step=step, max_record_bytes=max_record_bytes)
+    return map_shards(run_job, jobs, num_workers=num_workers, description=description, name=lambda job: job.shard_path)
+
+
+def _run_job(job: ConversionJob, convert: Convert, directory: Path, step: str, max_record_bytes: int) -> Receipt:
+    if finished := read_receipt(directory, job.shard_path, step):
+        return finished
+    rejected: Counter[str] = Counter()
+    statistics: Counter[str] = Counter()
+    num_kept = 0
+    with TarWriter(directory / job.shard_path) as tar:
+        for index, (_, data) in enumerate(job.records.read(max_record_bytes)):
+            try:
+                sample = _convert_one(data, convert, max_record_bytes)
+                text = _encode_document(sample.document)
+            except SampleError as error:
+                rejected[str(error.reason)] += 1
+                continue
+            key = f"{job.first_key + index:09d}"
+            tar.add(f"{key}.json", text)
+            for number, (image_type, image) in enumerate(sample.images):
+                tar.add(f"{key}.{number}.{image_type}", image)
+            statistics.update(sample.counts)
+            statistics.update(f"images_{image_type}" for image_type, _ in sample.images)
+            num_kept += 1
+    account = Account(num_in=len(job.records), num_kept=num_kept, rejected=dict(sorted(rejected.items())))
+    receipt = Receipt(step=step, shard=tar.shard(num_kept, directory), account=account, statistics=statistics)
+    write_receipt(directory, receipt)
+    return receipt
+
+
+def _convert_one(data: bytes | None, convert: Convert, max_record_bytes: int) -> ConvertedSample:
+    if data is None:
+        raise SampleError(RejectReason.JSON_TOO_LARGE, f"at most {max_record_bytes} bytes are parsed")
+    return convert(data)
+
+
+def _encode_document(document: dict[str, Any]) -> bytes:
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    if len(text) > LIMITS.max_json_bytes:
+        raise SampleError(RejectReason.JSON_TOO_LARGE, f"{len(text)} bytes, at most {LIMITS.max_json_bytes} are parsed")
+    return text
+
+
+def check_image(data: bytes) -> str:
+    """Return the type (`jpg`, `png`, `webp`) that an image file is by its first bytes, after checking its header.
+
+    Raises:
+        SampleError: When it is of another format, too large, too small, or its header is broken.
+    """
+    if len(data) > LIMITS.max_member_bytes:
+        raise SampleError(RejectReason.MEMBER_TOO_LARGE, f"{len(data)} bytes, at most {LIMITS.max_member_bytes}")
+    image_size(data, LIMITS)
+    if data.startswith(b"\xff\xd8"):
+        return "jpg"
+    return "png" if data.startswith(b"\x89PNG") else "webp"
+
+
+def require_samples(receipts: Sequence[Receipt], what: str) -> None:
+    """Raise `DataError`, naming the reasons, when not one record could be converted.
+
+    Args:
+        receipts: Of all jobs.
+        what: The source, for the message.
+    """
+    account = Account.total(receipt.account for receipt in receipts)
+    if not account.num_kept:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in account.rejected.items()) or "it is empty"
+        raise DataError(
+            f"{what}: none of {account.num_in} records could be imported ({reasons})",
+            hint="check that this is the layout of the source, and that paths in it lead to the images",
+        )

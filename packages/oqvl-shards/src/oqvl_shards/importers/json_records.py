@@ -1,0 +1,114 @@
+"""Where the JSON records of a file lie, so that every worker reads its own and nobody holds them all.
+
+A *record* is one JSON value: a line of a JSONL file, an element of the array in a JSON file, or a `.json` member of a
+tar. Finding them takes 16 bytes each; they are read one by one, by whoever converts them.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oqvl_shards.errors import DataError
+from oqvl_shards.tar_index import scan_tar
+
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[][{},]', re.DOTALL)
+"""What decides an array's structure: strings (whose brackets do not count), brackets and commas."""
+
+
+@dataclass(frozen=True)
+class JsonRecords:
+    """Consecutive JSON records of one file.
+
+    Args:
+        path: The file.
+        first: 0-based number in the file of the first of them.
+        spans: int64 [N, 2], the offset and the size of each in bytes.
+    """
+
+    path: Path
+    first: int
+    spans: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.spans)
+
+    def chunks(self, size: int) -> list[JsonRecords]:
+        """Cut into runs of `size` records, the last one shorter."""
+        return [
+            JsonRecords(self.path, self.first + start, self.spans[start : start + size])
+            for start in range(0, len(self), size)
+        ]
+
+    def read(self, max_bytes: int) -> Iterator[tuple[int, bytes | None]]:
+        """Yield each record's number in the file and its bytes, None for one of more than `max_bytes`."""
+        with self.path.open("rb") as file:
+            for number, (offset, size) in enumerate(self.spans.tolist(), self.first):
+                if size > max_bytes:
+                    yield number, None
+                else:
+                    file.seek(offset)
+                    yield number, file.read(size)
+
+
+def find_records(path: Path) -> JsonRecords:
+    """Find the records of a `.tar`, of a JSON file that holds one array, or of a JSONL file (one value a line).
+
+    Raises:
+        DataError: When the file cannot be read, is a damaged tar, or ends inside its array.
+    """
+    try:
+        if path.suffix == ".tar":
+            spans = _tar_spans(path)
+        elif path.stat().st_size == 0:
+            spans = []
+        else:
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+                begins_array = text[: 1 << 12].lstrip().startswith(b"[")
+                spans = list(_array_spans(text, path) if begins_array else _line_spans(text))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}", hint="check the path") from error
+    return JsonRecords(path, 0, np.array(spans, dtype=np.int64).reshape(-1, 2))
+
+
+def _tar_spans(path: Path) -> list[tuple[int, int]]:
+    index = scan_tar(path)
+    if index.damage:
+        raise DataError(f"{path}: {index.damage}", hint="fetch this file again, or take it out of the folder")
+    return [(member.offset, member.size) for member in index.members if member.name.endswith(".json")]
+
+
+def _line_spans(text: mmap.mmap) -> Iterator[tuple[int, int]]:
+    start = 0
+    while start < len(text):
+        newline = text.find(b"\n", start)
+        end = len(text) if newline < 0 else newline
+        if text[start:end].strip():
+            yield start, end - start
+        start = end + 1
+
+
+def _array_spans(text: mmap.mmap, path: Path) -> Iterator[tuple[int, int]]:
+    depth = start = 0
+    for token in _TOKEN.finditer(text):
+        symbol = text[token.start() : token.start() + 1]
+        if symbol in (b"[", b"{"):
+            depth += 1
+            if depth == 1:
+                start = token.end()
+        elif symbol == b"," and depth == 1:
+            yield start, token.start() - start
+            start = token.end()
+        elif symbol in (b"]", b"}"):
+            depth -= 1
+            if depth == 0:
+                if text[start : token.start()].strip():
+                    yield start, token.start() - start
+                return
+    raise DataError(f"{path} ends inside its JSON array", hint="the file was cut: fetch it again")

@@ -1,0 +1,130 @@
+"""WebDataset tars as img2dataset and DataComp leave them: surveyed where they lie, not a byte copied."""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import Field
+
+from oqvl_shards.config import Frozen, StageConfig
+from oqvl_shards.errors import ConfigError, DataError
+from oqvl_shards.manifest import Account, FieldSpec, Shard, describe_file, natural_key
+from oqvl_shards.reader import ShardReader
+from oqvl_shards.sample import RejectReason, Sample, SampleError, member_type
+from oqvl_shards.tar_index import TarDamage
+
+FIELDS = (
+    FieldSpec(name="image", dtype="image", description="one jpg, jpeg, png or webp member, as it was downloaded"),
+    FieldSpec(name="text", dtype="text", description="the caption: the txt member, else `caption` in the json member"),
+    FieldSpec(name="json", dtype="json", description="what the source says about the sample; may be absent"),
+)
+
+
+DAMAGED_SHARD = "damaged_shard"
+"""Reason under which the samples of a shard that was left out are counted."""
+
+
+class DamagedShards(StrEnum):
+    """What to do when a tar is cut or has a broken header."""
+
+    FAIL = "fail"
+    LEAVE_OUT = "leave_out"
+
+
+class ImportWebdatasetConfig(StageConfig):
+    """Configuration of `import webdataset`."""
+
+    directory: Path = Field(
+        description="folder of .tar files, also in subfolders; the manifest is written into it",
+        json_schema_extra={"lineage": False},
+    )
+    name: str = Field(min_length=1, description="name of the dataset; uids of samples that have none derive from it")
+    damaged_shards: DamagedShards = Field(
+        default=DamagedShards.FAIL,
+        description="fail: stop at a cut or broken tar; leave_out: reject all of its samples and go on",
+    )
+    num_workers: int = Field(
+        default=1, ge=1, description="processes that read shards", json_schema_extra={"lineage": False}
+    )
+
+
+class ShardSurvey(Frozen):
+    """What one tar holds."""
+
+    shard: Shard
+    damage: TarDamage | None
+    account: Account
+    statistics: dict[str, int]
+
+
+def find_tars(directory: Path) -> list[Path]:
+    """Return the tars in `directory` and below, in natural order of their paths; gaps in numbering do not matter.
+
+    Raises:
+        ConfigError: When there is no such directory, or no tar in it.
+    """
+    if not directory.is_dir():
+        raise ConfigError(f"no directory at {directory}", hint="check the path")
+    tars = sorted(directory.rglob("*.tar"), key=lambda path: natural_key(path.relative_to(directory).as_posix()))
+    if not tars:
+        raise ConfigError(f"{directory} holds no .tar file", hint="give the folder that img2dataset wrote")
+    return tars
+
+
+def survey_tar(path: Path, directory: Path) -> ShardSurvey:
+    """Count the samples of the tar at `path` and what they hold; reads it once more for its sha256.
+
+    A sample is kept when the reader can take it apart. That its caption or image is missing or blank does not take it
+    out of the file, so it is counted in the statistics, under `unusable_{reason}`, and left to the stage that needs it.
+
+    Raises:
+        DataError: When the file cannot be read.
+    """
+    statistics: Counter[str] = Counter()
+    name = path.relative_to(directory).as_posix()
+    with ShardReader(path, name=name) as reader:
+        rejected = Counter(str(reject.reason) for reject in reader.rejects)
+        for sample in reader.samples:
+            statistics.update(_count(sample, reader))
+        account = Account(
+            num_in=len(reader.samples) + len(reader.rejects),
+            num_kept=len(reader.samples),
+            rejected=dict(sorted(rejected.items())),
+        )
+        shard = describe_file(path, directory, len(reader.samples))
+        return ShardSurvey(shard=shard, damage=reader.index.damage, account=account, statistics=statistics)
+
+
+def settle_damage(surveys: list[ShardSurvey], policy: DamagedShards) -> tuple[list[Shard], Account]:
+    """Return the whole shards, and the account of all: damaged ones stop the import or count as rejected.
+
+    Raises:
+        DataError: When a shard is damaged and `policy` is `fail`, or no shard is whole.
+    """
+    damaged = [survey for survey in surveys if survey.damage is not None]
+    whole = [survey for survey in surveys if survey.damage is None]
+    if damaged and (policy is DamagedShards.FAIL or not whole):
+        named = ", ".join(f"{survey.shard.path} ({survey.damage})" for survey in damaged[:5])
+        raise DataError(
+            f"{len(damaged)} of {len(surveys)} shards are damaged: {named}{', ...' if len(damaged) > 5 else ''}",
+            hint="fetch them again, or go on without them: damaged_shards=leave_out",
+        )
+    lost = [
+        Account(num_in=survey.account.num_in, num_kept=0, rejected={DAMAGED_SHARD: survey.account.num_in})
+        for survey in damaged
+    ]
+    return [survey.shard for survey in whole], Account.total([*(survey.account for survey in whole), *lost])
+
+
+def _count(sample: Sample, reader: ShardReader) -> Counter[str]:
+    counts = Counter(f"images_{member_type(member.name)}" for member in sample.image_members)
+    if len(sample.image_members) != 1:
+        reason = RejectReason.MANY_IMAGES if sample.image_members else RejectReason.NO_IMAGE
+        counts[f"unusable_{reason}"] += 1
+    try:
+        counts["caption_characters"] += len(reader.text(sample))
+    except SampleError as error:
+        counts[f"unusable_{error.reason}"] += 1
+    return counts

@@ -1,0 +1,122 @@
+"""What a dataset holds, as a table for people or as JSON for programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field
+
+from oqvl_shards.config import Frozen
+from oqvl_shards.manifest import Account, Dataset, FieldSpec, Kind, Lineage
+
+
+class DatasetReport(Frozen):
+    """A dataset at a glance: the result of every import, and what `oqvl-shards show` prints."""
+
+    path: Path = Field(description="the dataset's directory")
+    digest: str = Field(description="sha256 of the manifest, which names the dataset")
+    name: str
+    kind: Kind
+    num_shards: int
+    num_samples: int
+    num_bytes: int = Field(description="bytes of all shards")
+    details: dict[str, Any] = Field(description="what only this kind of dataset has")
+    fields: tuple[FieldSpec, ...]
+    account: Account
+    statistics: dict[str, int | float | str]
+    made_by: str = Field(description="tool and version that wrote it")
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Self:
+        """Describe `dataset` from its manifest alone; no shard is opened."""
+        manifest = dataset.manifest
+        return cls(
+            path=dataset.path,
+            digest=manifest.digest(),
+            name=manifest.name,
+            kind=manifest.kind,
+            num_shards=len(manifest.shards),
+            num_samples=manifest.num_samples,
+            num_bytes=manifest.num_bytes,
+            details=manifest.details.model_dump(mode="json", exclude={"kind"}),
+            fields=manifest.fields,
+            account=manifest.account,
+            statistics=dict(sorted(manifest.statistics.items())),
+            made_by=f"{manifest.lineage.tool} {manifest.lineage.version}",
+        )
+
+    def table(self) -> str:
+        """Return the report as lines of `label  value`, in groups."""
+        account = self.account
+        groups = {
+            "": {
+                "dataset": f"{self.name} ({self.path})",
+                "kind": self.kind.value,
+                "digest": self.digest,
+                "made by": self.made_by,
+                "shards": self.num_shards,
+                "samples": self.num_samples,
+                "bytes": f"{self.num_bytes:,} ({readable_bytes(self.num_bytes)})",
+            },
+            "details": self.details,
+            "fields": {field.name: f"{field.dtype}: {field.description}" for field in self.fields},
+            "account": {"in": account.num_in, "kept": account.num_kept}
+            | {f"rejected {reason}": count for reason, count in account.rejected.items()},
+            "statistics": self.statistics,
+        }
+        width = max(len(label) for group in groups.values() for label in group) + 2
+        lines = []
+        for title, group in groups.items():
+            if group and title:
+                lines.append(title)
+            lines += [f"  {label:<{width}}{_readable(value)}" for label, value in group.items()]
+        return "\n".join(lines)
+
+
+def lineage_tree(name: str, lineage: Lineage, digest: str, kind: Kind) -> str:
+    """Draw the history of a dataset as a tree: the dataset itself, below it what it was made from, down to the sources.
+
+    A step that is reached on several ways is drawn whole once and referred to after that.
+
+    Args:
+        name: The dataset's name.
+        lineage: Its lineage.
+        digest: Digest of its manifest.
+        kind: Its kind.
+    """
+    ancestors = {ancestor.digest: ancestor for ancestor in lineage.ancestors}
+    drawn: set[str] = set()
+    lines = [f"{name}  {kind.value}  {lineage.tool} {lineage.version}  {digest[:12]}"]
+
+    def draw(parents: tuple[str, ...], indent: str) -> None:
+        for number, parent in enumerate(parents):
+            is_last = number == len(parents) - 1
+            ancestor = ancestors.get(parent)
+            branch = indent + ("└── " if is_last else "├── ")
+            if ancestor is None:
+                lines.append(f"{branch}{parent[:12]}  (not in the lineage)")
+                continue
+            text = f"{ancestor.name}  {ancestor.kind.value}  {ancestor.tool} {ancestor.version}  {parent[:12]}"
+            is_repeated = parent in drawn and bool(ancestor.parents)
+            lines.append(f"{branch}{text}{'  (drawn above)' if is_repeated else ''}")
+            if not is_repeated:
+                drawn.add(parent)
+                draw(ancestor.parents, indent + ("    " if is_last else "│   "))
+
+    draw(lineage.parents, "")
+    return "\n".join(lines)
+
+
+def readable_bytes(count: int) -> str:
+    """Return `count` bytes with a binary unit: `3.2 MiB`."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.1f} {unit}" if unit != "B" else f"{count} B"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def _readable(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,182 @@
+"""The import steps: a foreign layout in, a dataset with a manifest out, step by step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+from pydantic import Field
+
+from oqvl_shards.config import StageConfig
+from oqvl_shards.errors import ConfigError
+from oqvl_shards.importers import llava, obelics, webdataset
+from oqvl_shards.importers.conversion import convert_records, plan_jobs, require_samples
+from oqvl_shards.importers.json_records import find_records
+from oqvl_shards.importers.llava import ImportLlavaConfig
+from oqvl_shards.importers.obelics import ImportObelicsConfig
+from oqvl_shards.importers.webdataset import ImportWebdatasetConfig
+from oqvl_shards.manifest import (
+    Account,
+    ConversationDetails,
+    Dataset,
+    Details,
+    FieldSpec,
+    ImageTextDetails,
+    InterleavedDetails,
+    Lineage,
+    Manifest,
+    Sha256,
+    describe_file,
+    finished_output,
+    write_manifest,
+)
+from oqvl_shards.receipt import Receipt, remove_receipts, step_digest
+from oqvl_shards.report import DatasetReport
+from oqvl_shards.shard_map import map_shards
+
+
+class PinnedSource(StageConfig):
+    """What a conversion's lineage records: its configuration, and which source it read (a source has no manifest)."""
+
+    config: StageConfig = Field(description="the importer's configuration")
+    source: Sha256
+
+
+def import_webdataset(config: ImportWebdatasetConfig) -> DatasetReport:
+    """Write the manifest of a folder of WebDataset tars into it; the tars stay as they are.
+
+    Raises:
+        ConfigError: When the folder holds no tars, or its manifest was made otherwise or for other tars.
+        DataError: When a shard is damaged or cannot be read.
+    """
+    lineage = Lineage.derive("oqvl-shards import webdataset", version("oqvl-shards"), config)
+    tars = webdataset.find_tars(config.directory)
+    finished = finished_output(config.directory, lineage)
+    if finished is not None:
+        _check_unchanged(finished, tars)
+        return DatasetReport.of(finished)
+    surveys = map_shards(
+        partial(webdataset.survey_tar, directory=config.directory),
+        tars,
+        num_workers=config.num_workers,
+        description="import webdataset",
+    )
+    shards, account = webdataset.settle_damage(surveys, config.damaged_shards)
+    manifest = Manifest(
+        name=config.name,
+        details=ImageTextDetails(),
+        shards=tuple(shards),
+        fields=webdataset.FIELDS,
+        account=account,
+        statistics=_total(survey.statistics for survey in surveys if survey.damage is None),
+        lineage=lineage,
+    )
+    return DatasetReport.of(write_manifest(config.directory, manifest))
+
+
+def import_llava(config: ImportLlavaConfig) -> DatasetReport:
+    """Convert conversations in LLaVA's layout into shards of kind `conversation`; image files are copied untouched.
+
+    Raises:
+        ConfigError: When the annotations or the image folder are not there, or the output was made otherwise.
+        DataError: When the annotations are cut, or none of the records can be used.
+    """
+    if not config.annotations.is_file():
+        raise ConfigError(f"no file at {config.annotations}", hint="check annotations=")
+    if not config.images.is_dir():
+        raise ConfigError(f"no directory at {config.images}", hint="check images=")
+    source = describe_file(config.annotations, config.annotations.parent, 0).sha256
+    lineage = _pinned_lineage("import llava", config, source)
+    finished = finished_output(config.output, lineage)
+    if finished is not None:
+        return DatasetReport.of(finished)
+    receipts = convert_records(
+        plan_jobs([find_records(config.annotations)], config.records_per_shard),
+        partial(llava.convert_conversation, folder=config.images),
+        directory=config.output,
+        step=step_digest(lineage),
+        max_record_bytes=llava.LIMITS.max_json_bytes,
+        num_workers=config.num_workers,
+        description="import llava",
+    )
+    require_samples(receipts, str(config.annotations))
+    manifest = _manifest(config.name, ConversationDetails(), llava.FIELDS, receipts, lineage)
+    return _finish(config.output, manifest, receipts)
+
+
+def import_obelics(config: ImportObelicsConfig) -> DatasetReport:
+    """Convert OBELICS documents into shards of kind `interleaved`; their images leave base64 and are not re-encoded.
+
+    Raises:
+        ConfigError: When the source is not there, or the output was made otherwise.
+        DataError: When a source file is damaged, or none of the documents can be used.
+    """
+    files = obelics.find_sources(config.source)
+    lineage = _pinned_lineage("import obelics", config, obelics.sources_digest(files, config.source))
+    finished = finished_output(config.output, lineage)
+    if finished is not None:
+        return DatasetReport.of(finished)
+    records = map_shards(find_records, files, num_workers=config.num_workers, description="index", unit="file")
+    receipts = convert_records(
+        plan_jobs(records, config.records_per_shard),
+        obelics.convert_document,
+        directory=config.output,
+        step=step_digest(lineage),
+        max_record_bytes=config.max_record_bytes,
+        num_workers=config.num_workers,
+        description="import obelics",
+    )
+    require_samples(receipts, str(config.source))
+    manifest = _manifest(config.name, InterleavedDetails(), obelics.FIELDS, receipts, lineage)
+    return _finish(config.output, manifest, receipts)
+
+
+def _pinned_lineage(command: str, config: StageConfig, source: str) -> Lineage:
+    pinned = PinnedSource(config=config, source=source)
+    return Lineage.derive(f"oqvl-shards {command}", version("oqvl-shards"), pinned)
+
+
+def _manifest(
+    name: str, details: Details, fields: tuple[FieldSpec, ...], receipts: Sequence[Receipt], lineage: Lineage
+) -> Manifest:
+    return Manifest(
+        name=name,
+        details=details,
+        shards=tuple(receipt.shard for receipt in receipts if receipt.shard.num_samples),
+        fields=fields,
+        account=Account.total(receipt.account for receipt in receipts),
+        statistics=_total(receipt.statistics for receipt in receipts),
+        lineage=lineage,
+    )
+
+
+def _finish(directory: Path, manifest: Manifest, receipts: Sequence[Receipt]) -> DatasetReport:
+    dataset = write_manifest(directory, manifest)
+    remove_receipts(directory)
+    for receipt in receipts:
+        if not receipt.shard.num_samples:
+            (directory / receipt.shard.path).unlink()
+    return DatasetReport.of(dataset)
+
+
+def _total(statistics: Iterable[Mapping[str, int]]) -> dict[str, int | float | str]:
+    total: Counter[str] = Counter()
+    for counts in statistics:
+        total.update(counts)
+    return {name: total[name] for name in sorted(total)}
+
+
+def _check_unchanged(dataset: Dataset, tars: Sequence[Path]) -> None:
+    known = {dataset.shard_path(shard): shard.num_bytes for shard in dataset.manifest.shards}
+    found = {path: path.stat().st_size for path in tars}
+    left_out = dataset.manifest.account.rejected.get(webdataset.DAMAGED_SHARD, 0)
+    changed = [path for path in known if found.get(path) != known[path]]
+    changed += [path for path in found if path not in known and not left_out]
+    if changed:
+        raise ConfigError(
+            f"{dataset.path}: {len(changed)} tar(s) are not as its manifest says, the first is {changed[0].name}",
+            hint="delete manifest.json there to import again",
+        )
