@@ -1,1 +1,7 @@
 """Provably tight sequence packing for multimodal training: numba kernels, packed shards, no torch."""
+
+from oqvl_pack.bounds import LowerBounds
+from oqvl_pack.packing import Algorithm, Overlong, pack
+from oqvl_pack.plan import Plan
+
+__all__ = ["Algorithm", "LowerBounds", "Overlong", "Plan", "pack"]

@@ -1,0 +1,40 @@
+"""Lengths as a histogram: packing algorithms see distinct sizes and how often each occurs, never single items.
+
+A size's *rank* numbers its items by ascending id from 0; its *position* is where the item lies in the stable order of
+all items by ascending length. An algorithm speaks in ranks, a plan in positions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Distinct sizes and their counts.
+
+    Args:
+        sizes: int64 [K], distinct lengths, descending, each at least 1.
+        counts: int64 [K], items of each size, each at least 1.
+    """
+
+    sizes: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+    @property
+    def num_items(self) -> int:
+        """Number of items."""
+        return int(self.counts.sum())
+
+    @property
+    def total(self) -> int:
+        """Sum of all lengths."""
+        return int(self.sizes @ self.counts)
+
+    @property
+    def first_positions(self) -> NDArray[np.int64]:
+        """Position of each size's item of rank 0, int64 [K]."""
+        return self.num_items - np.cumsum(self.counts)

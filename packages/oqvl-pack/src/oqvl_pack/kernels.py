@@ -1,0 +1,76 @@
+"""The compiled loops, and the only module that imports numba.
+
+Each has an equal in `emission`, in numpy, with the same results; these run when there are enough items to pay for the
+import. All release the GIL, so a pool of threads can share one job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+if getattr(numba.config, "DISABLE_JIT", False):
+    raise ImportError("numba is disabled by NUMBA_DISABLE_JIT", name="numba")
+
+
+def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
+    try:
+        return numba.njit(function, nogil=True, cache=True)
+    except RuntimeError:  # no place to cache in: a read-only or zipped installation
+        return numba.njit(function, nogil=True)
+
+
+@_compile
+def count_lengths(lengths, counts):
+    """Add the number of items of each length to `counts`."""
+    for length in lengths:
+        counts[length] += 1
+
+
+@_compile
+def sort_ids(lengths, first_id, next_positions, order):
+    """Write the id of each item to `order`, at its length's next position, which moves on by one."""
+    for index in range(len(lengths)):
+        length = lengths[index]
+        order[next_positions[length]] = first_id + index
+        next_positions[length] += 1
+
+
+@_compile
+def gather_bins(order, bins, run_of_bin, entry_offsets, entry_base, entry_per_bin, indices):
+    """Write the item ids of `bins`, one bin after another, to `indices`."""
+    written = 0
+    for bin_index in bins:
+        run = run_of_bin[bin_index]
+        for entry in range(entry_offsets[run], entry_offsets[run + 1]):
+            per_bin = entry_per_bin[entry]
+            position = entry_base[entry] + bin_index * per_bin
+            for item in range(per_bin):
+                indices[written + item] = order[position + item]
+            written += per_bin
+
+
+@_compile
+def shuffle_bins(indices, offsets, start, keys):
+    """Sort the ids of each bin by `oqvl_pack.shuffle.mix`, with `keys` as scratch space for the largest bin.
+
+    Shell's sort with the gaps of Ciura, *Best increments for the average case of shellsort* (2001).
+    """
+    for bin_index in range(len(offsets) - 1):
+        items = indices[offsets[bin_index] : offsets[bin_index + 1]]
+        for index in range(len(items)):
+            z = np.uint64(items[index]) * np.uint64(0x9E3779B97F4A7C15) + start
+            z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            keys[index] = z ^ (z >> np.uint64(31))
+        for gap in (1750, 701, 301, 132, 57, 23, 10, 4, 1):
+            for index in range(gap, len(items)):
+                key, item = keys[index], items[index]
+                hole = index
+                while hole >= gap and keys[hole - gap] > key:
+                    keys[hole], items[hole] = keys[hole - gap], items[hole - gap]
+                    hole -= gap
+                keys[hole], items[hole] = key, item

@@ -1,0 +1,127 @@
+"""The result of packing: which items share a bin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oqvl_pack.bounds import LowerBounds
+from oqvl_pack.emission import gather
+from oqvl_pack.placement import Runs
+from oqvl_pack.shuffle import mix, permutation
+
+
+@dataclass(frozen=True, eq=False)
+class Plan(Sequence[NDArray[np.unsignedinteger]]):
+    """A packing of N items into B bins: a sequence whose item `plan[i]` is the ids of bin i.
+
+    A bin is looked up by arithmetic; the list of all bins (`indices`, `offsets`) is made when it is first asked for.
+
+    Args:
+        capacity: What a bin holds at most, in the unit of the lengths.
+        algorithm: The algorithm that made the packing (with `"best"`, the one that won).
+        lower_bounds: Numbers of bins that no packing of these items can stay below.
+        order: [N], item ids by position, see `oqvl_pack.histogram`.
+        runs: The bins in the order in which the algorithm opened them.
+        dropped: Ids of the items that were left out because they are longer than `capacity`, ascending.
+        seed: Seed of the shuffle of bins, and of items inside each bin; None for the algorithm's own order.
+    """
+
+    capacity: int
+    algorithm: str
+    lower_bounds: LowerBounds
+    order: NDArray[np.unsignedinteger]
+    runs: Runs
+    dropped: NDArray[np.int64]
+    seed: int | None = None
+
+    def shuffled(self, seed: int) -> Plan:
+        """Return the same bins in a random order, with the items of each bin in a random order.
+
+        Algorithms emit bins sorted by length, so a model trained on them in that order would see lengths, and whatever
+        goes with length, in order. The order depends on `seed` alone: not on the machine, nor on any library's release.
+        """
+        return replace(self, seed=seed)
+
+    @property
+    def num_bins(self) -> int:
+        """Number of bins B."""
+        return self.runs.num_bins
+
+    @property
+    def num_items(self) -> int:
+        """Number of packed items N."""
+        return len(self.order)
+
+    @cached_property
+    def num_tokens(self) -> int:
+        """Sum of the packed lengths."""
+        return int(self.runs.fill @ self.runs.bins_per_run)
+
+    @property
+    def utilization(self) -> float:
+        """Packing efficiency: the share of all bins' capacity that is filled; 1.0 for no bins."""
+        return self.num_tokens / (self.num_bins * self.capacity) if self.num_bins else 1.0
+
+    @property
+    def lower_bound(self) -> int:
+        """The largest of `lower_bounds`."""
+        return self.lower_bounds.best
+
+    @property
+    def is_optimal(self) -> bool:
+        """Whether the packing meets its lower bound, which proves that none has fewer bins."""
+        return self.num_bins == self.lower_bound
+
+    @cached_property
+    def fill(self) -> NDArray[np.int64]:
+        """Sum of the lengths in each bin, int64 [B]."""
+        return np.repeat(self.runs.fill, self.runs.bins_per_run)[self._bins]
+
+    @property
+    def indices(self) -> NDArray[np.unsignedinteger]:
+        """Item ids of all bins, one bin after another, [N]; bin i is `indices[offsets[i]:offsets[i + 1]]`."""
+        return self._lists[0]
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """Where each bin begins in `indices`, int64 [B + 1]."""
+        return self._lists[1]
+
+    def __len__(self) -> int:
+        return self.num_bins
+
+    def __getitem__(self, index: int) -> NDArray[np.unsignedinteger]:  # pyrefly: ignore
+        """Return the item ids of bin `index`, in its order."""
+        if not -self.num_bins <= index < self.num_bins:
+            raise IndexError(f"bin {index} of a plan with {self.num_bins} bins")
+        bin_index = int(self._bins[index])
+        run = int(np.searchsorted(self.runs.first_bins, bin_index, side="right")) - 1
+        entries = slice(self.runs.entry_offsets[run], self.runs.entry_offsets[run + 1])
+        per_bin = self.runs.entry_per_bin[entries]
+        starts = self.runs.entry_base[entries] + bin_index * per_bin
+        pieces = [self.order[start : start + num] for start, num in zip(starts, per_bin, strict=True)]
+        ids = np.concatenate(pieces)
+        return ids if self.seed is None else ids[np.argsort(mix(ids, self._document_seed))]
+
+    def __iter__(self) -> Iterator[NDArray[np.unsignedinteger]]:
+        for begin, end in zip(self.offsets[:-1], self.offsets[1:], strict=True):
+            yield self.indices[begin:end]
+
+    @cached_property
+    def _bins(self) -> NDArray[np.int64]:
+        """The algorithm's number of each bin of the plan, int64 [B]."""
+        return np.arange(self.num_bins) if self.seed is None else permutation(self.num_bins, self.seed)
+
+    @property
+    def _document_seed(self) -> int:
+        assert self.seed is not None
+        return self.seed + 1  # bins and items must not be ordered by the same keys
+
+    @cached_property
+    def _lists(self) -> tuple[NDArray[np.unsignedinteger], NDArray[np.int64]]:
+        return gather(self.order, self.runs, self._bins, None if self.seed is None else self._document_seed)
