@@ -31,10 +31,19 @@ def start_up_seconds(pytestconfig: pytest.Config) -> dict[str, float]:
 
 @pytest.fixture(scope="session")
 def commands() -> Callable[[str], dict[str, Any]]:
-    """A function from a console script's name to its commands, by name."""
+    """A function from a console script's name to its commands, by the words that call them (`import webdataset`)."""
+
+    def leaves(command: Any, words: str) -> dict[str, Any]:
+        children = getattr(command, "commands", None)
+        if children is None:
+            return {words: command}
+        return {
+            name: leaf
+            for word, child in children.items()
+            for name, leaf in leaves(child, f"{words} {word}".strip()).items()
+        }
 
     def commands_of(script: str) -> dict[str, Any]:
-        app = importlib.import_module(f"{script.replace('-', '_')}.cli").app
-        return getattr(typer.main.get_command(app), "commands", {})
+        return leaves(typer.main.get_command(importlib.import_module(f"{script.replace('-', '_')}.cli").app), "")
 
     return commands_of

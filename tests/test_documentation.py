@@ -7,6 +7,7 @@ TOML and JSON blocks must parse.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -83,7 +84,9 @@ def test_commands_exist(block: Block, commands):
     for script, *arguments in command_lines(block):
         assert (ROOT / "packages" / script).is_dir(), f"{block}: there is no {script}"
         if arguments and not arguments[0].startswith("-"):
-            assert arguments[0] in commands(script), f"{block}: {script} has no command {arguments[0]}"
+            called = " ".join(itertools.takewhile(lambda word: re.fullmatch(r"[a-z]+", word), arguments))
+            known = any(called == name or called.startswith(f"{name} ") for name in commands(script))
+            assert known, f"{block}: {script} has no command {called}"
         recipes = [argument for argument in arguments if argument.startswith("recipes/")]
         assert [recipe for recipe in recipes if not (ROOT / recipe).exists()] == [], f"{block}: no such recipe"
 
