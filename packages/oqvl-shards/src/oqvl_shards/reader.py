@@ -221,7 +221,7 @@ def _group(
     samples: list[Sample] = []
     rejects: list[Reject] = []
     for key, members in groups.items():
-        readable = tuple(member for member in members if member_type(member.name) in member_types)
+        readable = tuple(member for suffix, member in members if suffix.rpartition(".")[2] in member_types)
         try:
             _check_names(members, key in scattered)
             if key == suspect and index.damage is not None:
@@ -234,18 +234,18 @@ def _group(
     return tuple(samples), tuple(rejects)
 
 
-def _group_by_key(index: TarIndex) -> tuple[dict[str, list[Member]], set[str]]:
-    """Return the members of every key, and the keys whose members do not lie together."""
-    groups: dict[str, list[Member]] = {}
+def _group_by_key(index: TarIndex) -> tuple[dict[str, list[tuple[str, Member]]], set[str]]:
+    """Return (suffix, member) of every member by key, and the keys whose members do not lie together."""
+    groups: dict[str, list[tuple[str, Member]]] = {}
     scattered: set[str] = set()
     last_key = ""
     for member in index.members:
-        key, _ = split_name(member.name)
+        key, suffix = split_name(member.name)
         if not key:
             continue
         if key != last_key and key in groups:
             scattered.add(key)
-        groups.setdefault(key, []).append(member)
+        groups.setdefault(key, []).append((suffix, member))
         last_key = key
     return groups, scattered
 
@@ -257,17 +257,17 @@ def _suspect_key(index: TarIndex) -> str:
     """
     if index.damage is None:
         return ""
-    names = [index.cut_name] if index.cut_name is not None else [member.name for member in reversed(index.members)]
+    names = [index.cut_name or "", *(member.name for member in reversed(index.members))]
     return next((key for key, _ in map(split_name, names) if key), "")
 
 
-def _check_names(members: list[Member], is_scattered: bool) -> None:
-    unsafe = next((member.name for member in members if not is_safe_name(member.name)), None)
+def _check_names(members: list[tuple[str, Member]], is_scattered: bool) -> None:
+    unsafe = next((member.name for _, member in members if not is_safe_name(member.name)), None)
     if unsafe is not None:
         raise SampleError(RejectReason.UNSAFE_NAME, repr(unsafe))
     if is_scattered:
         raise SampleError(RejectReason.DUPLICATE_KEY, "the key comes back after another key")
-    if len({split_name(member.name)[1] for member in members}) < len(members):
+    if len({suffix for suffix, _ in members}) < len(members):
         raise SampleError(RejectReason.DUPLICATE_KEY, "a member comes twice")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import zlib
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -115,6 +116,16 @@ def is_safe_name(name: str) -> bool:
     return bool(name) and name[0] != "/" and ".." not in name.split("/") and not _UNSAFE_CHARACTERS.search(name)
 
 
+def header_checksum(header: bytes) -> int:
+    """Return the checksum of a header block: the sum of its bytes, the checksum's own field read as eight spaces."""
+    blanked = header[:148] + b"        " + header[156:]
+    if not blanked.isascii():
+        return sum(blanked)
+    # The low half of Adler-32 is one more than the sum of the bytes modulo 65521 (RFC 1950), in a tenth of the time that
+    # `sum` takes; 512 ASCII bytes stay below that modulus.
+    return (zlib.adler32(blanked) & 0xFFFF) - 1
+
+
 class _DamageError(Exception):
     """Ends a scan."""
 
@@ -187,9 +198,7 @@ class _Scan:
         if header == _ZERO_BLOCK:
             self._check_tail()
             return None
-        expected = _number(header[148:156])
-        # The checksum is taken with its own field read as eight spaces.
-        if sum(header) - sum(header[148:156]) + 8 * 0x20 != expected:
+        if header_checksum(header) != _number(header[148:156]):
             raise _DamageError(TarDamage.BAD_HEADER)
         return header
 
@@ -219,7 +228,7 @@ def _number(field: bytes) -> int:
     """Read a numeric header field: octal digits ended by spaces or NULs, or GNU's base-256 above eight gibibytes."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
-    digits = field.split(b"\0", 1)[0].strip(b" ")
+    digits = field.strip(b" \0")
     if not digits:
         return 0
     try:

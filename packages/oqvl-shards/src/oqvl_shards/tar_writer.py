@@ -13,7 +13,7 @@ from typing import IO, Self
 from oqvl_shards.atomic import atomic_open
 from oqvl_shards.errors import DataError, UsageError
 from oqvl_shards.manifest import Shard
-from oqvl_shards.tar_index import BLOCK_SIZE, Member, is_safe_name
+from oqvl_shards.tar_index import BLOCK_SIZE, Member, header_checksum, is_safe_name
 
 MAX_MEMBER_BYTES = 8**11 - 1
 """The largest size that the eleven octal digits of a ustar header hold (8 GiB - 1)."""
@@ -142,11 +142,11 @@ class TarWriter:
 
 def _header(name: bytes, size: int, kind: bytes) -> bytes:
     """Return a ustar header block (POSIX.1-2017, `pax`, table "ustar Header Block")."""
-    fields = name.ljust(100, b"\0") + b"0000644\0" + b"0000000\0" + b"0000000\0" + b"%011o\0" % size + b"00000000000\0"
-    tail = (kind + bytes(100) + b"ustar\x0000").ljust(BLOCK_SIZE - len(fields) - 8, b"\0")
-    # The checksum is taken with its own field read as eight spaces.
-    checksum = sum(fields) + 8 * 0x20 + sum(tail)
-    return fields + b"%06o\0 " % checksum + tail
+    mode_and_owner = b"0000644\x000000000\x000000000\0"
+    size_and_time = b"%011o\x0000000000000\0" % size
+    head = name.ljust(100, b"\0") + mode_and_owner + size_and_time
+    tail = (kind + bytes(100) + b"ustar\x0000").ljust(BLOCK_SIZE - len(head) - 8, b"\0")
+    return head + b"%06o\0 " % header_checksum(head + bytes(8) + tail) + tail
 
 
 def _pax_record(key: bytes, value: bytes) -> bytes:

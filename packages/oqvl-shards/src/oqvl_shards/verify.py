@@ -6,7 +6,6 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
-import pyarrow.parquet
 from pydantic import Field
 
 from oqvl_shards.config import Frozen
@@ -119,6 +118,8 @@ def _check_tar(shard: Shard, path: Path, member_types: frozenset[str]) -> list[P
 
 
 def _check_parquet(shard: Shard, path: Path) -> list[Problem]:
+    import pyarrow.parquet
+
     try:
         num_rows = pyarrow.parquet.read_metadata(path).num_rows
     except (OSError, pyarrow.ArrowException) as error:
