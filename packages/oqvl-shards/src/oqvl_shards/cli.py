@@ -11,14 +11,12 @@ import typer
 from oqvl_shards.atomic import atomic_open
 from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import run_cli
-from oqvl_shards.importers.llava import ImportLlavaConfig
-from oqvl_shards.importers.obelics import ImportObelicsConfig
-from oqvl_shards.importers.webdataset import ImportWebdatasetConfig
+from oqvl_shards.importers.config import ImportLlavaConfig, ImportObelicsConfig, ImportWebdatasetConfig
 from oqvl_shards.manifest import Manifest, open_dataset
 from oqvl_shards.report import DatasetReport, lineage_tree
 
 app = typer.Typer(
-    help="Datasets of OQVL: import foreign data, show, verify and look at what there is.",
+    help="Import foreign data; show, verify, trace and look at datasets.",
     rich_markup_mode=None,
     add_completion=False,
     no_args_is_help=True,
@@ -30,9 +28,7 @@ app.add_typer(import_app, name="import")
 
 DirectoryArgument = Annotated[Path, typer.Argument(help="the dataset's directory")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="TOML file with the fields below")]
-OverridesArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="fields of the configuration")
-]
+OverridesArgument = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="fields of the configuration")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 
 
@@ -45,7 +41,10 @@ def _fields_of(config_type: type[StageConfig]) -> str:
 def import_webdataset(
     overrides: OverridesArgument = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
-    """Write the manifest of a folder of WebDataset tars into it; the tars stay as they are."""
+    """Write the manifest of a folder of tars.
+
+    It goes into the folder; the tars stay as they are.
+    """
     from oqvl_shards import run
 
     _print_report(run.import_webdataset(ImportWebdatasetConfig.from_command_line(config, overrides or ())), as_json)
@@ -53,7 +52,7 @@ def import_webdataset(
 
 @import_app.command("llava", epilog=_fields_of(ImportLlavaConfig))
 def import_llava(overrides: OverridesArgument = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Convert conversations in LLaVA's JSON layout and their image files into shards."""
+    """Convert conversations in LLaVA's layout."""
     from oqvl_shards import run
 
     _print_report(run.import_llava(ImportLlavaConfig.from_command_line(config, overrides or ())), as_json)
@@ -63,7 +62,7 @@ def import_llava(overrides: OverridesArgument = None, config: ConfigOption = Non
 def import_obelics(
     overrides: OverridesArgument = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
-    """Convert interleaved OBELICS documents into shards."""
+    """Convert interleaved OBELICS documents."""
     from oqvl_shards import run
 
     _print_report(run.import_obelics(ImportObelicsConfig.from_command_line(config, overrides or ())), as_json)
@@ -81,7 +80,10 @@ def verify(
     num_workers: Annotated[int, typer.Option(min=1, help="processes that read shards")] = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Check every shard against the manifest: size, sha256, number of samples, damage; exit code 5 on a problem."""
+    """Check every shard against the manifest.
+
+    Size, sha256, number of samples, damage; every problem is named, and the exit code is then 5.
+    """
     from oqvl_shards.verify import verify as verify_dataset
 
     report = verify_dataset(open_dataset(directory), num_workers=num_workers)
@@ -96,7 +98,7 @@ def verify(
 
 @app.command()
 def lineage(directory: DirectoryArgument, as_json: JsonOption = False) -> None:
-    """Draw what a dataset was made from, step by step down to the sources."""
+    """Draw what a dataset was made from, as a tree."""
     manifest = open_dataset(directory).manifest
     if as_json:
         typer.echo(manifest.lineage.model_dump_json(indent=2))
@@ -110,7 +112,7 @@ def head(
     output: Annotated[Path, typer.Option("--output", "-o", help="PNG file to write")],
     num_samples: Annotated[int, typer.Option("--num-samples", "-n", min=1, help="samples to draw")] = 12,
 ) -> None:
-    """Draw a contact sheet of the first samples: pictures with their texts."""
+    """Draw the first samples on one picture."""
     from oqvl_shards.contact_sheet import SHEET_KINDS, draw_contact_sheet
 
     drawn = draw_contact_sheet(open_dataset(directory, *SHEET_KINDS), num_samples)

@@ -56,7 +56,8 @@ class Account(Frozen):
     def _closes(self) -> Self:
         if self.num_in != self.num_kept + sum(self.rejected.values()):
             raise ValueError(
-                f"account does not close: {self.num_in} in, {self.num_kept} kept, {sum(self.rejected.values())} rejected"
+                f"account does not close: {self.num_in} in, {self.num_kept} kept, "
+                f"{sum(self.rejected.values())} rejected"
             )
         return self
 
@@ -110,7 +111,7 @@ class ConversationDetails(Frozen):
 
 
 class InterleavedDetails(Frozen):
-    """Interleaved documents in WebDataset tars: one `json` member (texts and image slots) and image members a sample."""
+    """Interleaved documents in WebDataset tars: one `json` member (texts, image slots) and image members a sample."""
 
     kind: Literal[Kind.INTERLEAVED] = Kind.INTERLEAVED
 
@@ -157,7 +158,9 @@ class CheckpointDetails(Frozen):
     architecture: str = Field(description="model class, as in config.json")
     stage: str = Field(description="the training stage that produced it, e.g. init, pretrain, sft")
     step: Count = Field(default=0, description="optimizer steps of that stage")
-    visual_tokens_per_image: Count = Field(default=0, description="visual tokens an image at the end of the stage; 0: none")
+    visual_tokens_per_image: Count = Field(
+        default=0, description="visual tokens an image at the end of the stage; 0: none"
+    )
 
 
 class BenchmarkDetails(Frozen):
@@ -369,7 +372,9 @@ def write_manifest(directory: Path | str, manifest: Manifest) -> Dataset:
         path = directory / shard.path
         size = path.stat().st_size if path.is_file() else None
         if size != shard.num_bytes:
-            raise DataError(f"{path}: found {'no file' if size is None else f'{size} bytes'}, expected {shard.num_bytes} bytes")
+            raise DataError(
+                f"{path}: found {'no file' if size is None else f'{size} bytes'}, expected {shard.num_bytes} bytes"
+            )
     atomic_write(directory / MANIFEST_NAME, manifest.canonical_bytes())
     return Dataset(directory, manifest)
 

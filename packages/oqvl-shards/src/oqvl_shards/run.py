@@ -13,11 +13,9 @@ from pydantic import Field
 from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.importers import llava, obelics, webdataset
+from oqvl_shards.importers.config import ImportLlavaConfig, ImportObelicsConfig, ImportWebdatasetConfig
 from oqvl_shards.importers.conversion import convert_records, plan_jobs, require_samples
 from oqvl_shards.importers.json_records import find_records
-from oqvl_shards.importers.llava import ImportLlavaConfig
-from oqvl_shards.importers.obelics import ImportObelicsConfig
-from oqvl_shards.importers.webdataset import ImportWebdatasetConfig
 from oqvl_shards.manifest import (
     Account,
     ConversationDetails,

@@ -12,9 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
-from oqvl_shards.config import StageConfig
 from oqvl_shards.importers.conversion import LIMITS, ConvertedSample, ImportReason, check_image
 from oqvl_shards.manifest import FieldSpec
 from oqvl_shards.reader import parse_json
@@ -31,24 +28,6 @@ IMAGE_MARK = "<image>"
 
 SPEAKERS = {"human": "human", "user": "human", "gpt": "gpt", "assistant": "gpt", "system": "system"}
 """The speakers that records name, and what they are called in our layout."""
-
-
-class ImportLlavaConfig(StageConfig):
-    """Configuration of `import llava`."""
-
-    annotations: Path = Field(
-        description="JSON file with one array of records, or JSONL file with one record a line; its sha256 is recorded",
-        json_schema_extra={"lineage": False},
-    )
-    images: Path = Field(
-        description="folder that the records' image paths start from", json_schema_extra={"lineage": False}
-    )
-    output: Path = Field(description="directory of the new dataset", json_schema_extra={"lineage": False})
-    name: str = Field(min_length=1, description="name of the dataset")
-    records_per_shard: int = Field(default=1000, gt=0, description="records that one shard is made from")
-    num_workers: int = Field(
-        default=1, ge=1, description="processes that write shards", json_schema_extra={"lineage": False}
-    )
 
 
 def convert_conversation(data: bytes, folder: Path) -> ConvertedSample:

@@ -13,9 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
-from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.importers.conversion import LIMITS, ConvertedSample, ImportReason, check_image
 from oqvl_shards.manifest import FieldSpec, natural_key
@@ -30,24 +27,6 @@ FIELDS = (
 )
 
 _FILE_TYPES = frozenset({".tar", ".json", ".jsonl"})
-
-
-class ImportObelicsConfig(StageConfig):
-    """Configuration of `import obelics`."""
-
-    source: Path = Field(
-        description="a .tar, .jsonl or .json file, or a folder of them; their names and sizes are recorded",
-        json_schema_extra={"lineage": False},
-    )
-    output: Path = Field(description="directory of the new dataset", json_schema_extra={"lineage": False})
-    name: str = Field(min_length=1, description="name of the dataset")
-    records_per_shard: int = Field(default=1000, gt=0, description="documents that one shard is made from")
-    max_record_bytes: int = Field(
-        default=256 << 20, gt=0, description="largest document that is parsed, its images in base64 included, in bytes"
-    )
-    num_workers: int = Field(
-        default=1, ge=1, description="processes that write shards", json_schema_extra={"lineage": False}
-    )
 
 
 def find_sources(source: Path) -> list[Path]:

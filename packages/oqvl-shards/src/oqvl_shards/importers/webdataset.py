@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from enum import StrEnum
 from pathlib import Path
 
-from pydantic import Field
-
-from oqvl_shards.config import Frozen, StageConfig
+from oqvl_shards.config import Frozen
 from oqvl_shards.errors import ConfigError, DataError
+from oqvl_shards.importers.config import DamagedShards
 from oqvl_shards.manifest import Account, FieldSpec, Shard, describe_file, natural_key
 from oqvl_shards.reader import ShardReader
 from oqvl_shards.sample import RejectReason, Sample, SampleError, member_type
@@ -24,30 +22,6 @@ FIELDS = (
 
 DAMAGED_SHARD = "damaged_shard"
 """Reason under which the samples of a shard that was left out are counted."""
-
-
-class DamagedShards(StrEnum):
-    """What to do when a tar is cut or has a broken header."""
-
-    FAIL = "fail"
-    LEAVE_OUT = "leave_out"
-
-
-class ImportWebdatasetConfig(StageConfig):
-    """Configuration of `import webdataset`."""
-
-    directory: Path = Field(
-        description="folder of .tar files, also in subfolders; the manifest is written into it",
-        json_schema_extra={"lineage": False},
-    )
-    name: str = Field(min_length=1, description="name of the dataset; uids of samples that have none derive from it")
-    damaged_shards: DamagedShards = Field(
-        default=DamagedShards.FAIL,
-        description="fail: stop at a cut or broken tar; leave_out: reject all of its samples and go on",
-    )
-    num_workers: int = Field(
-        default=1, ge=1, description="processes that read shards", json_schema_extra={"lineage": False}
-    )
 
 
 class ShardSurvey(Frozen):

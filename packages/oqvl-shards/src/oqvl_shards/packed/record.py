@@ -78,7 +78,7 @@ class PackRecord:
         lengths_D = np.diff(cu_seqlens)
         input_ids_T = np.repeat(self.input_ids.astype(np.int64), repeats_S)
         labels_T = np.where(np.repeat(self.is_target, repeats_S), input_ids_T, IGNORE_INDEX)
-        # Labels are shifted inside the loss: without this line a document's last token would predict the next one's first.
+        # Labels are shifted inside the loss: without this a document's last token would predict the next one's first.
         labels_T[cu_seqlens[:-1]] = IGNORE_INDEX
         position_ids_T = np.arange(len(input_ids_T)) - np.repeat(cu_seqlens[:-1], lengths_D)
         return TrainingSequence(input_ids_T, labels_T, position_ids_T, cu_seqlens)
