@@ -1,8 +1,8 @@
 """The model's configuration: a vision tower, the number of visual tokens, a Qwen2 decoder.
 
-    OqvlConfig
-    ├── vision_config   SiglipVisionConfig, or TimmTowerConfig: a stage of any timm network that offers feature maps
-    └── text_config     Qwen2Config
+OqvlConfig
+├── vision_config   SiglipVisionConfig, or TimmTowerConfig: a stage of any timm network that offers feature maps
+└── text_config     Qwen2Config
 """
 
 from __future__ import annotations
@@ -89,7 +89,9 @@ class OqvlConfig(PreTrainedConfig):
     def grid_size(self) -> int:
         """Features along one side of the tower's square feature map."""
         vision = self.vision_config
-        return vision.image_size // (vision.patch_size if isinstance(vision, SiglipVisionConfig) else vision.feature_stride)
+        return vision.image_size // (
+            vision.patch_size if isinstance(vision, SiglipVisionConfig) else vision.feature_stride
+        )
 
     @property
     def image_mean(self) -> tuple[float, ...]:
@@ -103,7 +105,7 @@ class OqvlConfig(PreTrainedConfig):
 
 
 def check_visual_tokens(num_tokens: int, grid_size: int) -> None:
-    """Raise `ConfigError` unless `num_tokens` is a square number that a `grid_size` x `grid_size` map can be pooled to."""
+    """Raise `ConfigError` unless a square map with sides of `grid_size` can be pooled to `num_tokens`."""
     side = math.isqrt(max(num_tokens, 0))
     if num_tokens < 1 or side * side != num_tokens or side > grid_size:
         raise ConfigError(

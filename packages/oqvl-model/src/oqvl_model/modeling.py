@@ -94,9 +94,17 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def get_image_features(self, pixel_values: Tensor) -> Tensor:
         """Return the embeddings [N, V, width] of normalised pixels [N, 3, H, W]."""
-        frozen = not any(parameter.requires_grad for parameter in self.vision.parameters())
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
-            features_NPD = self.vision(pixel_values)
+        is_frozen = not any(parameter.requires_grad for parameter in self.vision.parameters())
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not is_frozen):
+            if pixel_values.shape[0]:
+                features_NPD = self.vision(pixel_values)
+            elif is_frozen:
+                features_NPD = pixel_values.new_empty(
+                    0, self.config.grid_size**2, self.config.vision_config.hidden_size
+                )
+            else:
+                # A black image whose features are dropped: the tower's parameters get gradients of zero, not none.
+                features_NPD = self.vision(pixel_values.new_zeros(1, *pixel_values.shape[1:]))[:0]
         return self.projector(features_NPD.to(self.projector.linear_1.weight.dtype))
 
     def forward(
@@ -119,7 +127,8 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
         Args:
             input_ids: int64 [B, T]; every visual token is a placeholder `config.image_token_id`.
-            pixel_values: [N, 3, H, W], the images in the order of their placeholders; N may be 0.
+            pixel_values: [N, 3, H, W], the images in the order of their placeholders. With N = 0 the projector is still
+                part of the graph, so that every process of a training run reduces the same parameters.
             attention_mask: [B, T], 0 at padding; never with `cu_seqlens`.
             position_ids: int64 [B, T]; restarting with every document of a pack.
             past_key_values: A cache; never with `cu_seqlens`.

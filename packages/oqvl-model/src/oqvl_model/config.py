@@ -1,0 +1,119 @@
+"""Configurations of the command line: building a model, showing one, asking one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from oqvl_shards.config import StageConfig
+
+Rgb = tuple[float, float, float]
+
+
+class VisionInit(StageConfig):
+    """Where the vision tower comes from."""
+
+    kind: Literal["siglip", "timm"] = Field(default="siglip", description="siglip, or a stage of a timm network")
+    directory: Path | None = Field(
+        default=None, description="siglip: model directory to take sizes and weights from; none: fresh weights"
+    )
+    image_size: int = Field(default=384, gt=0, description="side of the square input in pixels")
+    hidden_size: int = Field(default=1152, gt=0, description="siglip without directory: width")
+    intermediate_size: int = Field(default=4304, gt=0, description="siglip without directory: width of the MLP")
+    num_layers: int = Field(default=27, gt=0, description="siglip without directory: blocks of the whole encoder")
+    num_attention_heads: int = Field(default=16, gt=0, description="siglip without directory: attention heads")
+    patch_size: int = Field(default=14, gt=0, description="siglip without directory: side of a patch in pixels")
+    trim_blocks: int = Field(default=1, ge=0, description="siglip: final blocks that are left out")
+    hidden_act: Literal["gelu", "gelu_pytorch_tanh"] = Field(
+        default="gelu", description="siglip: activation; the original's weights were trained with the exact gelu"
+    )
+    architecture: str = Field(default="tf_efficientnet_lite0", description="timm: name of the network")
+    weights: Path | None = Field(
+        default=None, description="timm: file with the network's state dict (.pth or .safetensors); none: fresh weights"
+    )
+    feature_stride: int = Field(default=16, gt=0, description="timm: input pixels a feature covers along one axis")
+    image_mean: Rgb = Field(default=(0.5, 0.5, 0.5), description="timm: mean of RGB values in [0, 1]")
+    image_std: Rgb = Field(default=(0.5, 0.5, 0.5), description="timm: standard deviation of RGB values in [0, 1]")
+
+
+class TextInit(StageConfig):
+    """Where the decoder comes from."""
+
+    directory: Path | None = Field(
+        default=None, description="Qwen2 model directory to take sizes and weights from; none: fresh weights"
+    )
+    hidden_size: int = Field(default=1536, gt=0, description="without directory: width")
+    intermediate_size: int = Field(default=8960, gt=0, description="without directory: width of the MLP")
+    num_layers: int = Field(default=28, gt=0, description="without directory: decoder layers")
+    num_attention_heads: int = Field(default=12, gt=0, description="without directory: query heads")
+    num_key_value_heads: int = Field(default=2, gt=0, description="without directory: key and value heads")
+    max_position_embeddings: int = Field(
+        default=32768, gt=0, description="without directory: longest document in tokens"
+    )
+    rope_theta: float = Field(default=1e6, gt=0, description="without directory: base of the rotary embedding")
+    tie_embeddings: bool = Field(default=True, description="without directory: whether the head is the embedding")
+    vocab_multiple: int = Field(
+        default=64, gt=0, description="the embedding's rows are filled up to a multiple of this, in tokens"
+    )
+
+
+class InitConfig(StageConfig):
+    """Configuration of `oqvl-model init`."""
+
+    output: Path = Field(description="directory to make", json_schema_extra={"lineage": False})
+    name: str = Field(default="model", min_length=1, description="name of the model, for people")
+    tokenizer: Path = Field(description="tokenizer.json, copied byte for byte")
+    vision: VisionInit = Field(default_factory=VisionInit, description="the vision tower")
+    text: TextInit = Field(default_factory=TextInit, description="the decoder")
+    visual_tokens_per_image: int = Field(default=144, gt=0, description="tokens that an image becomes, a square number")
+    projector_hidden_size: int | None = Field(
+        default=None, gt=0, description="width between the projector's layers; none: the decoder's width"
+    )
+    image_token: str = Field(default="<image>", description="special token that holds a visual token's place")
+    end_token: str = Field(default="<|im_end|>", description="special token that ends a caption or a turn")
+    pad_token: str = Field(default="<|pad|>", description="special token that fills up a batch")
+    bos_token: str | None = Field(
+        default="<s>", description="special token that a document begins with; empty for none"
+    )
+    system_prompt: str = Field(default="You are a helpful assistant.", description="system turn of a chat")
+    seed: int = Field(default=7, ge=0, description="seed of fresh weights")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_bos_is_none(cls, values: dict[str, object]) -> dict[str, object]:
+        # TOML has no null.
+        return {**values, "bos_token": None} if values.get("bos_token") == "" else values
+
+
+class ShowConfig(StageConfig):
+    """Configuration of `oqvl-model show`."""
+
+    checkpoint: Path = Field(description="model directory")
+    document_tokens: int = Field(
+        default=172, gt=0, description="tokens of the document that operations are counted for, visual tokens included"
+    )
+
+
+class GenerateConfig(StageConfig):
+    """Configuration of `oqvl-model generate`."""
+
+    checkpoint: Path = Field(description="model directory")
+    images: tuple[Path, ...] = Field(
+        default=(), description="image files (jpg, png, webp), in the order of their marks"
+    )
+    prompt: str = Field(default="<image>\n", description="text; each <image> mark stands for one image")
+    chat: bool = Field(default=False, description="whether the prompt is a user's turn of a chat")
+    max_new_tokens: int = Field(default=64, gt=0, description="tokens the answer may have")
+    visual_tokens_per_image: int | None = Field(
+        default=None, gt=0, description="tokens that an image becomes; none: the checkpoint's number"
+    )
+    device: str = Field(default="auto", description="cpu, cuda, or auto", json_schema_extra={"lineage": False})
+
+    @model_validator(mode="after")
+    def _marks_match_images(self) -> Self:
+        num_marks = self.prompt.count("<image>")
+        if num_marks != len(self.images):
+            raise ValueError(f"prompt has {num_marks} <image> marks, but images names {len(self.images)} files")
+        return self

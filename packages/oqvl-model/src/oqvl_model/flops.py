@@ -1,0 +1,138 @@
+"""Floating-point operations of the model, counted from shapes: what MFU and plans are made of.
+
+A multiplication and an addition are two operations. Matrix products and convolutions count, element-wise work does
+not. Attention counts the pairs that causality inside documents leaves, so a document of n tokens has n(n + 1) / 2. A
+backward pass costs a product once for its input's gradient and once for its weight's, where they are wanted;
+recomputation is not model work and never counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import astuple, dataclass
+from functools import lru_cache
+
+import torch
+from transformers import SiglipVisionConfig
+
+from oqvl_model.configuration import OqvlConfig, TimmTowerConfig
+
+
+@dataclass(frozen=True)
+class FlopCount:
+    """Operations by part of the model."""
+
+    vision: float
+    projector: float
+    decoder: float
+    attention: float
+    head: float
+
+    @property
+    def total(self) -> float:
+        """Sum over all parts."""
+        return sum(astuple(self))
+
+
+def training_flops(
+    config: OqvlConfig,
+    *,
+    document_lengths: Sequence[int],
+    num_images: int,
+    num_logits: int,
+    trainable: Collection[str],
+) -> FlopCount:
+    """Return the operations of one forward and backward pass.
+
+    Args:
+        config: The model.
+        document_lengths: Tokens of each document, visual tokens included.
+        num_images: Images in all documents.
+        num_logits: Positions at which the head runs.
+        trainable: Parts of the model that train, of `vision`, `projector`, `text`.
+    """
+    forward = forward_flops(config, document_lengths=document_lengths, num_images=num_images, num_logits=num_logits)
+    vision, projector, text = (part in trainable for part in ("vision", "projector", "text"))
+    # Gradients flow back as far as something trains; the tower's own input, the pixels, never has one.
+    reaches_text, reaches_projector = True, vision or projector
+    first, second, pool = _projector_flops(config, num_images)
+    return FlopCount(
+        vision=vision_flops(config, trains=vision) * num_images,
+        projector=pool * (2 if vision else 1)
+        + first * (1 + projector + vision)
+        + second * (1 + projector + reaches_projector),
+        decoder=forward.decoder * (1 + text + reaches_text),
+        attention=forward.attention * (1 + 2 * reaches_text),
+        head=forward.head * (1 + text + reaches_text),
+    )
+
+
+def forward_flops(
+    config: OqvlConfig, *, document_lengths: Sequence[int], num_images: int, num_logits: int
+) -> FlopCount:
+    """Return the operations of one forward pass; arguments as in `training_flops`."""
+    text = config.text_config
+    head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    query_width, key_width = text.num_attention_heads * head_dim, text.num_key_value_heads * head_dim
+    weights_per_layer = text.hidden_size * (2 * query_width + 2 * key_width + 3 * text.intermediate_size)
+    num_pairs = sum(length * (length + 1) // 2 for length in document_lengths)
+    return FlopCount(
+        vision=vision_flops(config) * num_images,
+        projector=sum(_projector_flops(config, num_images)),
+        decoder=2 * text.num_hidden_layers * weights_per_layer * sum(document_lengths),
+        attention=4 * text.num_hidden_layers * query_width * num_pairs,
+        head=2 * text.hidden_size * text.vocab_size * num_logits,
+    )
+
+
+def vision_flops(config: OqvlConfig, *, trains: bool = False) -> float:
+    """Return the operations of the tower for one image.
+
+    Args:
+        config: The model.
+        trains: Whether to count a backward pass too.
+    """
+    vision = config.vision_config
+    if isinstance(vision, TimmTowerConfig):
+        return _measured_flops(
+            vision.architecture, vision.image_size, vision.feature_stride, vision.hidden_size, trains
+        )
+    return _siglip_flops(vision, vision.num_hidden_layers - config.trim_vision_blocks, trains)
+
+
+def _siglip_flops(vision: SiglipVisionConfig, num_blocks: int, trains: bool) -> float:
+    num_patches, width = (vision.image_size // vision.patch_size) ** 2, vision.hidden_size
+    embedding = 2 * num_patches * width * vision.num_channels * vision.patch_size**2
+    products = 2 * num_patches * (4 * width * width + 2 * width * vision.intermediate_size)
+    attention = 4 * num_patches**2 * width
+    return embedding * (2 if trains else 1) + num_blocks * (products + attention) * (3 if trains else 1)
+
+
+@lru_cache
+def _measured_flops(architecture: str, image_size: int, feature_stride: int, hidden_size: int, trains: bool) -> float:
+    """Count a timm tower's operations by running it on tensors without data."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from oqvl_model.vision import TimmTower
+
+    config = TimmTowerConfig(
+        architecture=architecture, image_size=image_size, feature_stride=feature_stride, hidden_size=hidden_size
+    )
+    with torch.device("meta"), torch.set_grad_enabled(trains), FlopCounterMode(display=False) as counter:
+        features = TimmTower(config)(torch.empty(1, 3, image_size, image_size))
+        if trains:
+            features.sum().backward()
+    return counter.get_total_flops()
+
+
+def _projector_flops(config: OqvlConfig, num_images: int) -> tuple[float, float, float]:
+    """First layer, second layer, pooling."""
+    num_features, num_tokens = config.grid_size**2, config.visual_tokens_per_image
+    width, text_width = config.vision_config.hidden_size, config.text_config.hidden_size
+    hidden = config.projector_hidden_size or text_width
+    pool = 2 * num_tokens * num_features * width if num_tokens != num_features else 0
+    return (
+        2.0 * num_images * num_tokens * width * hidden,
+        2.0 * num_images * num_tokens * hidden * text_width,
+        float(num_images * pool),
+    )

@@ -1,0 +1,118 @@
+"""A new model from an `InitConfig`: configuration, processor, fresh weights, weights from files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import GenerationConfig, PreTrainedConfig, Qwen2Config, SiglipVisionConfig
+
+from oqvl_model.config import InitConfig, TextInit, VisionInit
+from oqvl_model.configuration import SIGLIP_MEAN, SIGLIP_STD, OqvlConfig, TimmTowerConfig
+from oqvl_model.modeling import OqvlForConditionalGeneration
+from oqvl_model.processing import OqvlProcessor, ProcessorConfig
+from oqvl_model.vision import timm_stage_channels
+from oqvl_model.weights import load_siglip, load_text, load_timm
+from oqvl_shards.errors import ConfigError
+
+
+def build_model(config: InitConfig) -> tuple[OqvlForConditionalGeneration, OqvlProcessor]:
+    """Make the model and the processor that `config` describes; the same seed gives the same weights.
+
+    Raises:
+        ConfigError: When parts do not fit together, or an input file is missing or malformed.
+    """
+    vision = _vision_config(config.vision)
+    processor = _processor(config, vision)
+    text = _text_config(config.text, processor)
+    model_config = OqvlConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_id=processor.image_token_id,
+        visual_tokens_per_image=config.visual_tokens_per_image,
+        projector_hidden_size=config.projector_hidden_size,
+        trim_vision_blocks=config.vision.trim_blocks,
+    )
+    torch.manual_seed(config.seed)
+    model = OqvlForConditionalGeneration(model_config)
+    model.generation_config = GenerationConfig(
+        bos_token_id=processor.bos_token_id, eos_token_id=processor.end_token_id, pad_token_id=processor.pad_token_id
+    )
+    if config.vision.kind == "siglip" and config.vision.directory is not None:
+        load_siglip(model.vision, config.vision.directory)
+    if config.vision.kind == "timm" and config.vision.weights is not None:
+        load_timm(model.vision, config.vision.weights)
+    if config.text.directory is not None:
+        load_text(model.text, config.text.directory)
+    return model, processor
+
+
+def _vision_config(vision: VisionInit) -> PreTrainedConfig:
+    if vision.kind == "timm":
+        return TimmTowerConfig(
+            architecture=vision.architecture,
+            image_size=vision.image_size,
+            feature_stride=vision.feature_stride,
+            hidden_size=timm_stage_channels(vision.architecture, vision.feature_stride),
+            image_mean=list(vision.image_mean),
+            image_std=list(vision.image_std),
+        )
+    if vision.directory is not None:
+        whole = SiglipVisionConfig.from_pretrained(_model_directory("vision.directory", vision.directory))
+        whole.hidden_act = vision.hidden_act
+        return whole
+    return SiglipVisionConfig(
+        image_size=vision.image_size,
+        patch_size=vision.patch_size,
+        hidden_size=vision.hidden_size,
+        intermediate_size=vision.intermediate_size,
+        num_hidden_layers=vision.num_layers,
+        num_attention_heads=vision.num_attention_heads,
+        hidden_act=vision.hidden_act,
+    )
+
+
+def _processor(config: InitConfig, vision: PreTrainedConfig) -> OqvlProcessor:
+    try:
+        tokenizer_json = config.tokenizer.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"tokenizer: {config.tokenizer} cannot be read: {error}") from error
+    return OqvlProcessor(
+        ProcessorConfig(
+            image_size=vision.image_size,
+            image_mean=tuple(getattr(vision, "image_mean", SIGLIP_MEAN)),
+            image_std=tuple(getattr(vision, "image_std", SIGLIP_STD)),
+            visual_tokens_per_image=config.visual_tokens_per_image,
+            image_token=config.image_token,
+            end_token=config.end_token,
+            pad_token=config.pad_token,
+            bos_token=config.bos_token,
+            system_prompt=config.system_prompt,
+        ),
+        tokenizer_json,
+    )
+
+
+def _text_config(text: TextInit, processor: OqvlProcessor) -> Qwen2Config:
+    num_rows = -(-processor.vocab_size // text.vocab_multiple) * text.vocab_multiple
+    if text.directory is not None:
+        whole = Qwen2Config.from_pretrained(_model_directory("text.directory", text.directory))
+        whole.vocab_size = max(whole.vocab_size, num_rows)
+        return whole
+    return Qwen2Config(
+        vocab_size=num_rows,
+        hidden_size=text.hidden_size,
+        intermediate_size=text.intermediate_size,
+        num_hidden_layers=text.num_layers,
+        num_attention_heads=text.num_attention_heads,
+        num_key_value_heads=text.num_key_value_heads,
+        max_position_embeddings=text.max_position_embeddings,
+        rope_parameters={"rope_type": "default", "rope_theta": text.rope_theta},
+        tie_word_embeddings=text.tie_embeddings,
+    )
+
+
+def _model_directory(key: str, directory: Path) -> Path:
+    if not (directory / "config.json").is_file():
+        raise ConfigError(f"{key}: {directory} holds no config.json", hint="name a local model directory")
+    return directory

@@ -1,0 +1,19 @@
+"""Make transformers' auto classes know the model."""
+
+from __future__ import annotations
+
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+
+from oqvl_model.configuration import OqvlConfig
+from oqvl_model.modeling import OqvlForConditionalGeneration
+from oqvl_model.processing import OqvlProcessor
+
+
+def register() -> None:
+    """Register the model with `AutoConfig`, `AutoModelForImageTextToText` and `AutoProcessor`; twice is harmless.
+
+    It is a call and no side effect of an import, so that who imports a part of this package changes nothing elsewhere.
+    """
+    AutoConfig.register(OqvlConfig.model_type, OqvlConfig, exist_ok=True)
+    AutoModelForImageTextToText.register(OqvlConfig, OqvlForConditionalGeneration, exist_ok=True)
+    AutoProcessor.register(OqvlConfig, OqvlProcessor, exist_ok=True)

@@ -1,0 +1,80 @@
+"""What the commands return: typed, printed as a table or as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from oqvl_shards.config import Frozen
+
+
+class InitReport(Frozen):
+    """Result of `oqvl-model init`."""
+
+    output: Path = Field(description="the model directory")
+    digest: str = Field(description="digest of its manifest, 64 hex digits")
+    num_parameters: int = Field(description="parameters, the tower included")
+    num_bytes: int = Field(description="size of all files")
+
+    def table(self) -> str:
+        """Return the report for people."""
+        return "\n".join(
+            [
+                f"{self.output}",
+                f"  parameters  {self.num_parameters:>15,}",
+                f"  bytes       {self.num_bytes:>15,}",
+                f"  digest      {self.digest}",
+            ]
+        )
+
+
+class PartReport(Frozen):
+    """One part of a model."""
+
+    name: str
+    num_parameters: int
+    share: float = Field(description="of all parameters, 0 to 1")
+
+
+class ShowReport(Frozen):
+    """Result of `oqvl-model show`."""
+
+    checkpoint: Path
+    parts: tuple[PartReport, ...]
+    num_parameters: int = Field(description="of all parts")
+    image_size: int = Field(description="pixels along one side")
+    grid_size: int = Field(description="features along one side of the tower's map")
+    visual_tokens_per_image: int
+    vocab_size: int = Field(description="rows of the embedding")
+    context_length: int = Field(description="tokens of the longest document")
+    vision_gflops_per_image: float = Field(description="GFLOP of the frozen tower, forward")
+    training_gflops_per_token: float = Field(
+        description="GFLOP of training projector and text, forward and backward, per token of a document with one image"
+    )
+    document_tokens: int = Field(description="tokens of that document")
+
+    def table(self) -> str:
+        """Return the report for people."""
+        lines = [f"{self.checkpoint}"]
+        lines += [f"  {part.name:<10} {part.num_parameters:>15,} parameters  {part.share:7.2%}" for part in self.parts]
+        lines += [
+            f"  {'all':<10} {self.num_parameters:>15,} parameters",
+            f"  an image of {self.image_size} x {self.image_size} pixels gives {self.grid_size} x {self.grid_size} "
+            f"features, pooled to {self.visual_tokens_per_image} visual tokens "
+            f"with {self.vision_gflops_per_image:.4g} GFLOP",
+            f"  {self.vocab_size:,} token ids, documents of up to {self.context_length:,} tokens",
+            f"  training takes {self.training_gflops_per_token:.4g} GFLOP a token (one image and its caption, "
+            f"{self.document_tokens} tokens)",
+        ]
+        return "\n".join(lines)
+
+
+class GenerateReport(Frozen):
+    """Result of `oqvl-model generate`."""
+
+    answer: str
+
+    def table(self) -> str:
+        """Return the answer."""
+        return self.answer

@@ -1,0 +1,266 @@
+"""The model as a trainer sees it: packs to batches, batches to a loss.
+
+Shape suffixes: T tokens of the row, N targets, I images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from huggingface_hub import save_torch_state_dict
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from oqvl_model.flops import training_flops
+from oqvl_model.modeling import OqvlForConditionalGeneration
+from oqvl_model.processing import TOKENIZER_FILE, OqvlProcessor
+from oqvl_shards.errors import ConfigError, DataError
+from oqvl_shards.image import decode_image
+from oqvl_shards.manifest import PackedDetails
+from oqvl_shards.packed.record import IGNORE_INDEX, Pack, TrainingSequence
+from oqvl_shards.sample import ReadLimits, SampleError
+
+PARTS = ("vision", "projector", "text")
+"""The parts of the model that can train."""
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """Several packs joined into one row.
+
+    Args:
+        input_ids: int64 [1, T].
+        position_ids: int64 [1, T], restarting at 0 with every document.
+        cu_seqlens: int32 [documents + 1].
+        max_seqlen: Tokens of the longest document.
+        source_positions: int64 [N], positions whose logits predict the targets.
+        targets: int64 [N].
+        pixel_values: float32 [I, 3, H, W].
+        document_lengths: Tokens of each document.
+    """
+
+    input_ids: Tensor
+    position_ids: Tensor
+    cu_seqlens: Tensor
+    max_seqlen: int
+    source_positions: Tensor
+    targets: Tensor
+    pixel_values: Tensor
+    document_lengths: tuple[int, ...]
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = True) -> Self:
+        """Return the batch with its tensors on `device`."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved = {
+            name: value.to(device, non_blocking=non_blocking)
+            for name, value in values.items()
+            if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
+
+    def pin_memory(self) -> Self:
+        """Return the batch in page-locked memory, from where copies to a device need not wait."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(
+            self, **{name: value.pin_memory() for name, value in values.items() if isinstance(value, Tensor)}
+        )
+
+
+class PackedTrainee:
+    """Trains an `OqvlForConditionalGeneration` on packed data.
+
+    Args:
+        checkpoint: A model directory.
+        packed: The description of the packed data; it sets the number of visual tokens.
+        trainable: Parts that train, of `vision`, `projector` and `text`; the others are frozen. What trains is float32.
+        frozen_dtype: Precision that frozen parts are kept in, a name of torch such as `bfloat16`.
+        gradient_checkpointing: Whether decoder layers recompute their activations in the backward pass; for trainers
+            that do not wrap the layers themselves.
+        max_image_pixels: Pixels that a stored image may have before it is decoded.
+
+    Raises:
+        ConfigError: When model and data do not belong together.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Path | str,
+        packed: PackedDetails,
+        *,
+        trainable: Sequence[str] = ("projector", "text"),
+        frozen_dtype: str = "float32",
+        gradient_checkpointing: bool = False,
+        max_image_pixels: int = ReadLimits().max_image_pixels,
+    ) -> None:
+        checkpoint = Path(checkpoint)
+        _check_trainable(trainable)
+        self.processor = OqvlProcessor.from_pretrained(checkpoint)
+        _check_tokenizer(self.processor, packed, checkpoint)
+        self.model = OqvlForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32)
+        _check_model(self.model, packed, checkpoint)
+        self.model.set_visual_tokens(packed.visual_tokens_per_image)
+        self.trainable = tuple(trainable)
+        for part in PARTS:
+            module = getattr(self.model, part).requires_grad_(part in trainable)
+            if part not in trainable:
+                module.to(getattr(torch, frozen_dtype))
+        if gradient_checkpointing:
+            self.model.gradient_checkpointing_enable()
+        self._limits = ReadLimits(max_image_pixels=max_image_pixels)
+
+    def collate(self, packs: Sequence[Pack]) -> PackedBatch:
+        """Decode and join packs; CPU only.
+
+        Raises:
+            DataError: When a pack does not fit the model, or an image cannot be decoded.
+        """
+        for pack in packs:
+            self._check_pack(pack)
+        sequence = TrainingSequence.concatenate([pack.record.expand() for pack in packs])
+        is_target_T = sequence.labels != IGNORE_INDEX
+        # The logits at a position predict the next token; `expand` makes sure that position 0 is never a target.
+        target_positions_N = np.flatnonzero(is_target_T)
+        document_lengths = np.diff(sequence.cu_seqlens)
+        return PackedBatch(
+            input_ids=torch.from_numpy(sequence.input_ids)[None],
+            position_ids=torch.from_numpy(sequence.position_ids)[None],
+            cu_seqlens=torch.from_numpy(sequence.cu_seqlens),
+            max_seqlen=int(document_lengths.max()),
+            source_positions=torch.from_numpy(target_positions_N - 1),
+            targets=torch.from_numpy(sequence.labels[target_positions_N]),
+            pixel_values=self.processor.pixels(list(self._images(packs))),
+            document_lengths=tuple(document_lengths.tolist()),
+        )
+
+    def _check_pack(self, pack: Pack) -> None:
+        record, config = pack.record, self.model.config
+        placeholders = np.flatnonzero(record.input_ids == config.image_token_id)
+        expected = config.visual_tokens_per_image
+        problems = {
+            "its images and placeholders differ in number": len(pack.images) != len(record.image_positions),
+            "its image positions do not hold the model's image token": not np.array_equal(
+                placeholders, record.image_positions
+            ),
+            f"an image stands for another number of visual tokens than {expected}": bool(
+                (record.image_tokens != expected).any()
+            ),
+            "a token id is outside the model's vocabulary": bool(
+                ((record.input_ids < 0) | (record.input_ids >= config.text_config.vocab_size)).any()
+            ),
+        }
+        for problem, found in problems.items():
+            if found:
+                raise DataError(f"pack {pack.pack_id}: {problem}", hint="pack the data for this model again")
+
+    def _images(self, packs: Sequence[Pack]) -> Iterable[Any]:
+        for pack in packs:
+            for index, data in enumerate(pack.images):
+                try:
+                    yield decode_image(data, self._limits, pack.record.image_types[index])
+                except SampleError as error:
+                    raise DataError(
+                        f"pack {pack.pack_id}, image {index}: {error}", hint="the packed shard is damaged: pack again"
+                    ) from error
+
+    def loss(self, model: nn.Module, batch: PackedBatch) -> tuple[Tensor, Tensor]:
+        """Return the sum of the targets' cross entropies (float32 scalar) and their number (int64 scalar).
+
+        The head runs at the positions that predict a target and nowhere else. A batch without an image passes no row
+        through the projector, whose gradients are then zero, so that every process reduces the same parameters.
+        """
+        logits_1NV = model(
+            input_ids=batch.input_ids,
+            pixel_values=batch.pixel_values,
+            position_ids=batch.position_ids,
+            cu_seqlens=batch.cu_seqlens,
+            max_seqlen=batch.max_seqlen,
+            logits_to_keep=batch.source_positions,
+        ).logits
+        loss = cross_entropy(logits_1NV[0].float(), batch.targets, reduction="sum")
+        return loss, torch.tensor(batch.targets.numel(), device=loss.device)
+
+    def shard_units(self, model: nn.Module) -> list[nn.Module]:
+        """Return the modules that are sharded one by one: the decoder's layers.
+
+        The projector stays with the root, where it is gathered by every process whether or not it has an image.
+        """
+        return list(model.text.model.layers)
+
+    def replicated_modules(self, model: nn.Module) -> list[nn.Module]:
+        """Return the frozen modules that are kept whole on every process: the tower, unless it trains."""
+        return [] if "vision" in self.trainable else [model.vision]
+
+    def num_flops(self, batch: PackedBatch) -> float:
+        """Return the model FLOPs of a forward and backward pass over `batch`; see `training_flops`."""
+        return training_flops(
+            self.model.config,
+            document_lengths=batch.document_lengths,
+            num_images=batch.pixel_values.shape[0],
+            num_logits=batch.targets.numel(),
+            trainable=self.trainable,
+        ).total
+
+    def save(self, directory: Path, state_dict: Mapping[str, Tensor]) -> None:
+        """Write a model directory that `from_pretrained` reads.
+
+        Args:
+            directory: Where to; made when missing.
+            state_dict: The trained parameters by the model's names, whole tensors; frozen ones may be left out.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        frozen = {name: tensor.detach() for name, tensor in self.model.vision.state_dict(prefix="vision.").items()}
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in {**frozen, **state_dict}.items()}
+        if self.model.config.tie_word_embeddings:
+            weights.pop("text.lm_head.weight", None)
+        save_torch_state_dict(weights, directory, metadata={"format": "pt"})
+        self.model.config.save_pretrained(directory)
+        self.model.generation_config.save_pretrained(directory)
+        visual_tokens = self.model.config.visual_tokens_per_image
+        config = self.processor.config.model_copy(update={"visual_tokens_per_image": visual_tokens})
+        OqvlProcessor(config, self.processor.tokenizer_json).save_pretrained(directory)
+
+
+def _check_trainable(trainable: Sequence[str]) -> None:
+    unknown = sorted(set(trainable) - set(PARTS))
+    if unknown or not trainable:
+        raise ConfigError(f"trainable is {list(trainable)}; expected one or more of {list(PARTS)}")
+
+
+def _check_tokenizer(processor: OqvlProcessor, packed: PackedDetails, checkpoint: Path) -> None:
+    digest = hashlib.sha256(processor.tokenizer_json).hexdigest()
+    if digest != packed.tokenizer_sha256:
+        raise ConfigError(
+            f"the data was packed with tokenizer {packed.tokenizer_sha256[:12]}, but "
+            f"{checkpoint / TOKENIZER_FILE} is {digest[:12]}",
+            hint="pack with the checkpoint's tokenizer.json",
+        )
+
+
+def _check_model(model: OqvlForConditionalGeneration, packed: PackedDetails, checkpoint: Path) -> None:
+    config = model.config
+    expectations = {
+        "image_token_id": (
+            config.image_token_id,
+            packed.image_token_id,
+            config.image_token_id == packed.image_token_id,
+        ),
+        "vocab_size": (
+            config.text_config.vocab_size,
+            packed.vocab_size,
+            config.text_config.vocab_size >= packed.vocab_size,
+        ),
+        "longest document": (
+            config.text_config.max_position_embeddings,
+            packed.bin_capacity,
+            config.text_config.max_position_embeddings >= packed.bin_capacity,
+        ),
+    }
+    for name, (found, wanted, fits) in expectations.items():
+        if not fits:
+            raise ConfigError(f"{checkpoint}: {name} is {found}, but the packed data needs {wanted}")
