@@ -1,10 +1,11 @@
 import pickle
 
 import pytest
+from pydantic import ValidationError
+
 from oqvl_shards.errors import DataError
 from oqvl_shards.sample import ReadLimits, RejectReason, Sample, SampleError, member_type, split_name
 from oqvl_shards.tar_index import Member
-from pydantic import ValidationError
 
 
 @pytest.mark.parametrize(

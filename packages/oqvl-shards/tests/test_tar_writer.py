@@ -4,6 +4,7 @@ import tarfile
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+
 from oqvl_shards.atomic import TEMPORARY_SUFFIX
 from oqvl_shards.errors import DataError, UsageError
 from oqvl_shards.manifest import describe_file
@@ -28,6 +29,12 @@ def write(path, members):
     return writer
 
 
+def content(archive, name):
+    file = archive.extractfile(name)
+    assert file is not None
+    return file.read()
+
+
 @shared_tmp_path
 @given(samples)
 @example({"é" * 60: {"jpg": b"x" * 513, "txt": b""}, "n" * 97: {"txt": b"1"}, "n" * 96: {"txt": b"2"}})
@@ -39,7 +46,7 @@ def test_tarfile_and_webdataset_read_what_was_written(tmp_path, samples):
     write(path, members)
 
     with tarfile.open(path) as archive:
-        assert {info.name: archive.extractfile(info).read() for info in archive} == members
+        assert {info.name: content(archive, info.name) for info in archive} == members
         assert {(info.mtime, info.uid, info.gid, info.mode) for info in archive} <= {(0, 0, 0, 0o644)}
     index = scan_tar(path)
     data = path.read_bytes()
@@ -79,12 +86,12 @@ def test_copying_every_member_gives_the_same_tar(tmp_path, members, by_path):
 
 
 def test_a_member_larger_than_the_copy_block_is_copied_whole(tmp_path):
-    content = bytes(range(256)) * 12_345
-    write(tmp_path / "source.tar", {"a.bin": content})
+    data = bytes(range(256)) * 12_345
+    write(tmp_path / "source.tar", {"a.bin": data})
     with TarWriter(tmp_path / "copy.tar") as writer:
         writer.copy(tmp_path / "source.tar", scan_tar(tmp_path / "source.tar").members[0], "b.bin")
     with tarfile.open(tmp_path / "copy.tar") as archive:
-        assert archive.extractfile("b.bin").read() == content
+        assert content(archive, "b.bin") == data
 
 
 def test_a_source_that_ends_early_fails_the_whole_tar(tmp_path):

@@ -65,8 +65,8 @@ def _map_in_processes(
     name: Callable[[Item], str],
     progress: tqdm,
 ) -> list[Result]:
-    # Forking a process that has threads (Arrow, torch) can deadlock, so workers start afresh.
-    context = multiprocessing.get_context("spawn")
+    # Forking this process could deadlock on its threads (Arrow, torch), so workers are forked from a clean server.
+    context = multiprocessing.get_context("forkserver")
     executor = ProcessPoolExecutor(min(num_workers, max(len(items), 1)), mp_context=context)
     try:
         futures: dict[Future[Result], Item] = {executor.submit(function, item): item for item in items}
@@ -87,7 +87,7 @@ def _naming(item: Item, name: Callable[[Item], str]) -> Iterator[None]:
     except BrokenProcessPool as error:
         raise HardwareError(
             f"{name(item)}: a worker process died while this or a neighbouring item was worked on",
-            hint="most often memory ran out: use fewer workers",
+            hint="most often memory ran out: use fewer workers; in a script, call it under `if __name__ == '__main__':`",
         ) from error
     except OqvlError as error:
         error.message = f"{name(item)}: {error.message}"

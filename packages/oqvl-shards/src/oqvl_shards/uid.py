@@ -90,7 +90,7 @@ def uids_to_array(uids: Sequence[str]) -> NDArray[np.void]:
     return array
 
 
-def array_to_uids(array: NDArray[np.void]) -> list[str]:
+def array_to_uids(array: NDArray[Any]) -> list[str]:
     """Return the uids in an array of dtype `UID_DTYPE`, in its order.
 
     Raises:
