@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
@@ -14,28 +17,31 @@ COLOURS = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 230), 
 
 
 class ColourAnswerer:
-    """Names the colour of the first picture; `blind_to` colours are taken for `red`; dies after `max_calls` calls."""
+    """Names the colour of the first picture; takes `blind_to` colours for red."""
 
-    def __init__(self, checkpoint: Path, *, blind_to: Sequence[str] = (), max_calls: int | None = None) -> None:
+    calls_left: ClassVar[float] = math.inf  # a test sets it to kill the process in the middle
+    num_prompts: ClassVar[int] = 0
+
+    def __init__(self, checkpoint: Path, *, blind_to: Sequence[str] = ()) -> None:
         assert (checkpoint / "config.json").exists()
         self.blind_to = blind_to
-        self.max_calls = max_calls
-        self.num_calls = 0
 
     def generate(self, prompts: Sequence[Sequence[str | Image.Image]], *, chat: bool, max_new_tokens: int) -> list[str]:
-        self._count()
+        self._count(len(prompts))
         return [self._answer(prompt)[:max_new_tokens] for prompt in prompts]
 
     def choice_logprobs(
         self, prompts: Sequence[Sequence[str | Image.Image]], choices: Sequence[Sequence[str]], *, chat: bool
     ) -> list[list[tuple[float, int]]]:
-        self._count()
+        self._count(len(prompts))
         return [self._likelihoods(prompt, texts) for prompt, texts in zip(prompts, choices, strict=True)]
 
-    def _count(self) -> None:
-        self.num_calls += 1
-        if self.max_calls is not None and self.num_calls > self.max_calls:
-            raise KeyboardInterrupt
+    def _count(self, num_prompts: int) -> None:
+        cls = type(self)
+        cls.num_prompts += num_prompts
+        cls.calls_left -= 1
+        if cls.calls_left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def _answer(self, prompt: Sequence[str | Image.Image]) -> str:
         colour, text = self._colour(prompt), _text(prompt)

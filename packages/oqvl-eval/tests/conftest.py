@@ -3,11 +3,12 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from oqvl_eval import ImageRef, Item, write_benchmark
+from oqvl_eval import EvalConfig, ImageRef, Item, write_benchmark
 from oqvl_shards.config import StageConfig
 from oqvl_shards.manifest import Account, CheckpointDetails, Dataset, Lineage, Manifest, describe_file, write_manifest
 
@@ -78,3 +79,22 @@ def make_checkpoint(tmp_path: Path) -> Callable[[str], Dataset]:
 @pytest.fixture
 def checkpoint(make_checkpoint: Callable[[str], Dataset]) -> Dataset:
     return make_checkpoint("seer")
+
+
+@pytest.fixture
+def evaluation(
+    benchmark: Dataset, checkpoint: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., EvalConfig]:
+    """Make the configuration of an evaluation of the colour questions."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+
+    def make(output: str = "predictions", **fields: Any) -> EvalConfig:
+        values = {
+            "benchmark": benchmark.path,
+            "checkpoint": checkpoint.path,
+            "output": tmp_path / output,
+            "answerer": "colour_answerer:ColourAnswerer",
+        }
+        return EvalConfig.model_validate({**values, **fields})
+
+    return make

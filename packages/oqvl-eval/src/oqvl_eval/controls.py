@@ -7,6 +7,7 @@ an even grey (`blank`).
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +53,7 @@ class Pictures:
             )
         self._benchmark = benchmark
         self._is_blank = condition == "blank"
-        self._source_of = shuffle_pictures(benchmark, seed) if condition == "shuffled" else {}
+        self._source_of = shuffle_pictures(_digests(benchmark), seed) if condition == "shuffled" else {}
 
     def of_item(self, row: int) -> tuple[list[Image.Image], list[str]]:
         """Return the pictures to show with item `row` (RGB), and for each what identifies it."""
@@ -69,7 +70,12 @@ class Pictures:
         return self._benchmark.image_bytes(slot.row)[slot.position]
 
 
-def shuffle_pictures(benchmark: Benchmark, seed: int) -> dict[Slot, Slot]:
+def _digests(benchmark: Benchmark) -> list[list[bytes]]:
+    rows = range(len(benchmark.items))
+    return [[hashlib.sha256(file).digest() for file in benchmark.image_bytes(row)] for row in rows]
+
+
+def shuffle_pictures(shown: Sequence[Sequence[bytes]], seed: int) -> dict[Slot, Slot]:
     """Deal every picture to a place that is not its own: a seeded derangement.
 
     No item gets a picture of its own, nor one of an item with which it shares a picture (directly or through others):
@@ -78,13 +84,20 @@ def shuffle_pictures(benchmark: Benchmark, seed: int) -> dict[Slot, Slot]:
     The pictures are laid out group by group, in random order, and shifted by the size of the largest group: no picture
     can stay in its group exactly when that group is at most half of all.
 
+    Args:
+        shown: For each item what identifies its pictures (a digest of each).
+        seed: Seed of numpy's default generator.
+
+    Returns:
+        For each place the place whose picture it gets; empty when there are no pictures.
+
     Raises:
         ConfigError: When more than half of the pictures belong to one group.
     """
-    groups = _groups_of_slots(benchmark)
+    groups = _groups_of_slots(shown)
     rng = np.random.default_rng(seed)
-    slots = [slot for group in rng.permutation(len(groups)) for slot in _permuted(groups[group], rng)]
-    shift = max(len(group) for group in groups)
+    slots = [slot for index in rng.permutation(len(groups)) for slot in _permuted(groups[index], rng)]
+    shift = max(map(len, groups), default=0)
     if 2 * shift > len(slots):
         raise ConfigError(
             f"images=shuffled needs more different pictures: {shift} of {len(slots)} belong to items that share one",
@@ -97,9 +110,9 @@ def _permuted(group: list[Slot], rng: np.random.Generator) -> list[Slot]:
     return [group[index] for index in rng.permutation(len(group))]
 
 
-def _groups_of_slots(benchmark: Benchmark) -> list[list[Slot]]:
-    """Return the pictures of items that hang together by shared pictures, one list a group, in order of appearance."""
-    parent = list(range(len(benchmark.items)))
+def _groups_of_slots(shown: Sequence[Sequence[bytes]]) -> list[list[Slot]]:
+    """Return the places of items that hang together by shared pictures, one list a group, in order of appearance."""
+    parent = list(range(len(shown)))
 
     def root(row: int) -> int:
         while parent[row] != row:
@@ -108,13 +121,10 @@ def _groups_of_slots(benchmark: Benchmark) -> list[list[Slot]]:
         return row
 
     first_row_with: dict[bytes, int] = {}
+    for row, pictures in enumerate(shown):
+        for picture in pictures:
+            parent[root(row)] = root(first_row_with.setdefault(picture, row))
     groups: dict[int, list[Slot]] = {}
-    num_images = [len(item.image_names) for item in benchmark.items]
-    for row in range(len(benchmark.items)):
-        for file in benchmark.image_bytes(row):
-            other = first_row_with.setdefault(hashlib.sha256(file).digest(), row)
-            parent[root(row)] = root(other)
-    for row, count in enumerate(num_images):
-        for position in range(count):
-            groups.setdefault(root(row), []).append(Slot(row, position))
+    for row, pictures in enumerate(shown):
+        groups.setdefault(root(row), []).extend(Slot(row, position) for position in range(len(pictures)))
     return list(groups.values())

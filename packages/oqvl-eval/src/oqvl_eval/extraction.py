@@ -17,6 +17,8 @@ from oqvl_eval.item import LETTERS
 _OPENING = "\"'`*_([{\u201c\u2018"
 _CLOSING = "\"'`*_.,;:!?)]}\u201d\u2019"
 
+_LEADING_LETTER = r"[(\[*]*([A-Z])(?:[.:)\]]|\*\*)"
+
 Status = Literal["parsed", "unparsed", "ambiguous"]
 
 
@@ -44,11 +46,12 @@ def extract_letter(output: str, choices: Sequence[str]) -> Extraction:
        `option B`.
     2. `option_text`: the first line is an option's text, letter case, articles and punctuation aside. When the
        letter read by rule 1 and the text disagree (options that are letters themselves), it is ambiguous.
-    3. `leading_letter`: the first line begins with a letter and a mark, `B. a pear` or `(B) a pear`; not when the next
-       line begins with another letter (the options are being repeated).
+    3. `leading_letter`: the first line begins with a letter and a mark, `B. a pear` or `(B) a pear`, and brackets no
+       other letter; not when the next line begins with another letter (the options are being repeated).
     4. `declaration`: `answer is B`, `answer: (B)`, `option B`, anywhere.
     5. `bracketed_letter`: `(B)` anywhere.
-    6. `final_letter`: the last word is a capital letter.
+    6. `final_letter`: the last word is a capital letter; other capital letters that stand alone in its line make it
+       ambiguous.
     7. `option_text_within`: an option's text occurs in the answer as whole words; an option that only occurs inside a
        longer one that occurs too is not counted.
 
@@ -68,7 +71,7 @@ def extract_letter(output: str, choices: Sequence[str]) -> Extraction:
         ("leading_letter", _leading_letter(lines, letters)),
         ("declaration", _declared_letters(output, letters)),
         ("bracketed_letter", set(re.findall(rf"\(([{letters}])\)", output))),
-        ("final_letter", set(re.findall(rf"(?<!\w)([{letters}])[.!)*\"']*\s*$", output))),
+        ("final_letter", _final_letter(lines[-1], letters)),
         ("option_text_within", _options_within(output, choices)),
     ):
         if len(found) == 1:
@@ -94,7 +97,8 @@ def normalize(text: str) -> str:
     Unicode NFKC, case folded, thousands separators removed from numbers, quotation marks and the punctuation at the
     ends of words removed, the articles a, an and the removed unless nothing else is left, white space collapsed.
     """
-    text = unicodedata.normalize("NFKC", text).casefold()
+    # Twice, because folding can undo the composition.
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
     words = [word.lstrip(_OPENING).rstrip(_CLOSING) for word in text.split()]
     return " ".join(word for word in words if word and word not in ("a", "an", "the")) or " ".join(filter(None, words))
@@ -106,22 +110,31 @@ def _lone_letter(line: str, letters: str) -> set[str]:
 
 
 def _exact_option(line: str, choices: Sequence[str]) -> set[str]:
+    verbatim = {letter for letter, choice in zip(LETTERS, choices, strict=False) if line == choice.strip()}
     said = normalize(line)
-    return {LETTERS[index] for index, choice in enumerate(choices) if said and said == normalize(choice)}
+    if verbatim or not said or re.match(_LEADING_LETTER, line):
+        return verbatim
+    return {letter for letter, choice in zip(LETTERS, choices, strict=False) if said == normalize(choice)}
 
 
 def _leading_letter(lines: Sequence[str], letters: str) -> set[str]:
-    matches = [re.match(rf"[(\[*]*([{letters}])(?:[.:)\]]|\*\*)", line) for line in lines[:2]]
-    found = {match.group(1) for match in matches if match}
-    return found if matches[0] and len(found) == 1 else set()
+    first, second = (re.match(_LEADING_LETTER, line) for line in (lines[0], lines[min(1, len(lines) - 1)]))
+    if first is None or (second is not None and second.group(1) != first.group(1)):
+        return set()
+    return {first.group(1), *re.findall(r"\(([A-Z])\)", lines[0])} & set(letters)
 
 
 def _declared_letters(output: str, letters: str) -> set[str]:
     # The words in any case, the letter a capital one: "the answer is a pear" declares nothing.
-    pattern = (
-        rf"(?i:\b(?:answer|option|choice)\b(?:\s+is\b)?)\s*:?\s*(?i:option\s+)?[(\[*\"']*([{letters}])(?!\w)(?!\s+\w)"
-    )
-    return set(re.findall(pattern, output))
+    declaring = r"(?i:\b(?:answer|option|choice)\b(?:\s+is\b)?)\s*:?\s*(?i:option\s+)?[(\[*\"']*"
+    # A and I are English words too: before another word they declare nothing either.
+    return set(re.findall(rf"{declaring}([{letters}])(?!\w)(?!(?<=[AI])\s+\w)", output))
+
+
+def _final_letter(line: str, letters: str) -> set[str]:
+    if re.search(rf"(?<!\w)[{letters}][.!)*\"']*$", line) is None:
+        return set()
+    return set(re.findall(rf"(?<!\w)([{letters}])(?!\w)", line))
 
 
 def _options_within(output: str, choices: Sequence[str]) -> set[str]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from oqvl_shards.errors import DataError
 
-LETTERS = string.ascii_uppercase
+LETTERS: str = string.ascii_uppercase
 """The names of the options, in order; an item has at most as many options."""
 
 Rule = Literal["multiple_choice", "short_answer"]
@@ -57,19 +57,23 @@ class Item:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        where = f"item {self.item_id!r}"
         if not self.item_id or not self.cluster_id:
-            raise DataError(f"item {self.item_id!r} of cluster {self.cluster_id!r}: both names must be given")
+            raise DataError(f"{where} of cluster {self.cluster_id!r}: both names must be given")
         if len(self.choices) > len(LETTERS):
-            raise DataError(f"item {self.item_id!r} has {len(self.choices)} options, expected at most {len(LETTERS)}")
+            raise DataError(f"{where} has {len(self.choices)} options, expected at most {len(LETTERS)}")
         if not all(choice.strip() for choice in self.choices):
-            raise DataError(f"item {self.item_id!r} has an empty option: {list(self.choices)}")
+            raise DataError(f"{where} has an empty option: {list(self.choices)}")
         if not self.answer.strip():
-            raise DataError(f"item {self.item_id!r} has no answer")
+            raise DataError(f"{where} has no answer")
         if self.scoring_rule == "multiple_choice" and self.answer not in self.letters:
             raise DataError(
-                f"item {self.item_id!r} has the answer {self.answer!r}, expected one of {', '.join(self.letters)}",
+                f"{where} has the answer {self.answer!r}, expected one of {', '.join(self.letters) or '(no options)'}",
                 hint="the answer of an item with options is its letter: A is the first option",
             )
+        accepted = self.metadata.get("accepted_answers", ())
+        if isinstance(accepted, str) or not all(isinstance(answer, str) for answer in accepted):
+            raise DataError(f"{where}: metadata accepted_answers is {accepted!r}, expected a list of texts")
 
     @property
     def letters(self) -> tuple[str, ...]:

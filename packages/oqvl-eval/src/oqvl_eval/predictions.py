@@ -126,24 +126,7 @@ def read_chunk(path: Path) -> list[Prediction]:
     Raises:
         DataError: When the file is missing, damaged, or lacks a column.
     """
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(
-            f"{path} is not a readable parquet file: {error}", hint="delete it and evaluate again"
-        ) from error
-    missing = [name for name in PREDICTIONS_SCHEMA.names if name not in table.column_names]
-    if missing:
-        raise DataError(f"{path} lacks the columns {missing}", hint="delete it and evaluate again")
-    return [
-        Prediction(
-            item=item_from_row(row),
-            output=row["output"],
-            candidates=tuple(Candidate(**candidate) for candidate in row["candidates"]),
-            prompt_sha256=row["prompt_sha256"],
-        )
-        for row in table.to_pylist()
-    ]
+    return _predictions(_read_table(path))
 
 
 def is_finished_chunk(path: Path, items: Sequence[Item], lineage: Lineage) -> bool:
@@ -151,12 +134,14 @@ def is_finished_chunk(path: Path, items: Sequence[Item], lineage: Lineage) -> bo
 
     Raises:
         ConfigError: When it holds something else, which is not overwritten.
+        DataError: When it is damaged.
     """
     if not path.exists():
         return False
-    found = (pq.read_schema(path).metadata or {}).get(_LINEAGE_KEY)
+    table = _read_table(path)
+    found = (table.schema.metadata or {}).get(_LINEAGE_KEY)
     expected_items = [replace(item, segments=()) for item in items]
-    if found == lineage_sha256(lineage) and [prediction.item for prediction in read_chunk(path)] == expected_items:
+    if found == lineage_sha256(lineage) and [prediction.item for prediction in _predictions(table)] == expected_items:
         return True
     raise ConfigError(
         f"{path} is left from an unfinished evaluation with another configuration, benchmark or checkpoint",
@@ -191,3 +176,27 @@ def checked_candidates(
             )
         candidates.append(Candidate(choice, text, float(logprob), int(num_tokens)))
     return tuple(candidates)
+
+
+def _read_table(path: Path) -> pa.Table:
+    hint = "delete it, and the manifest beside it, and evaluate again"
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"{path} is not a readable parquet file: {error}", hint=hint) from error
+    missing = [name for name in PREDICTIONS_SCHEMA.names if name not in table.column_names]
+    if missing:
+        raise DataError(f"{path} lacks the columns {missing}", hint=hint)
+    return table
+
+
+def _predictions(table: pa.Table) -> list[Prediction]:
+    return [
+        Prediction(
+            item=item_from_row(row),
+            output=row["output"],
+            candidates=tuple(Candidate(**candidate) for candidate in row["candidates"]),
+            prompt_sha256=row["prompt_sha256"],
+        )
+        for row in table.to_pylist()
+    ]

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, StrictInt, ValidationError
 
 from oqvl_eval.item import LETTERS, ImageRef, Item
 from oqvl_shards.config import Frozen
@@ -36,7 +36,7 @@ class JsonlItem(Frozen):
     question: str
     images: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
-    answer: str | int
+    answer: str | StrictInt
     cluster: str = ""
     category: str = ""
     accepted_answers: tuple[str, ...] = ()

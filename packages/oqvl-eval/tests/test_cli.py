@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from oqvl_eval import cli
+
+
+@pytest.fixture
+def command(evaluation, tmp_path, monkeypatch, capsys):
+    """Run `oqvl-eval` in this process, in the folder that holds the datasets; return (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["oqvl-eval", *arguments])
+        with pytest.raises(SystemExit) as ending:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(ending.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+ASK = ("benchmark=benchmark", "checkpoint=seer", "answerer=colour_answerer:ColourAnswerer")
+
+
+def test_a_day_with_the_command_line(command, tmp_path):
+    code, out, _ = command("run", *ASK, "output=a")
+    assert (code, "20 (0 from an earlier run)" in out) == (0, True)
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        'benchmark = "benchmark"\ncheckpoint = "seer"\nanswerer = "colour_answerer:ColourAnswerer"\n'
+        '[answerer_options]\nblind_to = ["blue"]\n[prompt]\nanswer_cue = "So:"\n'
+    )
+    assert command("run", "-c", str(recipe), "output=b")[0] == 0
+    code, out, _ = command("score", "predictions=b")
+    assert code == 0
+    assert [line.split() for line in out.splitlines() if line.startswith("all")] == [
+        ["all", "20", "75.0", "[53.1,", "88.8]", "[75.0,", "75.0]", "by", "cluster"]
+    ]
+    code, out, _ = command("compare", "a=a", "b=b")
+    assert "exact                         0   0.0625" in out
+    assert "trust the interval" in out
+    code, out, _ = command("compare", "a=a", "b=b", "--json")
+    assert json.loads(out)["only_a"] == 5
+    code, out, _ = command("show", "dataset=b", "only=wrong", "limit=1")
+    assert "5 matching items, 1 shown" in out
+    assert "wrong" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("run",), 3, "benchmark: Field required"),
+        (("run", *ASK, "output=x", "mode=guess"), 3, "mode: Input should be 'generate' or 'likelihood'; found 'guess'"),
+        (("run", *ASK, "output=x", "temprature=1"), 3, "temprature: Extra inputs are not permitted"),
+        (("run", *ASK, "output=x", "benchmark=none"), 3, "none does not exist"),
+        (("run", *ASK, "output=x", "answerer=colours:X"), 3, "No module named 'colours'"),
+        (("score", "predictions=seer"), 3, "of kind checkpoint, expected predictions"),
+        (("import", "source=none.jsonl", "output=x", "task=t"), 5, "none.jsonl cannot be read"),
+        (("score", "-c", "none.toml"), 3, "no configuration file at none.toml"),
+    ],
+)
+def test_mistakes_end_in_a_sentence(command, arguments, code, message):
+    found, out, error = command(*arguments)
+    assert (found, out) == (code, "")
+    assert error.startswith("error: ")
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_help_lists_the_fields(command):
+    code, out, _ = command("run", "--help")
+    assert code == 0
+    assert "prompt.answer_cue: last line of every item, style completion [default" in out

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from oqvl_eval import ImageRef, Item
+from oqvl_shards.errors import DataError
+
+
+def item(**fields: Any) -> Item:
+    values: dict[str, Any] = {
+        "item_id": "q",
+        "cluster_id": "c",
+        "segments": ("Which?",),
+        "choices": ("x", "y"),
+        "answer": "B",
+    }
+    return Item(**{**values, **fields})
+
+
+def test_the_rule_follows_from_the_options():
+    assert item().scoring_rule == "multiple_choice"
+    assert item(choices=(), answer="x").scoring_rule == "short_answer"
+    assert item(answer="y", rule="short_answer").scoring_rule == "short_answer"
+
+
+def test_pictures_are_named_in_the_order_shown():
+    assert item(segments=(ImageRef("b"), "and", ImageRef("a"), ImageRef("b"))).image_names == ("b", "a", "b")
+
+
+def test_accepted_answers():
+    assert item(choices=(), answer="two", metadata={"accepted_answers": ["2"]}).accepted_answers == ("two", "2")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"item_id": ""}, "names must be given"),
+        ({"cluster_id": ""}, "names must be given"),
+        ({"answer": "C"}, "expected one of A, B"),
+        ({"answer": "y"}, "expected one of A, B"),
+        ({"answer": " "}, "no answer"),
+        ({"choices": ("x", " ")}, "empty option"),
+        ({"choices": tuple(map(str, range(27)))}, "27 options, expected at most 26"),
+        ({"choices": (), "rule": "multiple_choice"}, "no options"),
+        ({"metadata": {"accepted_answers": "2"}}, "accepted_answers"),
+    ],
+)
+def test_contradictions_are_refused(fields, message):
+    with pytest.raises(DataError, match=message):
+        item(**fields)

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from oqvl_eval import ImageRef, Item
+from oqvl_eval.config import PromptConfig
+from oqvl_eval.prompt import continuations, prompt_sha256, render, resolve_style
+
+RED, BLUE = (Image.new("RGB", (4, 4), colour) for colour in ("red", "blue"))
+ITEM = Item("q", "q", (ImageRef("a"), "What is on the plate?"), ("an apple", "a pear"), "B")
+OPEN = Item("q", "q", (ImageRef("a"), "What is on the plate?"), (), "pear")
+
+
+def rendered(item=ITEM, images=(RED,), chat=False, list_choices=True, **fields):
+    return render(item, images, resolve_style(PromptConfig(**fields), chat), list_choices=list_choices)
+
+
+def test_completion_ends_on_the_cue():
+    assert rendered() == [RED, "\nWhat is on the plate?\nA. an apple\nB. a pear\nAnswer:"]
+
+
+def test_instruction_ends_on_the_instruction():
+    text = "\nWhat is on the plate?\nA. an apple\nB. a pear\nReply with the letter of the right option only."
+    assert rendered(chat=True) == [RED, text]
+
+
+def test_open_questions():
+    assert rendered(OPEN) == [RED, "\nWhat is on the plate?\nAnswer:"]
+    text = "\nWhat is on the plate?\nReply with one word or a short phrase only."
+    assert rendered(OPEN, chat=True) == [RED, text]
+
+
+def test_the_style_can_be_fixed():
+    assert rendered(chat=True, style="completion") == rendered()
+
+
+def test_unlisted_options():
+    assert rendered(list_choices=False) == rendered(OPEN)
+
+
+def test_pictures_stand_where_their_segments_do():
+    item = Item("q", "q", ("Is ", ImageRef("a"), "before ", ImageRef("b"), "?"), (), "yes")
+    assert rendered(item, (RED, BLUE), image_separator=" ") == ["Is ", RED, " before ", BLUE, " ?\nAnswer:"]
+
+
+def test_every_field_of_the_layout_counts():
+    prompt = rendered(
+        before="Look. ", image_separator=" | ", choice_line="({letter}) {choice}", answer_cue="So:", style="completion"
+    )
+    assert prompt == ["Look. ", RED, " | What is on the plate?\n(A) an apple\n(B) a pear\nSo:"]
+
+
+def test_braces_in_options_are_text():
+    item = Item("q", "q", ("?",), ("{letter}", "{0}"), "A")
+    assert rendered(item, ()) == ["?\nA. {letter}\nB. {0}\nAnswer:"]
+
+
+def test_letters_are_scored_with_and_without_a_space():
+    assert continuations(ITEM, resolve_style(PromptConfig(), False), "letter") == [
+        (0, " A"),
+        (0, "A"),
+        (1, " B"),
+        (1, "B"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("chat", "fields", "space"),
+    [(False, {}, " "), (True, {}, ""), (False, {"answer_cue": "Answer: "}, ""), (False, {"answer_cue": "A:\n"}, "")],
+)
+def test_texts_are_scored_once(chat, fields, space):
+    layout = resolve_style(PromptConfig(**fields), chat)
+    assert continuations(ITEM, layout, "text") == [(0, f"{space}an apple"), (1, f"{space}a pear")]
+
+
+def test_the_digest_follows_text_pictures_and_chat():
+    prompt = [RED, "x"]
+    digests = {
+        prompt_sha256(prompt, ["a"], False),
+        prompt_sha256(prompt, ["b"], False),
+        prompt_sha256(prompt, ["a"], True),
+        prompt_sha256([RED, "y"], ["a"], False),
+        prompt_sha256(["x", RED], ["a"], False),
+    }
+    assert len(digests) == 5
+    assert prompt_sha256([BLUE, "x"], ["a"], False) in digests  # a picture is known by its file

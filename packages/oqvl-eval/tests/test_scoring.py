@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oqvl_eval import Item
+from oqvl_eval.predictions import Candidate, Prediction, checked_candidates
+from oqvl_eval.scoring import judge, most_likely
+from oqvl_shards.errors import DataError
+
+CHOICE = Item("q", "q", ("?",), ("an apple", "a pear"), "B")
+OPEN = Item("q", "q", ("?",), (), "2", metadata={"accepted_answers": ["Two"]})
+
+
+def verdict(item, output):
+    return judge(Prediction(item, output, (), ""))
+
+
+@pytest.mark.parametrize(
+    ("item", "output", "is_correct", "status"),
+    [
+        (CHOICE, " B", True, "parsed"),
+        (CHOICE, "A", False, "parsed"),
+        (CHOICE, "no idea", False, "unparsed"),
+        (CHOICE, "(A) or (B)", False, "ambiguous"),
+        (OPEN, "2.", True, "parsed"),
+        (OPEN, "The answer is two", True, "parsed"),
+        (OPEN, "3", False, "parsed"),
+        (OPEN, "", False, "unparsed"),
+    ],
+)
+def test_generated_answers(item, output, is_correct, status):
+    found = verdict(item, output)
+    assert (found.is_correct, found.extraction.status) == (is_correct, status)
+
+
+def test_the_letter_must_not_hide_in_another_word():
+    assert not verdict(CHOICE, "Both are red").is_correct
+
+
+def candidates(*rows):
+    return tuple(Candidate(*row) for row in rows)
+
+
+def test_normalisations_can_disagree():
+    scored = candidates((0, "pear", -2.0, 1), (1, "prickly pear", -3.0, 3), (2, "a" * 40, -5.0, 2))
+    assert most_likely(scored, "sum").answer == "A"
+    assert most_likely(scored, "per_token").answer == "B"
+    assert most_likely(scored, "per_byte").answer == "C"
+
+
+def test_bytes_are_counted_without_the_leading_space_and_in_utf8():
+    scored = candidates((0, " ab", -2.0, 1), (1, "\u00e9\u00e9", -3.9, 1))
+    assert most_likely(scored, "per_byte").answer == "B"  # -1.0 a byte against -0.975
+
+
+def test_a_letter_with_and_without_space_is_one_answer():
+    probabilities = [(0, " A", 0.3), (0, "A", 0.1), (1, " B", 0.35), (1, "B", 0.01)]
+    scored = [Candidate(choice, text, math.log(p), 1) for choice, text, p in probabilities]
+    assert most_likely(scored, "sum").answer == "A"
+
+
+def test_options_that_tie_are_ambiguous_and_wrong():
+    tied = candidates((0, " A", -1.0, 1), (1, " B", -1.0, 1))
+    assert most_likely(tied, "sum").status == "ambiguous"
+    assert not judge(Prediction(CHOICE, None, tied, "")).is_correct
+
+
+def test_impossible_options_do_not_break_the_sum():
+    scored = candidates((0, " A", -math.inf, 1), (0, "A", -math.inf, 1), (1, " B", -9.0, 1))
+    assert most_likely(scored, "sum").answer == "B"
+
+
+@given(st.lists(st.floats(-50, 0), min_size=2, max_size=6, unique=True), st.floats(-40, 0))
+def test_a_shift_of_all_likelihoods_changes_nothing(logprobs, shift):
+    scored = [Candidate(index, "x", value, 1) for index, value in enumerate(logprobs)]
+    shifted = [Candidate(index, "x", 4 * value + shift, 1) for index, value in enumerate(logprobs)]
+    best = "ABCDEF"[max(range(len(logprobs)), key=lambda index: logprobs[index])]
+    found, found_shifted = most_likely(scored, "sum"), most_likely(shifted, "sum")
+    assert found.answer == best
+    assert found_shifted.answer in (best, "")  # rounding may make a tie, never another winner
+
+
+def test_a_prediction_must_hold_an_answer():
+    with pytest.raises(DataError, match="neither an output nor likelihoods"):
+        judge(Prediction(CHOICE, None, (), ""))
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        ([(-1.0, 1)], "scored 1 continuations, expected 2"),
+        ([(-1.0, 1), (math.nan, 1)], "'B': the answerer returned log-probability nan"),
+        ([(-1.0, 1), (0.5, 1)], r"log-probability 0\.5"),
+        ([(-1.0, 1), (-0.5, 0)], r"over 0 token"),
+    ],
+)
+def test_an_answerer_that_returns_nonsense_is_named(scores, message):
+    with pytest.raises(DataError, match=message):
+        checked_candidates(CHOICE, [(0, "A"), (1, "B")], scores)
