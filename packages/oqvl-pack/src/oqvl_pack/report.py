@@ -1,0 +1,151 @@
+"""What the commands return: typed results that print as a table or as JSON."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field
+
+from oqvl_shards.config import Frozen
+from oqvl_shards.manifest import Dataset, PackedDetails
+
+
+class PackReport(Frozen):
+    """What `run` wrote."""
+
+    output: str = Field(description="directory of the packed dataset")
+    digest: str = Field(description="digest of its manifest")
+    num_samples: int = Field(description="samples of the source")
+    rejected: dict[str, int] = Field(description="samples left out, by reason")
+    num_documents: int = Field(description="documents in all packs")
+    num_images: int = Field(description="images in all packs")
+    num_tokens: int = Field(description="tokens in all packs, visual tokens included")
+    num_target_tokens: int = Field(description="tokens that carry loss")
+    num_packs: int = Field(description="packs")
+    lower_bound: int = Field(description="packs that no packing of these documents can stay below")
+    bin_capacity: int = Field(description="tokens a pack holds at most")
+
+    @property
+    def utilization(self) -> float:
+        """Packing efficiency: tokens in all packs over the capacity of all packs."""
+        return self.num_tokens / (self.num_packs * self.bin_capacity)
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Self:
+        """Describe a packed dataset."""
+        manifest = dataset.manifest
+        details = manifest.details
+        assert isinstance(details, PackedDetails)
+        return cls(
+            output=str(dataset.path),
+            digest=manifest.digest(),
+            num_samples=manifest.account.num_in,
+            rejected=manifest.account.rejected,
+            num_documents=details.num_documents,
+            num_images=details.num_images,
+            num_tokens=details.num_tokens,
+            num_target_tokens=details.num_target_tokens,
+            num_packs=manifest.num_samples,
+            lower_bound=details.lower_bound,
+            bin_capacity=details.bin_capacity,
+        )
+
+    def table(self) -> str:
+        """Return the report as text."""
+        return _pairs(
+            ("samples", f"{self.num_samples:,}"),
+            *((f"  {reason}", f"{count:,} left out") for reason, count in self.rejected.items()),
+            ("documents", f"{self.num_documents:,} with {self.num_images:,} images"),
+            ("tokens", f"{self.num_tokens:,}, of these {self.num_target_tokens:,} targets"),
+            ("packs", f"{self.num_packs:,} of {self.bin_capacity:,} tokens; lower bound {self.lower_bound:,}"),
+            ("utilization", f"{self.utilization:.3%}"),
+            ("output", self.output),
+            ("digest", self.digest),
+        )
+
+
+class PlanReport(Frozen):
+    """What `run` would write, found without writing it."""
+
+    num_samples: int = Field(description="samples of the source")
+    rejected: dict[str, int] = Field(description="samples that would be left out, by reason")
+    num_documents: int = Field(description="documents")
+    num_tokens: int = Field(description="tokens, visual tokens included")
+    num_packs: int = Field(description="packs")
+    num_leftovers: int = Field(description="documents that are packed at the end, across source shards")
+    bin_capacity: int = Field(description="tokens a pack holds at most")
+    bound_volume: int = Field(description="lower bound: tokens over capacity")
+    bound_martello_toth: int = Field(description="lower bound: Martello and Toth's L2")
+    bound_cardinality: int = Field(description="lower bound: long documents that cannot share a pack")
+    bound_max_documents: int = Field(description="lower bound: documents over max_documents; 0 without that limit")
+    seconds_tokenizing: float = Field(description="seconds of reading, tokenising and packing each shard")
+    seconds_packing: float = Field(description="seconds of packing the leftovers and of the bounds")
+
+    @property
+    def utilization(self) -> float:
+        """Packing efficiency: tokens in all packs over the capacity of all packs."""
+        return self.num_tokens / (self.num_packs * self.bin_capacity)
+
+    @property
+    def lower_bound(self) -> int:
+        """The largest of the bounds."""
+        return max(self.bound_volume, self.bound_martello_toth, self.bound_cardinality, self.bound_max_documents)
+
+    def table(self) -> str:
+        """Return the report as text."""
+        bounds = f"volume {self.bound_volume:,}, Martello-Toth {self.bound_martello_toth:,}"
+        return _pairs(
+            ("samples", f"{self.num_samples:,}"),
+            *((f"  {reason}", f"{count:,} left out") for reason, count in self.rejected.items()),
+            ("documents", f"{self.num_documents:,}, of these {self.num_leftovers:,} packed across shards"),
+            ("tokens", f"{self.num_tokens:,}"),
+            ("packs", f"{self.num_packs:,} of {self.bin_capacity:,} tokens; lower bound {self.lower_bound:,}"),
+            ("bounds", f"{bounds}, cardinality {self.bound_cardinality:,}"),
+            ("utilization", f"{self.utilization:.3%}"),
+            ("seconds", f"{self.seconds_tokenizing:.2f} tokenising, {self.seconds_packing:.2f} packing"),
+        )
+
+
+class ShowReport(Frozen):
+    """One pack, drawn."""
+
+    pack: int = Field(description="index of the pack")
+    image: str = Field(description="the PNG file")
+    num_tokens: int = Field(description="tokens, visual tokens included")
+    bin_capacity: int = Field(description="tokens a pack holds at most")
+    num_targets: int = Field(description="tokens that carry loss")
+    documents: tuple[str, ...] = Field(description="source samples, {shard}/{key}, in order")
+
+    def table(self) -> str:
+        """Return the report as text."""
+        return _pairs(
+            ("pack", str(self.pack)),
+            ("documents", f"{len(self.documents):,}"),
+            ("tokens", f"{self.num_tokens:,} of {self.bin_capacity:,}, of these {self.num_targets:,} targets"),
+            ("drawn to", self.image),
+        )
+
+
+class CheckReport(Frozen):
+    """What `check` has proven; it raises when it cannot."""
+
+    packed: str = Field(description="directory of the packed dataset")
+    num_packs: int = Field(description="packs read")
+    num_documents: int = Field(description="documents found once, with the tokens, targets and images of their sample")
+    num_images: int = Field(description="images equal to the source's, byte for byte")
+    rejected: dict[str, int] = Field(description="samples accounted for as left out, by reason")
+
+    def table(self) -> str:
+        """Return the report as text."""
+        return _pairs(
+            ("packed", self.packed),
+            ("packs", f"{self.num_packs:,} read, none over capacity"),
+            ("documents", f"{self.num_documents:,}, each once, tokens and targets as its sample's"),
+            ("images", f"{self.num_images:,}, byte for byte the source's"),
+            *((f"  {reason}", f"{count:,} left out, as the manifest says") for reason, count in self.rejected.items()),
+        )
+
+
+def _pairs(*pairs: tuple[str, str]) -> str:
+    width = max(len(name) for name, _ in pairs)
+    return "\n".join(f"{name:{width}}  {value}" for name, value in pairs)

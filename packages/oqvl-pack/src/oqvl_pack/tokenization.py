@@ -1,0 +1,112 @@
+"""Segments to token ids, with a `tokenizer.json` and so that text never yields a special token."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from oqvl_pack.template import Segment, SpecialTokens
+from oqvl_shards.errors import ConfigError
+
+
+class TokenizedDocument(NamedTuple):
+    """One document's stored tokens, an image being one placeholder token.
+
+    Args:
+        input_ids: int32 [S].
+        is_target: bool [S], whether the token is to be predicted.
+    """
+
+    input_ids: NDArray[np.int32]
+    is_target: NDArray[np.bool_]
+
+
+class DocumentTokenizer:
+    """Tokenises documents.
+
+    Args:
+        tokenizer_json: Content of a `tokenizer.json`.
+        tokens: The special tokens that documents use; each must be a special token of the tokenizer.
+
+    Raises:
+        ConfigError: When the tokenizer is malformed or lacks one of the special tokens.
+    """
+
+    def __init__(self, tokenizer_json: bytes, tokens: SpecialTokens) -> None:
+        try:
+            self._tokenizer = Tokenizer.from_str(tokenizer_json.decode())
+        except Exception as error:  # tokenizers raises bare Exception
+            raise ConfigError(f"tokenizer.json cannot be read: {error}") from error
+        # Text that spells a special token is cut into ordinary tokens.
+        self._tokenizer.encode_special_tokens = True
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self.sha256 = hashlib.sha256(tokenizer_json).hexdigest()
+        self.tokens = tokens
+        self._special_ids = {
+            added.content: token_id
+            for token_id, added in self._tokenizer.get_added_tokens_decoder().items()
+            if added.special
+        }
+        for token in (tokens.image, tokens.end, tokens.pad, tokens.bos):
+            if token:
+                self.special_id(token)
+
+    @property
+    def vocab_size(self) -> int:
+        """Ids that the tokenizer can yield: the largest plus one."""
+        return 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values())
+
+    def special_id(self, token: str) -> int:
+        """Return the id of a special token.
+
+        Raises:
+            ConfigError: When the tokenizer has no such special token.
+        """
+        if token not in self._special_ids:
+            raise ConfigError(
+                f"{token!r} is no special token of the tokenizer, which has {sorted(self._special_ids)}",
+                hint="add it to tokenizer.json with special=true, or name another token",
+            )
+        return self._special_ids[token]
+
+    def encode(self, documents: Sequence[Sequence[Segment]]) -> list[TokenizedDocument]:
+        """Tokenise documents, all their texts in one batch."""
+        texts = {segment.text: None for document in documents for segment in document if not segment.is_special}
+        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        ids_of_text = dict(zip(texts, (encoding.ids for encoding in encodings), strict=True))
+        return [self._join(document, ids_of_text) for document in documents]
+
+    def _join(self, document: Sequence[Segment], ids_of_text: dict[str, list[int]]) -> TokenizedDocument:
+        input_ids: list[int] = []
+        is_target: list[bool] = []
+        for segment in document:
+            ids = [self.special_id(segment.text)] if segment.is_special else ids_of_text[segment.text]
+            input_ids += ids
+            is_target += [segment.is_target] * len(ids)
+        return TokenizedDocument(np.asarray(input_ids, dtype=np.int32), np.asarray(is_target, dtype=np.bool_))
+
+    def decode(self, input_ids: Sequence[int]) -> str:
+        """Return the text of `input_ids`, special tokens spelled out."""
+        return self._tokenizer.decode(list(input_ids), skip_special_tokens=False)
+
+
+@lru_cache(maxsize=1)
+def load_tokenizer(path: Path, tokens: SpecialTokens) -> DocumentTokenizer:
+    """Read `path` once a process.
+
+    Raises:
+        ConfigError: As `DocumentTokenizer`; also when there is no file at `path`.
+    """
+    try:
+        tokenizer_json = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"tokenizer: {path} cannot be read: {error}") from error
+    return DocumentTokenizer(tokenizer_json, tokens)

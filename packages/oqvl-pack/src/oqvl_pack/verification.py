@@ -1,0 +1,147 @@
+"""Proof that a packed dataset is its source: every document once, its tokens, targets and images unchanged."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from itertools import accumulate
+from typing import NamedTuple
+
+import numpy as np
+
+from oqvl_pack.documents import read_documents
+from oqvl_pack.report import CheckReport
+from oqvl_pack.worker import Job
+from oqvl_shards.errors import DataError
+from oqvl_shards.manifest import Dataset
+from oqvl_shards.packed import Pack, PackedReader
+from oqvl_shards.reader import ShardReader
+from oqvl_shards.shard_map import map_shards
+
+
+class _Fingerprint(NamedTuple):
+    """A document's source key, and a digest over its tokens, its targets and its image files."""
+
+    key: str
+    digest: bytes
+    num_images: int
+
+
+def check_packed(packed: Dataset, job: Job) -> CheckReport:
+    """Compare every document of `packed` with its sample in `job.source`, tokenised again.
+
+    Raises:
+        DataError: When a pack is damaged or over capacity, a document is missing, foreign, twice or changed, or the
+            accounts differ.
+    """
+    found = _fingerprint_packs(packed, job)
+    expected, rejected = _fingerprint_source(job)
+    where = str(packed.path)
+    _check_once(found, where)
+    _check_equal({one.key: one.digest for one in found}, {one.key: one.digest for one in expected}, where)
+    account = packed.manifest.account
+    if account.rejected != rejected or account.num_kept != len(found):
+        raise DataError(
+            f"{where}: the manifest accounts for {account.num_kept} documents and {account.rejected}, "
+            f"found {len(found)} and {rejected}"
+        )
+    return CheckReport(
+        packed=where,
+        num_packs=packed.manifest.num_samples,
+        num_documents=len(found),
+        num_images=sum(one.num_images for one in found),
+        rejected=rejected,
+    )
+
+
+def _fingerprint_packs(packed: Dataset, job: Job) -> list[_Fingerprint]:
+    ends = list(accumulate(shard.num_samples for shard in packed.manifest.shards))
+    ranges = [range(end - shard.num_samples, end) for shard, end in zip(packed.manifest.shards, ends, strict=True)]
+    found = map_shards(
+        partial(_fingerprint_pack_range, packed=packed, max_documents=job.config.max_documents),
+        ranges,
+        num_workers=job.config.num_workers,
+        description="packs",
+        name=lambda packs: f"{packed.path}, packs {packs.start} to {packs.stop - 1}",
+    )
+    return [one for part in found for one in part]
+
+
+def _fingerprint_source(job: Job) -> tuple[list[_Fingerprint], dict[str, int]]:
+    parts = map_shards(
+        partial(_fingerprint_source_shard, job=job),
+        range(len(job.source.manifest.shards)),
+        num_workers=job.config.num_workers,
+        description="source",
+        name=job.source_name,
+    )
+    rejected = sum((Counter(reasons) for _, reasons in parts), Counter[str]())
+    return [one for part, _ in parts for one in part], dict(sorted(rejected.items()))
+
+
+def _fingerprint_pack_range(pack_ids: range, packed: Dataset, max_documents: int) -> list[_Fingerprint]:
+    return [
+        fingerprint
+        for pack in PackedReader(packed).iter_packs(pack_ids)
+        for fingerprint in _fingerprint_pack(pack, max_documents)
+    ]
+
+
+def _fingerprint_pack(pack: Pack, max_documents: int) -> list[_Fingerprint]:
+    record = pack.record
+    if max_documents and len(record.document_lengths) > max_documents:
+        raise DataError(f"pack {pack.pack_id} holds {len(record.document_lengths)} documents, at most {max_documents}")
+    token_ends = np.cumsum(record.document_lengths)
+    image_ends = np.searchsorted(record.image_positions, token_ends)
+    fingerprints = []
+    token_begin = image_begin = 0
+    for key, token_end, image_end in zip(record.document_keys, token_ends, image_ends, strict=True):
+        tokens = slice(token_begin, token_end)
+        images = pack.images[image_begin:image_end]
+        digest = _digest(record.input_ids[tokens], record.is_target[tokens], images)
+        fingerprints.append(_Fingerprint(key, digest, len(images)))
+        token_begin, image_begin = token_end, image_end
+    return fingerprints
+
+
+def _fingerprint_source_shard(shard_index: int, job: Job) -> tuple[list[_Fingerprint], dict[str, int]]:
+    shard = job.source.manifest.shards[shard_index]
+    path = job.source.shard_path(shard)
+    table, rejected = read_documents(path, shard.path, job.config, job.tokenizer())
+    with ShardReader(path, job.config.limits, name=shard.path) as reader:
+        fingerprints = []
+        for index in range(len(table)):
+            document = table[index]
+            images = [reader.read(image) for image in document.images]
+            digest = _digest(document.tokens.input_ids, document.tokens.is_target, images)
+            fingerprints.append(_Fingerprint(document.key, digest, len(images)))
+    return fingerprints, dict(rejected)
+
+
+def _digest(input_ids: np.ndarray, is_target: np.ndarray, images: Sequence[bytes]) -> bytes:
+    digest = hashlib.sha256(input_ids.tobytes())
+    digest.update(is_target.tobytes())
+    for image in images:
+        digest.update(hashlib.sha256(image).digest())
+    return digest.digest()
+
+
+def _check_once(found: Sequence[_Fingerprint], where: str) -> None:
+    twice = [key for key, count in Counter(one.key for one in found).items() if count > 1]
+    if twice:
+        raise DataError(f"{where}: {len(twice)} documents are packed more than once, the first is {twice[0]}")
+
+
+def _check_equal(found: dict[str, bytes], expected: dict[str, bytes], where: str) -> None:
+    problems = {
+        "are missing": [key for key in expected if key not in found],
+        "are not in the source": [key for key in found if key not in expected],
+        "differ from their sample in tokens, targets or images": [
+            key for key in found if key in expected and found[key] != expected[key]
+        ],
+    }
+    for problem, keys in problems.items():
+        if keys:
+            raise DataError(f"{where}: {len(keys)} documents {problem}, the first is {keys[0]}", hint="pack again")
