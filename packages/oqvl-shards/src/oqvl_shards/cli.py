@@ -90,9 +90,8 @@ def verify(
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
     elif report.is_good:
-        typer.echo(
-            f"{report.name}: {report.num_shards} shards, {report.num_samples} samples, {report.num_bytes} bytes: good"
-        )
+        counts = f"{report.num_shards:,} shards, {report.num_samples:,} samples, {report.num_bytes:,} bytes"
+        typer.echo(f"{report.name}: {counts}: good")
     report.raise_if_failed()
 
 
@@ -103,7 +102,7 @@ def lineage(directory: DirectoryArgument, as_json: JsonOption = False) -> None:
     if as_json:
         typer.echo(manifest.lineage.model_dump_json(indent=2))
     else:
-        typer.echo(lineage_tree(manifest.name, manifest.lineage, manifest.digest(), manifest.kind))
+        typer.echo(lineage_tree(manifest))
 
 
 @app.command()

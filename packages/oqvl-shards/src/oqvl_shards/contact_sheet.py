@@ -34,6 +34,8 @@ MAX_CHARACTERS = 2000
 _LIMITS = ReadLimits()
 _INK, _FADED, _PAPER, _CARD, _WARNING = "#1b1f24", "#6a737d", "#eef0f3", "#ffffff", "#b3261e"
 
+Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
+
 
 @dataclass(frozen=True)
 class Card:
@@ -62,7 +64,8 @@ def draw_contact_sheet(dataset: Dataset, num_samples: int) -> Image.Image:
         num_samples: Cards to draw at most.
 
     Returns:
-        An RGB image; its width does not depend on the samples, its height does.
+        An RGB image; its width does not depend on the samples, its height does. Pillow's own font has the basic Latin
+        letters; others show as boxes.
     """
     cards = list(
         islice(_packed_cards(dataset) if dataset.manifest.kind is Kind.PACKED else _cards(dataset), num_samples)
@@ -72,7 +75,7 @@ def draw_contact_sheet(dataset: Dataset, num_samples: int) -> Image.Image:
     )
     font = ImageFont.load_default(FONT_SIZE)
     rows = [cards[start : start + NUM_COLUMNS] for start in range(0, len(cards), NUM_COLUMNS)]
-    lines = [[_wrap(card.problem or card.text, font) for card in row] for row in rows]
+    lines = [[wrap(card.problem or card.text, font) for card in row] for row in rows]
     heights = [PICTURE_HEIGHT + LINE_HEIGHT * (2 + max(map(len, row))) for row in lines]
     width = MARGIN + NUM_COLUMNS * (CARD_WIDTH + MARGIN)
     top = 2 * MARGIN + LINE_HEIGHT
@@ -140,13 +143,13 @@ def _draw_card(
     card: Card,
     lines: Sequence[str],
     box: tuple[int, int, int, int],
-    font: Any,
+    font: Font,
 ) -> None:
     left, top, right, _ = box
     draw.rectangle(box, fill=_CARD)
     _draw_pictures(sheet, draw, card.pictures, (left, top, right, top + PICTURE_HEIGHT), font)
     y = top + PICTURE_HEIGHT + LINE_HEIGHT // 4
-    draw.text((left + PADDING, y), _fit(card.title, font), fill=_FADED, font=font)
+    draw.text((left + PADDING, y), _cut(card.title, font), fill=_FADED, font=font)
     for line in lines:
         y += LINE_HEIGHT
         draw.text((left + PADDING, y), line, fill=_WARNING if card.problem else _INK, font=font)
@@ -157,7 +160,7 @@ def _draw_pictures(
     draw: ImageDraw.ImageDraw,
     pictures: Sequence[bytes],
     box: tuple[int, int, int, int],
-    font: Any,
+    font: Font,
 ) -> None:
     left, top, right, bottom = box
     shown = pictures[:MAX_PICTURES]
@@ -176,31 +179,45 @@ def _draw_pictures(
         draw.text((left + PADDING, top + PADDING), f"{MAX_PICTURES} of {len(pictures)}", fill=_WARNING, font=font)
 
 
-def _wrap(text: str, font: Any) -> list[str]:
+def wrap(text: str, font: Font) -> list[str]:
     """Break `text` into at most `MAX_LINES` lines of a card's width; the last one ends in … when there is more."""
-    is_cut = len(text) > MAX_CHARACTERS
     lines: list[str] = []
     for paragraph in text[:MAX_CHARACTERS].split("\n"):
         line = ""
         for word in paragraph.split():
-            candidate = f"{line} {word}".strip()
-            if line and font.getlength(candidate) > CARD_WIDTH - 2 * PADDING:
-                lines.append(line)
-                candidate = word
-            line = candidate
+            for number, piece in enumerate(_pieces(word, font)):
+                candidate = f"{line} {piece}" if line and not number else piece
+                if line and (number or not _fits(candidate, font)):
+                    lines.append(line)
+                    candidate = piece
+                line = candidate
         if line:
             lines.append(line)
-    if len(lines) > MAX_LINES or is_cut:
+    if len(lines) > MAX_LINES or len(text) > MAX_CHARACTERS:
         lines = lines[:MAX_LINES]
-        lines[-1] += " …"
-    return [_fit(line, font) for line in lines]
+        lines[-1] = _cut(lines[-1] + " …", font)
+    return lines
 
 
-def _fit(text: str, font: Any) -> str:
+def _pieces(word: str, font: Font) -> list[str]:
+    """Break a word that is wider than a card (an address, a sentence in a script without spaces)."""
+    pieces = [""]
+    for character in word:
+        if pieces[-1] and not _fits(pieces[-1] + character, font):
+            pieces.append("")
+        pieces[-1] += character
+    return pieces
+
+
+def _cut(text: str, font: Font) -> str:
     """Cut `text` to a card's width, ending in … when it was longer."""
-    if len(text) <= CARD_WIDTH and font.getlength(text) <= CARD_WIDTH - 2 * PADDING:
+    if _fits(text, font):
         return text
     length = min(len(text), CARD_WIDTH)  # no character is narrower than a pixel
-    while length and font.getlength(text[:length] + "…") > CARD_WIDTH - 2 * PADDING:
+    while length and not _fits(text[:length] + "…", font):
         length -= 1
     return text[:length] + "…"
+
+
+def _fits(text: str, font: Font) -> bool:
+    return len(text) <= CARD_WIDTH and font.getlength(text) <= CARD_WIDTH - 2 * PADDING

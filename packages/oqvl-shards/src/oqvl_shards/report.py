@@ -8,7 +8,10 @@ from typing import Any, Self
 from pydantic import Field
 
 from oqvl_shards.config import Frozen
-from oqvl_shards.manifest import Account, Dataset, FieldSpec, Kind, Lineage
+from oqvl_shards.manifest import Account, Ancestor, Dataset, FieldSpec, Kind, Lineage, Manifest
+
+DIGEST_LENGTH = 12
+"""Hex digits of a digest that a tree shows; enough to find it with."""
 
 
 class DatasetReport(Frozen):
@@ -74,38 +77,36 @@ class DatasetReport(Frozen):
         return "\n".join(lines)
 
 
-def lineage_tree(name: str, lineage: Lineage, digest: str, kind: Kind) -> str:
+def lineage_tree(manifest: Manifest) -> str:
     """Draw the history of a dataset as a tree: the dataset itself, below it what it was made from, down to the sources.
 
     A step that is reached on several ways is drawn whole once and referred to after that.
-
-    Args:
-        name: The dataset's name.
-        lineage: Its lineage.
-        digest: Digest of its manifest.
-        kind: Its kind.
     """
+    lineage = manifest.lineage
     ancestors = {ancestor.digest: ancestor for ancestor in lineage.ancestors}
     drawn: set[str] = set()
-    lines = [f"{name}  {kind.value}  {lineage.tool} {lineage.version}  {digest[:12]}"]
+    lines = [_step(manifest.name, manifest.kind, lineage, manifest.digest())]
 
     def draw(parents: tuple[str, ...], indent: str) -> None:
-        for number, parent in enumerate(parents):
-            is_last = number == len(parents) - 1
-            ancestor = ancestors.get(parent)
-            branch = indent + ("└── " if is_last else "├── ")
+        for number, digest in enumerate(parents, 1):
+            branch, below = ("└── ", "    ") if number == len(parents) else ("├── ", "│   ")
+            ancestor = ancestors.get(digest)
             if ancestor is None:
-                lines.append(f"{branch}{parent[:12]}  (not in the lineage)")
+                lines.append(f"{indent}{branch}{digest[:DIGEST_LENGTH]}  (not in the lineage)")
                 continue
-            text = f"{ancestor.name}  {ancestor.kind.value}  {ancestor.tool} {ancestor.version}  {parent[:12]}"
-            is_repeated = parent in drawn and bool(ancestor.parents)
-            lines.append(f"{branch}{text}{'  (drawn above)' if is_repeated else ''}")
+            is_repeated = digest in drawn and bool(ancestor.parents)
+            step = _step(ancestor.name, ancestor.kind, ancestor, digest)
+            lines.append(f"{indent}{branch}{step}{'  (drawn above)' if is_repeated else ''}")
             if not is_repeated:
-                drawn.add(parent)
-                draw(ancestor.parents, indent + ("    " if is_last else "│   "))
+                drawn.add(digest)
+                draw(ancestor.parents, indent + below)
 
     draw(lineage.parents, "")
     return "\n".join(lines)
+
+
+def _step(name: str, kind: Kind, made_by: Lineage | Ancestor, digest: str) -> str:
+    return f"{name}  {kind.value}  {made_by.tool} {made_by.version}  {digest[:DIGEST_LENGTH]}"
 
 
 def readable_bytes(count: int) -> str:

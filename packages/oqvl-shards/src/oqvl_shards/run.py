@@ -100,7 +100,7 @@ def import_llava(config: ImportLlavaConfig) -> DatasetReport:
         num_workers=config.num_workers,
         description="import llava",
     )
-    require_samples(receipts, str(config.annotations))
+    require_samples(receipts, config.output, config.annotations)
     manifest = _manifest(config.name, ConversationDetails(), llava.FIELDS, receipts, lineage)
     return _finish(config.output, manifest, receipts)
 
@@ -127,7 +127,7 @@ def import_obelics(config: ImportObelicsConfig) -> DatasetReport:
         num_workers=config.num_workers,
         description="import obelics",
     )
-    require_samples(receipts, str(config.source))
+    require_samples(receipts, config.output, config.source)
     manifest = _manifest(config.name, InterleavedDetails(), obelics.FIELDS, receipts, lineage)
     return _finish(config.output, manifest, receipts)
 

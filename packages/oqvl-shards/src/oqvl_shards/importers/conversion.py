@@ -15,7 +15,7 @@ from oqvl_shards.errors import DataError
 from oqvl_shards.image import image_size
 from oqvl_shards.importers.json_records import JsonRecords
 from oqvl_shards.manifest import Account
-from oqvl_shards.receipt import Receipt, read_receipt, write_receipt
+from oqvl_shards.receipt import Receipt, read_receipt, remove_receipts, write_receipt
 from oqvl_shards.sample import ReadLimits, RejectReason, SampleError
 from oqvl_shards.shard_map import map_shards
 from oqvl_shards.tar_writer import TarWriter
@@ -166,17 +166,22 @@ def check_image(data: bytes) -> str:
     return "png" if data.startswith(b"\x89PNG") else "webp"
 
 
-def require_samples(receipts: Sequence[Receipt], what: str) -> None:
-    """Raise `DataError`, naming the reasons, when not one record could be converted.
+def require_samples(receipts: Sequence[Receipt], directory: Path, source: Path) -> None:
+    """Check that something could be converted; if not, forget the receipts, so that a corrected run starts afresh.
 
     Args:
         receipts: Of all jobs.
-        what: The source, for the message.
+        directory: The output dataset's directory.
+        source: What the records were read from, for the message.
+
+    Raises:
+        DataError: When not one record could be converted; it names the reasons.
     """
     account = Account.total(receipt.account for receipt in receipts)
     if not account.num_kept:
+        remove_receipts(directory)
         reasons = ", ".join(f"{reason}: {count}" for reason, count in account.rejected.items()) or "it is empty"
         raise DataError(
-            f"{what}: none of {account.num_in} records could be imported ({reasons})",
+            f"{source}: none of {account.num_in} records could be imported ({reasons})",
             hint="check that this is the layout of the source, and that paths in it lead to the images",
         )

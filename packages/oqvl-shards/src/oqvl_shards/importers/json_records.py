@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from oqvl_shards.errors import DataError
 from oqvl_shards.tar_index import scan_tar
 
-_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[][{},]', re.DOTALL)
-"""What decides an array's structure: strings (whose brackets do not count), brackets and commas."""
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[][{},"]', re.DOTALL)
+"""What decides an array's structure: strings (whose brackets do not count), brackets, commas, a string without end."""
 
 
 @dataclass(frozen=True)
@@ -110,5 +110,11 @@ def _array_spans(text: mmap.mmap, path: Path) -> Iterator[tuple[int, int]]:
             if depth == 0:
                 if text[start : token.start()].strip():
                     yield start, token.start() - start
+                if text[token.end() : token.end() + (1 << 12)].strip():
+                    raise DataError(
+                        f"{path} goes on behind its JSON array", hint="give one array, or one record a line"
+                    )
                 return
+        elif symbol == b'"' and token.end() - token.start() == 1:
+            break
     raise DataError(f"{path} ends inside its JSON array", hint="the file was cut: fetch it again")

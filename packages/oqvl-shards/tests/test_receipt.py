@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+
+from oqvl_shards.config import StageConfig
+from oqvl_shards.manifest import Account, Lineage, describe_file
+from oqvl_shards.receipt import Receipt, read_receipt, remove_receipts, step_digest, write_receipt
+
+STEP = "0" * 64
+
+
+@pytest.fixture
+def receipt(tmp_path: Path) -> Receipt:
+    (tmp_path / "a.tar").write_bytes(b"abc")
+    receipt = Receipt(
+        step=STEP,
+        shard=describe_file(tmp_path / "a.tar", tmp_path, 1),
+        account=Account(num_in=2, num_kept=1, rejected={"no_text": 1}),
+        statistics={"images_jpg": 1},
+    )
+    write_receipt(tmp_path, receipt)
+    return receipt
+
+
+def test_a_receipt_reads_back_equal(tmp_path: Path, receipt: Receipt) -> None:
+    assert read_receipt(tmp_path, "a.tar", STEP) == receipt
+
+
+def test_a_shard_is_made_again_unless_its_receipt_fits(tmp_path: Path, receipt: Receipt) -> None:
+    assert read_receipt(tmp_path, "a.tar", "1" * 64) is None
+    assert read_receipt(tmp_path, "b.tar", STEP) is None
+    (tmp_path / "a.tar").write_bytes(b"abcd")
+    assert read_receipt(tmp_path, "a.tar", STEP) is None
+    (tmp_path / "a.tar").unlink()
+    assert read_receipt(tmp_path, "a.tar", STEP) is None
+
+
+def test_a_broken_receipt_does_not_count(tmp_path: Path, receipt: Receipt) -> None:
+    (tmp_path / "a.tar.receipt").write_bytes(b'{"step": "')
+    assert read_receipt(tmp_path, "a.tar", STEP) is None
+
+
+def test_receipts_are_removed_and_nothing_else(tmp_path: Path, receipt: Receipt) -> None:
+    remove_receipts(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]
+
+
+def test_a_step_is_its_whole_lineage() -> None:
+    lineages = [Lineage.derive(tool, version, StageConfig()) for tool in "ab" for version in "12"]
+    assert len({step_digest(lineage) for lineage in lineages}) == 4
+    assert step_digest(lineages[0]) == step_digest(Lineage.derive("a", "1", StageConfig()))
