@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint as checkpoint_function
 from torch.utils.flop_counter import FlopCounterMode
 
 from oqvl_model.modeling import OqvlForConditionalGeneration
@@ -159,19 +161,18 @@ def test_a_trainable_tower_gets_gradients(checkpoint, packed, make_pack):
     assert trainee.replicated_modules(trainee.model) == []
 
 
-def test_recomputing_activations_changes_no_gradient(checkpoint, packed, make_pack):
-    plain, recomputing = (PackedTrainee(checkpoint, packed, gradient_checkpointing=flag) for flag in (False, True))
-    for trainee in (plain, recomputing):
-        trainee.model.train()
-    assert recomputing.model.text.model.layers[0].gradient_checkpointing
+def test_layers_that_are_recomputed_have_the_same_gradients(trainee, make_pack):
     pack = make_pack(DOCUMENTS)
-    assert relative_error(gradients(recomputing, [pack])[2], gradients(plain, [pack])[2]) == 0
+    expected = gradients(trainee, [pack])[2]
+    for unit in trainee.shard_units(trainee.model):
+        unit.forward = partial(checkpoint_function, unit.forward, use_reentrant=False)
+    assert relative_error(gradients(trainee, [pack])[2], expected) == 0
 
 
 def causal_attention_flops(query, key, value, *args, out_val=None, **kwargs):
-    (_, heads, length, width), is_causal = query.shape, args[1] if len(args) > 1 else False
+    (rows, heads, length, width), is_causal = query.shape, args[1] if len(args) > 1 else False
     pairs = length * (length + 1) // 2 if is_causal else length * key.shape[2]
-    return 4 * heads * width * pairs
+    return 4 * rows * heads * width * pairs
 
 
 def causal_attention_backward_flops(grad, query, key, value, out, logsumexp, dropout, is_causal, **kwargs):
@@ -194,7 +195,7 @@ def test_the_flops_are_those_that_torch_counts(checkpoint, packed, make_pack, tr
     with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
         trainee.loss(trainee.model, batch)[0].backward()
     assert counter.get_flop_counts()["Global"][attention] > 0
-    assert trainee.num_flops(batch) == pytest.approx(counter.get_total_flops(), rel=0.01)
+    assert trainee.num_flops(batch) == counter.get_total_flops()
 
 
 def test_the_data_sets_the_number_of_visual_tokens(checkpoint, packed):

@@ -80,8 +80,6 @@ class PackedTrainee:
         packed: The description of the packed data; it sets the number of visual tokens.
         trainable: Parts that train, of `vision`, `projector` and `text`; the others are frozen. What trains is float32.
         frozen_dtype: Precision that frozen parts are kept in, a name of torch such as `bfloat16`.
-        gradient_checkpointing: Whether decoder layers recompute their activations in the backward pass; for trainers
-            that do not wrap the layers themselves.
         max_image_pixels: Pixels that a stored image may have before it is decoded.
 
     Raises:
@@ -95,7 +93,6 @@ class PackedTrainee:
         *,
         trainable: Sequence[str] = ("projector", "text"),
         frozen_dtype: str = "float32",
-        gradient_checkpointing: bool = False,
         max_image_pixels: int = ReadLimits().max_image_pixels,
     ) -> None:
         checkpoint = Path(checkpoint)
@@ -110,8 +107,6 @@ class PackedTrainee:
             module = getattr(self.model, part).requires_grad_(part in trainable)
             if part not in trainable:
                 module.to(getattr(torch, frozen_dtype))
-        if gradient_checkpointing:
-            self.model.gradient_checkpointing_enable()
         self._limits = ReadLimits(max_image_pixels=max_image_pixels)
 
     def collate(self, packs: Sequence[Pack]) -> PackedBatch:

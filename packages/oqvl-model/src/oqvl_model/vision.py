@@ -36,6 +36,7 @@ class SiglipTower(SiglipPreTrainedModel):
         self.embeddings = SiglipVisionEmbeddings(config)
         self.layers = nn.ModuleList([SiglipEncoderLayer(config) for _ in range(num_blocks)])
         self.post_init()
+        self.eval()
 
     def forward(self, pixel_values_NCHW: Tensor) -> Tensor:
         """Return the features [N, P, D] of normalised pixels [N, 3, H, W]."""
@@ -79,6 +80,7 @@ class TimmTower(PreTrainedModel):
         network.prune_intermediate_layers([self.stage], prune_norm=True)
         self.network = network
         self.post_init()
+        self.eval()
 
     def _init_weights(self, module: nn.Module) -> None:
         """Keep the initialisation that timm gave the network."""

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn.functional import adaptive_avg_pool2d
+
+from oqvl_model.projector import AveragePool
+from oqvl_shards.errors import ConfigError
+
+
+def reference(features_NPD, grid_size, side):
+    maps = features_NPD.transpose(1, 2).unflatten(2, (grid_size, grid_size))
+    return adaptive_avg_pool2d(maps, side).flatten(2).transpose(1, 2)
+
+
+@given(st.integers(1, 12).flatmap(lambda grid: st.tuples(st.just(grid), st.integers(1, grid))))
+def test_pooling_is_adaptive_average_pooling(sizes):
+    grid_size, side = sizes
+    features = torch.randn(2, grid_size**2, 3, generator=torch.Generator().manual_seed(grid_size))
+    pooled = AveragePool(grid_size, side**2)(features)
+    torch.testing.assert_close(pooled, reference(features, grid_size, side), atol=1e-6, rtol=1e-5)
+
+
+def test_the_original_pools_729_features_to_144():
+    features = torch.randn(1, 729, 4, generator=torch.Generator().manual_seed(0))
+    pool = AveragePool(27, 144)
+    assert pool.matrix_VP.shape == (144, 729)
+    torch.testing.assert_close(pool(features), reference(features, 27, 12), atol=5e-7, rtol=1e-5)
+
+
+def test_as_many_tokens_as_features_is_the_identity():
+    features = torch.randn(1, 729, 4)
+    assert AveragePool(27, 729)(features) is features
+
+
+@pytest.mark.parametrize("num_tokens", [0, -4, 3, 145, 784])
+def test_numbers_that_are_no_square_or_too_large_are_refused(num_tokens):
+    with pytest.raises(ConfigError, match="visual_tokens_per_image"):
+        AveragePool(27, num_tokens)
+
+
+def test_the_matrix_is_not_saved():
+    assert AveragePool(4, 4).state_dict() == {}
