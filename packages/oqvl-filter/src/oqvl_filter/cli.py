@@ -1,0 +1,70 @@
+"""The command line `oqvl-filter`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from oqvl_filter.config import ReshardConfig, ScoreConfig, SelectConfig, ShowConfig
+from oqvl_filter.report import StageReport
+from oqvl_shards.config import StageConfig
+from oqvl_shards.errors import run_cli
+
+app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+
+ConfigFile = Annotated[Path | None, typer.Option("-c", "--config", help="TOML file with the fields below")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="fields, over the file's")]
+AsJson = Annotated[bool, typer.Option("--json", help="print the report as JSON")]
+
+
+def _fields_of(config_type: type[StageConfig]) -> str:
+    # \b keeps the help formatter from joining the lines.
+    return "Fields:\n\n\b\n" + config_type.describe_fields()
+
+
+@app.callback()
+def describe() -> None:
+    """Score, select and reshard image-text data."""
+
+
+@app.command(epilog=_fields_of(ScoreConfig))
+def score(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Score every sample of a pool with one scorer."""
+    from oqvl_filter import run
+
+    _print(run.score(ScoreConfig.from_command_line(config, overrides or ())), as_json)
+
+
+@app.command(epilog=_fields_of(SelectConfig))
+def select(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Select samples of a pool by their scores."""
+    from oqvl_filter import run
+
+    _print(run.select(SelectConfig.from_command_line(config, overrides or ())), as_json)
+
+
+@app.command(epilog=_fields_of(ReshardConfig))
+def reshard(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Copy the samples of a subset into new shards, byte for byte."""
+    from oqvl_filter import run
+
+    _print(run.reshard(ReshardConfig.from_command_line(config, overrides or ())), as_json)
+
+
+@app.command(epilog=_fields_of(ShowConfig))
+def show(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Report on what one of the commands has written."""
+    from oqvl_filter import run
+
+    _print(run.show(ShowConfig.from_command_line(config, overrides or ())), as_json)
+
+
+def main() -> None:
+    """Run the command line."""
+    run_cli(app)
+
+
+def _print(report: StageReport, as_json: bool) -> None:
+    typer.echo(report.model_dump_json(indent=2) if as_json else report.table())

@@ -1,0 +1,165 @@
+"""The configurations of the filter's commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from oqvl_shards.config import StageConfig
+from oqvl_shards.sample import ReadLimits
+
+
+class RulesScorerConfig(StageConfig):
+    """The scorer `rules`: sizes, lengths and exact repetitions; needs no model."""
+
+    name: Literal["rules"] = Field(default="rules", description="which scorer: rules or clip")
+
+
+class ClipScorerConfig(StageConfig):
+    """The scorer `clip`: cosine of image and caption under an open_clip model."""
+
+    name: Literal["clip"] = Field(description="which scorer: rules or clip")
+    # Where the weights lie does not decide the scores; what they are does, and the fingerprint records that.
+    model: str = Field(
+        description="open_clip model: a name (ViT-B-32), hf-hub:ORGANISATION/NAME, or local-dir:PATH",
+        json_schema_extra={"lineage": False},
+    )
+    pretrained: str = Field(
+        default="",
+        description="open_clip tag or weights file for a model given by name; empty for hf-hub: and local-dir:",
+        json_schema_extra={"lineage": False},
+    )
+    precision: Literal["fp32", "fp16", "bf16"] = Field(default="fp32", description="number format of the model")
+    batch_size: int = Field(default=64, gt=0, description="pairs a forward pass; moves a score by rounding error alone")
+    device: str = Field(
+        default="cpu", description="torch device, e.g. cpu or cuda", json_schema_extra={"lineage": False}
+    )
+
+
+ScorerConfig = Annotated[RulesScorerConfig | ClipScorerConfig, Field(discriminator="name")]
+
+
+class ScoreConfig(StageConfig):
+    """Configuration of `score`."""
+
+    pool: Path = Field(description="dataset of kind image_text to score", json_schema_extra={"lineage": False})
+    output: Path = Field(description="directory of the scores", json_schema_extra={"lineage": False})
+    scorer: ScorerConfig = Field(
+        default=RulesScorerConfig(),
+        description="scorer.name=rules, or scorer.name=clip with model, pretrained, precision, batch_size, device",
+    )
+    limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read from a sample")
+    num_workers: int = Field(
+        default=1, ge=1, description="processes that score shards", json_schema_extra={"lineage": False}
+    )
+
+
+class Condition(StageConfig):
+    """One condition of a selection; exactly one kind of condition is given.
+
+    A condition on a column fails where the column is null, which is where its scorer rejected the sample.
+    """
+
+    column: str = Field(default="", description="LABEL.COLUMN of a score dataset, e.g. rules.width")
+    at_least: float | None = Field(default=None, description="keep values of the column from this one up")
+    at_most: float | None = Field(default=None, description="keep values of the column up to this one")
+    equals: bool | float | str | None = Field(default=None, description="keep this value of the column")
+    top_fraction: float | None = Field(
+        default=None, gt=0, le=1, description="keep the highest floor(fraction x n) of the n samples that are left"
+    )
+    top_count: int | None = Field(
+        default=None, gt=0, description="keep the highest so many of the samples that are left"
+    )
+    first_of: str = Field(
+        default="", description="LABEL.COLUMN; keep one sample a value of it, the one whose uid has the smallest hash"
+    )
+    subset: Path | None = Field(
+        default=None,
+        description="keep members of this subset: a dataset of kind subset, or a .npy of dtype u8,u8",
+        json_schema_extra={"lineage": False},
+    )
+
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> Self:
+        kinds = {
+            "at_least/at_most": self.at_least is not None or self.at_most is not None,
+            "equals": self.equals is not None,
+            "top_fraction": self.top_fraction is not None,
+            "top_count": self.top_count is not None,
+            "first_of": bool(self.first_of),
+            "subset": self.subset is not None,
+        }
+        given = [kind for kind, is_given in kinds.items() if is_given]
+        if len(given) != 1:
+            raise ValueError(f"found {given or 'no kind of condition'}, expected exactly one of {list(kinds)}")
+        if bool(self.column) == (given[0] in ("first_of", "subset")):
+            raise ValueError(f"{given[0]} {'needs no' if self.column else 'needs a'} column")
+        return self
+
+    def __str__(self) -> str:
+        if self.subset is not None:
+            return f"in {self.subset.name}"
+        if self.first_of:
+            return f"first of {self.first_of}"
+        if self.equals is not None:
+            return f"{self.column} = {self.equals}"
+        if self.top_count is not None:
+            return f"{self.column} in the top {self.top_count}"
+        if self.top_fraction is not None:
+            return f"{self.column} in the top {self.top_fraction:.6g} of them"
+        bounds = [f">= {self.at_least:.6g}"] if self.at_least is not None else []
+        bounds += [f"<= {self.at_most:.6g}"] if self.at_most is not None else []
+        return f"{self.column} {' and '.join(bounds)}"
+
+
+class SelectConfig(StageConfig):
+    """Configuration of `select`."""
+
+    pool: Path = Field(description="dataset of kind image_text to select from", json_schema_extra={"lineage": False})
+    scores: dict[str, Path] = Field(
+        min_length=1,
+        description="datasets of kind scores over the pool, each under a label of your choice: scores.LABEL=PATH",
+        json_schema_extra={"lineage": False},
+    )
+    output: Path = Field(description="directory of the subset", json_schema_extra={"lineage": False})
+    keep: tuple[tuple[Condition, ...], ...] = Field(
+        min_length=1,
+        description="groups of conditions: a sample is kept when it passes every condition of one group; "
+        "each condition applies to what the ones before it have left",
+    )
+    then: tuple[Condition, ...] = Field(
+        default=(), description="further conditions, applied to the union of the groups"
+    )
+    seed: int = Field(default=0, ge=0, description="seed of the hash that breaks ties between equal scores")
+
+
+class ReshardConfig(StageConfig):
+    """Configuration of `reshard`."""
+
+    pools: tuple[Path, ...] = Field(
+        min_length=1,
+        description="datasets of kind image_text, in the order of the output",
+        json_schema_extra={"lineage": False},
+    )
+    subset: Path = Field(description="dataset of kind subset: what to keep", json_schema_extra={"lineage": False})
+    output: Path = Field(description="directory of the new shards", json_schema_extra={"lineage": False})
+    name: str = Field(min_length=1, description="name of the new dataset")
+    samples_per_shard: int = Field(default=10_000, gt=0, description="samples a shard; the last one holds the rest")
+    keys: Literal["uid", "original"] = Field(
+        default="uid", description="names of the samples: uid for {uid}-0 as DataComp has it, or their original keys"
+    )
+    num_workers: int = Field(
+        default=1, ge=1, description="processes that copy shards", json_schema_extra={"lineage": False}
+    )
+
+
+class TrainDfnConfig(StageConfig):
+    """Configuration of `train-dfn`."""
+
+
+class ShowConfig(StageConfig):
+    """Configuration of `show`."""
+
+    dataset: Path = Field(description="what a command of the filter has written")

@@ -1,0 +1,59 @@
+"""Every sample of a pool's shard with its uid, the ones that cannot be read included.
+
+Scoring, selecting and resharding agree on what the samples are because all of them come from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from oqvl_shards.reader import ShardReader
+from oqvl_shards.sample import Sample, SampleError
+from oqvl_shards.uid import Uid, sample_uid
+
+DUPLICATE_UID = "duplicate_uid"
+"""Reason of a sample whose uid an earlier sample of the pool has: the uid is the unit of selection."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSample:
+    """One key of a shard.
+
+    Args:
+        sample: Its members; none when the key was rejected.
+        uid: Its identity: the source's, or derived from where it lies.
+        reject: Why it cannot be used; None when it can.
+    """
+
+    sample: Sample
+    uid: Uid
+    reject: StrEnum | None = None
+
+
+def pool_samples(reader: ShardReader, dataset_name: str) -> list[PoolSample]:
+    """Return the samples of the shard in its order, and after them what the reader rejected.
+
+    A sample whose json member is broken is rejected, since the uid in it cannot be known.
+
+    Args:
+        reader: The open shard.
+        dataset_name: The pool's name, from which missing uids are derived.
+    """
+    found = [_identify(sample, reader, dataset_name) for sample in reader.samples]
+    for reject in reader.rejects:
+        nothing = Sample(reject.key, reader.name, ())
+        found.append(PoolSample(nothing, sample_uid(nothing, None, dataset_name), reject.reason))
+    return found
+
+
+def _identify(sample: Sample, reader: ShardReader, dataset_name: str) -> PoolSample:
+    metadata: dict[str, Any] | None = None
+    reject = None
+    if sample.member("json") is not None:
+        try:
+            metadata = reader.json(sample)
+        except SampleError as error:
+            reject = error.reason
+    return PoolSample(sample, sample_uid(sample, metadata, dataset_name), reject)

@@ -1,0 +1,136 @@
+"""What the commands return: typed results that print as a table or as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field
+
+from oqvl_filter.score_file import DECILES
+from oqvl_shards.config import Frozen
+from oqvl_shards.manifest import Account, Dataset
+
+
+class StageReport(Frozen):
+    """What every command of the filter reports about the dataset it wrote."""
+
+    path: Path = Field(description="the dataset's directory")
+    digest: str = Field(description="sha256 of its manifest, which names the dataset")
+    name: str = Field(description="name of the dataset")
+    account: Account
+
+    def table(self) -> str:
+        """Return the report as text."""
+        return "\n".join([*self._header(), *self._account_lines()])
+
+    def _header(self) -> list[str]:
+        return [f"{self.name} ({self.path})", f"  digest    {self.digest}"]
+
+    def _account_lines(self) -> list[str]:
+        rows = [("in", self.account.num_in), ("kept", self.account.num_kept)]
+        rows += [(f"rejected: {reason}", count) for reason, count in self.account.rejected.items()]
+        width = max(len(label) for label, _ in rows)
+        share = 100 / max(self.account.num_in, 1)
+        return [f"  {label:<{width}}  {count:>12,}  {count * share:5.1f}%" for label, count in rows]
+
+
+class ScoreReport(StageReport):
+    """Scores of a pool."""
+
+    scorer: str = Field(description="name of the scorer")
+    fingerprint: str = Field(description="sha256 of all that decides the scores")
+    deciles: dict[str, tuple[float, ...]] = Field(
+        description="by column: the minimum, the deciles 10 to 90, and the maximum of the samples that have a score"
+    )
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Self:
+        """Describe a dataset of kind scores from its manifest."""
+        manifest = dataset.manifest
+        assert manifest.details.kind == "scores"
+        statistics = manifest.statistics
+        columns = [column for column in manifest.details.columns if f"{column}.p0" in statistics]
+        return cls(
+            path=dataset.path,
+            digest=manifest.digest(),
+            name=manifest.name,
+            account=manifest.account,
+            scorer=manifest.details.scorer,
+            fingerprint=manifest.details.fingerprint,
+            deciles={name: tuple(float(statistics[f"{name}.p{p}"]) for p in DECILES) for name in columns},
+        )
+
+    def table(self) -> str:
+        """Return the report as text."""
+        lines = [*self._header(), f"  scorer    {self.scorer} {self.fingerprint[:12]}", *self._account_lines()]
+        if self.deciles:
+            width = max(map(len, self.deciles))
+            lines.append(f"  {'percentile':<{width}}" + "".join(f"{percent:>9}" for percent in DECILES))
+            for column, values in self.deciles.items():
+                lines.append(f"  {column:<{width}}" + "".join(f"{_short(value):>9}" for value in values))
+        return "\n".join(lines)
+
+
+class SelectReport(StageReport):
+    """A subset of a pool."""
+
+    rule: str = Field(description="how it was selected")
+    groups: tuple[int, ...] = Field(description="samples that pass each group of conditions, before the union")
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Self:
+        """Describe a dataset of kind subset from its manifest."""
+        manifest = dataset.manifest
+        assert manifest.details.kind == "subset"
+        groups = [value for name, value in sorted(manifest.statistics.items()) if name.startswith("group_")]
+        return cls(
+            path=dataset.path,
+            digest=manifest.digest(),
+            name=manifest.name,
+            account=manifest.account,
+            rule=manifest.details.rule,
+            groups=tuple(int(value) for value in groups),
+        )
+
+    def table(self) -> str:
+        """Return the report as text."""
+        lines = [*self._header(), f"  rule      {self.rule}"]
+        if len(self.groups) > 1:
+            lines.append(f"  groups    {', '.join(f'{count:,}' for count in self.groups)} samples before the union")
+        return "\n".join([*lines, *self._account_lines()])
+
+
+class ReshardReport(StageReport):
+    """New shards of the selected samples."""
+
+    num_shards: int
+    num_bytes: int = Field(description="bytes of all shards")
+    num_missing: int = Field(description="uids of the subset that are in none of the pools")
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Self:
+        """Describe a resharded dataset from its manifest."""
+        manifest = dataset.manifest
+        return cls(
+            path=dataset.path,
+            digest=manifest.digest(),
+            name=manifest.name,
+            account=manifest.account,
+            num_shards=len(manifest.shards),
+            num_bytes=manifest.num_bytes,
+            num_missing=int(manifest.statistics["missing_uids"]),
+        )
+
+    def table(self) -> str:
+        """Return the report as text."""
+        shards = f"  shards    {self.num_shards:,}, {self.num_bytes:,} bytes"
+        missing = f"  missing   {self.num_missing:,} uids of the subset are in no pool"
+        return "\n".join([*self._header(), shards, missing, *self._account_lines()])
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+Report = ScoreReport | SelectReport | ReshardReport

@@ -1,0 +1,203 @@
+"""The stages as lists of steps: score, select, reshard, train a filtering network, show."""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib.metadata import version
+
+from pydantic import Field
+
+from oqvl_filter.config import ReshardConfig, ScoreConfig, SelectConfig, ShowConfig
+from oqvl_filter.report import Report, ReshardReport, ScoreReport, SelectReport
+from oqvl_filter.resharding import (
+    CopyJob,
+    PoolShard,
+    check_keys,
+    copy_samples,
+    drop_duplicates,
+    fill_shards,
+    find_samples,
+)
+from oqvl_filter.score_file import IDENTITY_FIELDS, REJECT_FIELD, deciles
+from oqvl_filter.scoring import fill_counts, score_shard, scoring_jobs, shared_scorer
+from oqvl_filter.selection import (
+    SelectStep,
+    apply_selection,
+    check_same_pool,
+    describe_rule,
+    read_candidates,
+    subset_paths,
+)
+from oqvl_filter.subset import SUBSET_FILE, open_subset, write_subset
+from oqvl_shards.config import StageConfig
+from oqvl_shards.errors import DataError
+from oqvl_shards.manifest import (
+    Account,
+    FieldSpec,
+    ImageTextDetails,
+    Kind,
+    Lineage,
+    Manifest,
+    ScoresDetails,
+    Sha256,
+    SubsetDetails,
+    describe_file,
+    finished_output,
+    open_dataset,
+    write_manifest,
+)
+from oqvl_shards.receipt import remove_receipts, step_digest
+from oqvl_shards.shard_map import map_shards
+
+PACKAGE = "oqvl-filter"
+
+
+class ScoreStep(StageConfig):
+    """What the lineage of scores records: the configuration, and the identity of the scorer."""
+
+    config: ScoreConfig = Field(description="the configuration")
+    fingerprint: Sha256
+
+
+def score(config: ScoreConfig) -> ScoreReport:
+    """Score every sample of a pool; samples that cannot be scored are named with the reason.
+
+    Raises:
+        ManifestError: When the pool is not a dataset of kind image_text.
+        ConfigError: When the output was made otherwise, or a model cannot be loaded.
+        MissingExtraError: When the scorer's extra is not installed.
+        DataError: When a shard cannot be read.
+    """
+    pool = open_dataset(config.pool, Kind.IMAGE_TEXT)
+    scorer = shared_scorer(config.scorer, config.limits)
+    fingerprint = scorer.fingerprint()
+    step = ScoreStep(config=config, fingerprint=fingerprint)
+    lineage = Lineage.derive(f"{PACKAGE} score", version(PACKAGE), step, [pool.manifest])
+    finished = finished_output(config.output, lineage)
+    if finished is not None:
+        return ScoreReport.of(finished)
+    jobs = scoring_jobs(pool, config.output, step_digest(lineage))
+    receipts = map_shards(
+        partial(score_shard, config=config.scorer, limits=config.limits),
+        jobs,
+        num_workers=config.num_workers,
+        description=f"score {scorer.name}",
+    )
+    receipts = fill_counts(receipts, jobs, scorer.counted)
+    manifest = Manifest(
+        name=f"{pool.manifest.name}.{scorer.name}",
+        details=ScoresDetails(
+            scorer=scorer.name, fingerprint=fingerprint, columns=tuple(column.name for column in scorer.columns)
+        ),
+        shards=tuple(receipt.shard for receipt in receipts),
+        fields=(*IDENTITY_FIELDS, *scorer.columns, REJECT_FIELD),
+        account=Account.total(receipt.account for receipt in receipts),
+        statistics=deciles([config.output / receipt.shard.path for receipt in receipts], scorer.columns),
+        lineage=lineage,
+    )
+    dataset = write_manifest(config.output, manifest)
+    remove_receipts(config.output)
+    return ScoreReport.of(dataset)
+
+
+def select(config: SelectConfig) -> SelectReport:
+    """Select samples of a pool by their scores and write their uids.
+
+    Raises:
+        ManifestError: When an input is of another kind.
+        ConfigError: When scores are of another pool, a condition does not fit them, or the output was made otherwise.
+        DataError: When a score file is damaged, or score datasets disagree on what the samples are.
+    """
+    pool = open_dataset(config.pool, Kind.IMAGE_TEXT)
+    scores = {label: open_dataset(path, Kind.SCORES) for label, path in sorted(config.scores.items())}
+    check_same_pool(scores, pool)
+    subsets = {path: open_subset(path) for path in subset_paths(config)}
+    parents = [pool.manifest, *(dataset.manifest for dataset in scores.values())]
+    parents += [subset.manifest for subset in subsets.values() if subset.manifest is not None]
+    lineage = Lineage.derive(f"{PACKAGE} select", version(PACKAGE), SelectStep.of(config, scores, subsets), parents)
+    finished = finished_output(config.output, lineage)
+    if finished is not None:
+        return SelectReport.of(finished)
+    candidates = read_candidates(scores, subsets, config.seed)
+    selection = apply_selection(candidates, config.keep, config.then)
+    write_subset(candidates.uids[selection.kept], config.output / SUBSET_FILE)
+    manifest = Manifest(
+        name=f"{pool.manifest.name}.subset",
+        details=SubsetDetails(rule=describe_rule(config), num_pool=selection.account.num_in),
+        shards=(describe_file(config.output / SUBSET_FILE, config.output, selection.account.num_kept),),
+        fields=(FieldSpec(name="uid", dtype="u8,u8", description="uid as (high, low) words"),),
+        account=selection.account,
+        statistics={f"group_{index:03d}": size for index, size in enumerate(selection.group_sizes)},
+        lineage=lineage,
+    )
+    return SelectReport.of(write_manifest(config.output, manifest))
+
+
+def reshard(config: ReshardConfig) -> ReshardReport:
+    """Copy the samples of a subset into new shards, byte for byte.
+
+    Raises:
+        ManifestError: When an input is of another kind.
+        ConfigError: When the output was made otherwise.
+        DataError: When a shard cannot be read, no uid of the subset is in the pools, or original keys repeat.
+    """
+    pools = [open_dataset(path, Kind.IMAGE_TEXT) for path in config.pools]
+    subset = open_dataset(config.subset, Kind.SUBSET)
+    parents = [*(pool.manifest for pool in pools), subset.manifest]
+    lineage = Lineage.derive(f"{PACKAGE} reshard", version(PACKAGE), config, parents)
+    finished = finished_output(config.output, lineage)
+    if finished is not None:
+        return ReshardReport.of(finished)
+    uids = open_subset(config.subset).uids
+    found = map_shards(
+        partial(find_samples, subset=uids),
+        [
+            PoolShard(pool.shard_path(shard), shard.path, pool.manifest.name)
+            for pool in pools
+            for shard in pool.manifest.shards
+        ],
+        num_workers=config.num_workers,
+        description="find samples",
+    )
+    found = drop_duplicates(found)
+    account = Account.total(one.account for one in found)
+    if not account.num_kept:
+        raise DataError(
+            f"none of the {len(uids)} uids of {config.subset} can be had from {len(pools)} pool(s)",
+            hint="check that the subset was selected from these pools",
+        )
+    if config.keys == "original":
+        check_keys(found)
+    jobs = [
+        CopyJob(f"{index:05d}.tar", sources, config.keys, config.output, step_digest(lineage))
+        for index, sources in enumerate(fill_shards(found, config.samples_per_shard))
+    ]
+    receipts = map_shards(copy_samples, jobs, num_workers=config.num_workers, description="reshard")
+    manifest = Manifest(
+        name=config.name,
+        details=ImageTextDetails(),
+        shards=tuple(receipt.shard for receipt in receipts),
+        fields=pools[0].manifest.fields,
+        account=account,
+        statistics={"missing_uids": len(uids) - account.num_kept},
+        lineage=lineage,
+    )
+    dataset = write_manifest(config.output, manifest)
+    remove_receipts(config.output)
+    return ReshardReport.of(dataset)
+
+
+def show(config: ShowConfig) -> Report:
+    """Report on a dataset that the filter has written, from its manifest.
+
+    Raises:
+        ManifestError: When it is of a kind that the filter does not write.
+    """
+    dataset = open_dataset(config.dataset, Kind.SCORES, Kind.SUBSET, Kind.IMAGE_TEXT, Kind.CHECKPOINT)
+    match dataset.manifest.kind:
+        case Kind.SCORES:
+            return ScoreReport.of(dataset)
+        case Kind.SUBSET:
+            return SelectReport.of(dataset)
+        case _:
+            return ReshardReport.of(dataset)

@@ -1,0 +1,63 @@
+"""What a scorer is: something that gives every usable sample of a shard its columns, and every other one a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol
+
+from oqvl_filter.config import ClipScorerConfig, RulesScorerConfig, ScorerConfig
+from oqvl_filter.pool import PoolSample
+from oqvl_shards.manifest import FieldSpec
+from oqvl_shards.reader import ShardReader
+from oqvl_shards.sample import ReadLimits
+
+Row = Mapping[str, Any]
+"""The values of one sample by column."""
+
+
+class Scorer(Protocol):
+    """Scores the samples of one shard at a time.
+
+    What it gives a sample must not depend on other shards, so that shards can be scored in any order and again.
+
+    Attributes:
+        name: The scorer's name, e.g. `clip`.
+        columns: What `score_shard` gives: name, Arrow type and meaning of each column.
+        counted: Columns that are made of others when all shards are scored: `{"image_count": "content_sha"}` makes
+            `image_count`, the number of samples of the whole pool that share the sample's `content_sha`.
+    """
+
+    name: ClassVar[str]
+    columns: ClassVar[tuple[FieldSpec, ...]]
+    counted: ClassVar[Mapping[str, str]]
+
+    def fingerprint(self) -> str:
+        """Return a sha256 of all that decides the scores: weights, pre-processing, number format, rules."""
+        ...
+
+    def score_shard(self, reader: ShardReader, samples: Sequence[PoolSample]) -> list[Row | StrEnum]:
+        """Return for each of `samples` its columns, or the reason why it has none."""
+        ...
+
+
+def make_scorer(config: ScorerConfig, limits: ReadLimits) -> Scorer:
+    """Return the scorer that `config` asks for.
+
+    Args:
+        config: Which scorer, and its settings.
+        limits: Caps on what is read from a sample.
+
+    Raises:
+        MissingExtraError: When it needs packages that are not installed.
+        ConfigError: When its model cannot be loaded.
+    """
+    match config:
+        case RulesScorerConfig():
+            from oqvl_filter.rules import RulesScorer
+
+            return RulesScorer(limits)
+        case ClipScorerConfig():
+            from oqvl_filter.clip import ClipScorer
+
+            return ClipScorer(config, limits)
