@@ -87,7 +87,7 @@ def _naming(item: Item, name: Callable[[Item], str]) -> Iterator[None]:
     except BrokenProcessPool as error:
         raise HardwareError(
             f"{name(item)}: a worker process died while this or a neighbouring item was worked on",
-            hint="most often memory ran out: use fewer workers; in a script, call it under `if __name__ == '__main__':`",
+            hint="most often memory ran out: use fewer workers; in a script, call under `if __name__ == '__main__':`",
         ) from error
     except OqvlError as error:
         error.message = f"{name(item)}: {error.message}"
