@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oqvl_eval.extraction import extract_letter, extract_short_answer, normalize
+from oqvl_eval.extraction import extract_letter, extract_short_answer, extract_yes_no, normalize
 
 FRUIT = ["an apple", "a pear", "a prickly pear", "none of these"]
 
@@ -149,6 +149,25 @@ def test_the_normal_form_is_stable(text):
 def test_short_answers(output, answer):
     extraction = extract_short_answer(output)
     assert (extraction.status, extraction.answer) == ("parsed", answer)
+
+
+@pytest.mark.parametrize(
+    ("output", "status", "answer"),
+    [
+        ("Yes", "parsed", "yes"),
+        (" yes, there is", "parsed", "yes"),
+        ("NO.", "parsed", "no"),
+        ("There is not. Yes?", "parsed", "no"),
+        ("There isn\u2019t one", "parsed", "no"),
+        ("yes\nQuestion: and now? no", "parsed", "yes"),
+        ("Yes, but not here", "ambiguous", ""),
+        ("Nothing of note", "unparsed", ""),
+        ("\n", "unparsed", ""),
+    ],
+)
+def test_yes_and_no(output, status, answer):
+    extraction = extract_yes_no(output)
+    assert (extraction.status, extraction.answer) == (status, answer)
 
 
 def test_an_empty_short_answer_is_unparsed():

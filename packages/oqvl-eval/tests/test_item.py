@@ -25,6 +25,13 @@ def test_the_rule_follows_from_the_options():
     assert item(answer="y", rule="short_answer").scoring_rule == "short_answer"
 
 
+def test_options_are_listed_unless_they_are_shown():
+    assert item().lists_options
+    assert not item(shows_options=True).lists_options
+    yes_no = item(choices=("yes", "no"), answer="no", rule="yes_no")
+    assert (yes_no.lists_options, yes_no.option_names) == (False, ("yes", "no"))
+
+
 def test_pictures_are_named_in_the_order_shown():
     assert item(segments=(ImageRef("b"), "and", ImageRef("a"), ImageRef("b"))).image_names == ("b", "a", "b")
 
@@ -44,6 +51,8 @@ def test_accepted_answers():
         ({"choices": ("x", " ")}, "empty option"),
         ({"choices": tuple(map(str, range(27)))}, "27 options, expected at most 26"),
         ({"choices": (), "rule": "multiple_choice"}, "no options"),
+        ({"rule": "yes_no", "answer": "yes"}, "expected one of"),
+        ({"rule": "yes_no", "choices": ("yes", "no"), "answer": "maybe"}, "expected one of"),
         ({"metadata": {"accepted_answers": "2"}}, "accepted_answers"),
     ],
 )

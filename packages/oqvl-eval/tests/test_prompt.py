@@ -74,6 +74,21 @@ def test_texts_are_scored_once(chat, fields, space):
     assert continuations(ITEM, layout, "text") == [(0, f"{space}an apple"), (1, f"{space}a pear")]
 
 
+def test_options_that_are_shown_are_not_listed_again():
+    item = Item("q", "q", ("Which? A: x, B: y",), ("x", "y"), "A", shows_options=True)
+    assert rendered(item, ()) == ["Which? A: x, B: y\nAnswer:"]
+    assert rendered(item, (), chat=True) == ["Which? A: x, B: y\nReply with the letter of the right option only."]
+
+
+def test_yes_or_no():
+    item = Item("q", "q", ("Is it red?",), ("yes", "no"), "no", rule="yes_no")
+    assert rendered(item, ()) == ["Is it red?\nAnswer:"]
+    assert rendered(item, (), chat=True) == ["Is it red?\nReply with yes or no only."]
+    scored = continuations(item, resolve_style(PromptConfig(), False), "letter")
+    assert scored[:4] == [(0, " yes"), (0, "yes"), (0, " Yes"), (0, "Yes")]
+    assert {index for index, _ in scored[4:]} == {1}
+
+
 def test_the_digest_follows_text_pictures_and_chat():
     prompt = [RED, "x"]
     digests = {

@@ -41,6 +41,17 @@ class ClusterAccuracy(Frozen):
     all_correct: Accuracy = Field(description="clusters of which every item was answered rightly")
 
 
+class YesNo(Frozen):
+    """How a model answers questions of yes or no, `yes` being the positive answer."""
+
+    precision: float = Field(description="right among the answers read as yes; 0 when there are none")
+    recall: float = Field(description="answers read as yes among the questions whose answer is yes")
+    f1: float = Field(description="harmonic mean of precision and recall")
+    yes_ratio: float = Field(description="answers read as yes among all; the questions' own ratio is gold_yes_ratio")
+    gold_yes_ratio: float = Field(description="questions whose answer is yes among all")
+    mean_category_f1: float = Field(description="mean of the categories' f1")
+
+
 class Audit(Frozen):
     """How the answers were read."""
 
@@ -81,6 +92,36 @@ def by_cluster(verdicts: Sequence[Verdict], config: JudgingConfig) -> ClusterAcc
         bootstrap=bootstrap,
         all_correct=Accuracy.of(all_correct.values(), config.confidence),
     )
+
+
+def yes_no(verdicts: Sequence[Verdict]) -> YesNo | None:
+    """Return precision, recall and F1 of the items of rule `yes_no`; None without any.
+
+    An answer that could not be read is no `yes`: it costs recall where `yes` is right, and accuracy everywhere.
+    """
+    asked = [verdict for verdict in verdicts if verdict.item.scoring_rule == "yes_no"]
+    if not asked:
+        return None
+    categories: dict[str, list[Verdict]] = {}
+    for verdict in asked:
+        categories.setdefault(verdict.item.category, []).append(verdict)
+    precision, recall, f1 = _precision_recall_f1(asked)
+    return YesNo(
+        precision=precision,
+        recall=recall,
+        f1=f1,
+        yes_ratio=sum(verdict.extraction.answer == "yes" for verdict in asked) / len(asked),
+        gold_yes_ratio=sum(verdict.item.answer == "yes" for verdict in asked) / len(asked),
+        mean_category_f1=sum(_precision_recall_f1(group)[2] for group in categories.values()) / len(categories),
+    )
+
+
+def _precision_recall_f1(verdicts: Sequence[Verdict]) -> tuple[float, float, float]:
+    num_read = sum(verdict.extraction.answer == "yes" for verdict in verdicts)
+    num_gold = sum(verdict.item.answer == "yes" for verdict in verdicts)
+    num_true = sum(verdict.is_correct for verdict in verdicts if verdict.item.answer == "yes")
+    precision, recall = num_true / max(num_read, 1), num_true / max(num_gold, 1)
+    return precision, recall, 2 * num_true / max(num_read + num_gold, 1)
 
 
 def chance_level(verdicts: Sequence[Verdict]) -> float | None:

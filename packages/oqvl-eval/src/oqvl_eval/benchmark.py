@@ -2,16 +2,17 @@
 
 A dataset of kind `benchmark` holds `items-00000.parquet`, `items-00001.parquet`, ... with one row an item:
 
-    column       type                          meaning
-    item_id      string                        unique in the dataset
-    cluster_id   string                        items of one cluster are not independent (one question's rotations)
-    segments     list<struct<text, image>>     the question; exactly one of a pair is set, `image` counts into `images`
-    images       list<struct<bytes, path>>     encoded picture files and their names, as in Hugging Face parquet files
-    choices      list<string>                  options in order, without letters; empty for an open question
-    answer       string                        the right option's letter, or the expected short answer
-    category     string                        the item's row in the table of accuracies; may be empty
-    rule         string                        how answers are judged; null: by whether there are choices
-    metadata     string                        a JSON object with anything else of the source
+    column         type                       meaning
+    item_id        string                     unique in the dataset
+    cluster_id     string                     items of one cluster are not independent (one question's rotations)
+    choices        list<string>               options in order, without letters; empty for an open question
+    answer         string                     the right option's letter, yes or no, or the expected short answer
+    category       string                     the item's row in the table of accuracies; may be empty
+    rule           string                     how answers are judged; null: by whether there are choices
+    shows_options  bool                       whether the segments show the options already
+    metadata       string                     a JSON object with anything else of the source
+    segments       list<struct<text, image>>  the question; of a pair exactly one is set, image counts into images
+    images         list<struct<bytes, path>>  encoded picture files and their names, as in Hugging Face files
 
 Row groups are small, so that an item's pictures are read without megabytes of its neighbours'; a picture that several
 items of a row group share is stored once (parquet's dictionary encoding).
@@ -64,6 +65,7 @@ ITEM_SCHEMA = pa.schema(
         pa.field("answer", pa.string(), nullable=False),
         pa.field("category", pa.string(), nullable=False),
         pa.field("rule", pa.string()),
+        pa.field("shows_options", pa.bool_(), nullable=False),
         pa.field("metadata", pa.string(), nullable=False),
     ]
 )
@@ -223,6 +225,7 @@ def item_to_row(item: Item) -> dict[str, Any]:
         "answer": item.answer,
         "category": item.category,
         "rule": item.rule,
+        "shows_options": item.shows_options,
         "metadata": json.dumps(dict(item.metadata), sort_keys=True, ensure_ascii=False, allow_nan=False),
     }
 
@@ -237,6 +240,7 @@ def item_from_row(row: Mapping[str, Any], segments: tuple[str | ImageRef, ...] =
         answer=row["answer"],
         category=row["category"],
         rule=row["rule"],
+        shows_options=row["shows_options"],
         metadata=json.loads(row["metadata"]),
     )
 

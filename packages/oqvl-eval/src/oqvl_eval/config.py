@@ -27,6 +27,9 @@ Normalisation = Literal["sum", "per_token", "per_byte"]
 
 NORMALISATIONS: tuple[Normalisation, ...] = ("sum", "per_token", "per_byte")
 
+SourceFormat = Literal["ai2d", "jsonl", "mmbench", "mmstar", "pope", "realworldqa"]
+"""Which foreign files a benchmark is imported from."""
+
 Show = Literal["right", "wrong", "parsed", "unparsed", "ambiguous"]
 """Which answers are shown."""
 
@@ -50,9 +53,12 @@ class PromptConfig(StageConfig):
         default="Reply with the letter of the right option only.",
         description="last line of an item with options, style instruction",
     )
+    yes_no_instruction: str = Field(
+        default="Reply with yes or no only.", description="last line of an item of rule yes_no, style instruction"
+    )
     short_answer_instruction: str = Field(
         default="Reply with one word or a short phrase only.",
-        description="last line of an item without options, style instruction",
+        description="last line of any other item, style instruction",
     )
     answer_cue: str = Field(default="Answer:", description="last line of every item, style completion")
 
@@ -115,16 +121,25 @@ class CompareConfig(JudgingConfig):
 
 
 class ImportConfig(StageConfig):
-    """`oqvl-eval import`: make a benchmark dataset of a JSON Lines file and a folder of pictures."""
+    """`oqvl-eval import`: make a benchmark dataset of local files."""
 
-    source: Path = Field(description="JSON Lines file, one item a line", json_schema_extra=_PLACE)
+    source: Path = Field(
+        description="jsonl: JSON Lines file, one item a line; else the published parquet or TSV file, or their folder",
+        json_schema_extra=_PLACE,
+    )
+    format: SourceFormat = Field(
+        default="jsonl", description="jsonl, or the benchmark: ai2d, mmbench, mmstar, pope, realworldqa"
+    )
     images: Path | None = Field(
         default=None,
-        description="folder that picture names are relative to; unset: the source's",
+        description="jsonl: folder that picture names are relative to; unset: the source's",
         json_schema_extra=_PLACE,
     )
     output: Path = Field(description="directory of the benchmark dataset to write", json_schema_extra=_PLACE)
-    task: str = Field(min_length=1, description="name of the task, e.g. mmstar")
+    task: str = Field(
+        default="",
+        description="name of the task, e.g. mmstar; empty: the format, or the JSON Lines file's name without ending",
+    )
 
 
 class ShowConfig(StageConfig):

@@ -91,6 +91,24 @@ def extract_short_answer(output: str) -> Extraction:
     return Extraction("unparsed", "empty")
 
 
+def extract_yes_no(output: str) -> Extraction:
+    """Read yes or no from the first sentence of a free answer.
+
+    `yes` is said by that word, `no` by no, not or a contraction of not; a sentence that says both is ambiguous.
+    """
+    lines = [line for line in output.splitlines() if line.strip()]
+    if not lines:
+        return Extraction("unparsed", "empty")
+    sentence = lines[0].strip().partition(".")[0].casefold().replace("\u2019", "'")
+    says_yes = re.search(r"\byes\b", sentence) is not None
+    says_no = re.search(r"\b(?:no|not)\b|n't\b", sentence) is not None
+    if says_yes and says_no:
+        return Extraction("ambiguous", "first_sentence")
+    if says_yes or says_no:
+        return Extraction("parsed", "first_sentence", "yes" if says_yes else "no")
+    return Extraction("unparsed", "no_rule")
+
+
 def normalize(text: str) -> str:
     """Return the normal form in which short answers are compared.
 

@@ -12,7 +12,10 @@ from oqvl_shards.errors import DataError
 LETTERS: str = string.ascii_uppercase
 """The names of the options, in order; an item has at most as many options."""
 
-Rule = Literal["multiple_choice", "short_answer"]
+YES_NO = ("yes", "no")
+"""The options and answers of an item whose rule is `yes_no`."""
+
+Rule = Literal["multiple_choice", "short_answer", "yes_no"]
 """How an answer is judged; see `oqvl_eval.scoring`."""
 
 
@@ -36,11 +39,12 @@ class Item:
         cluster_id: Items of one cluster are not independent of each other (rotations of one question, several questions
             about one picture); use `item_id` where every item stands alone.
         segments: The question: text and pictures in the order in which a model is to see them.
-        choices: The options without letters; empty for an open question.
-        answer: The letter of the right option (`A` is `choices[0]`), or the expected short answer. An open question may
-            list further accepted answers in `metadata["accepted_answers"]`.
+        choices: The options without letters; empty for an open question, `YES_NO` for one of rule `yes_no`.
+        answer: The letter of the right option (`A` is `choices[0]`), `yes` or `no`, or the expected short answer. An
+            open question may list further accepted answers in `metadata["accepted_answers"]`.
         category: The item's row in the table of accuracies.
         rule: How answers are judged; None: `multiple_choice` where there are choices, `short_answer` elsewhere.
+        shows_options: Whether the segments show the options already (in the text or in a picture).
         metadata: Anything else of the source; JSON values only.
 
     Raises:
@@ -54,6 +58,7 @@ class Item:
     answer: str
     category: str = ""
     rule: Rule | None = None
+    shows_options: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -71,6 +76,8 @@ class Item:
                 f"{where} has the answer {self.answer!r}, expected one of {', '.join(self.letters) or '(no options)'}",
                 hint="the answer of an item with options is its letter: A is the first option",
             )
+        if self.scoring_rule == "yes_no" and (self.choices != YES_NO or self.answer not in YES_NO):
+            raise DataError(f"{where} has the answer {self.answer!r} of {self.choices}, expected one of {YES_NO}")
         accepted = self.metadata.get("accepted_answers", ())
         if isinstance(accepted, str) or not all(isinstance(answer, str) for answer in accepted):
             raise DataError(f"{where}: metadata accepted_answers is {accepted!r}, expected a list of texts")
@@ -89,6 +96,16 @@ class Item:
     def scoring_rule(self) -> Rule:
         """`rule`, or what follows from the choices."""
         return self.rule or ("multiple_choice" if self.choices else "short_answer")
+
+    @property
+    def lists_options(self) -> bool:
+        """Whether a prompt has to list the options with their letters."""
+        return self.scoring_rule == "multiple_choice" and not self.shows_options
+
+    @property
+    def option_names(self) -> tuple[str, ...]:
+        """What an answer calls each option: its letter, or `yes` and `no`."""
+        return self.choices if self.scoring_rule == "yes_no" else self.letters
 
     @property
     def accepted_answers(self) -> tuple[str, ...]:

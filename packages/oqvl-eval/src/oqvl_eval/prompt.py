@@ -38,7 +38,7 @@ def render(item: Item, images: Sequence[Image.Image], config: PromptConfig, *, l
         item: The item.
         images: Its pictures, one an `ImageRef` segment, in order.
         config: The layout, with its style resolved.
-        list_choices: Whether the options are listed with their letters.
+        list_choices: Whether options that the segments do not show are listed with their letters.
 
     Returns:
         Pieces of text and pictures; neighbouring text is one piece.
@@ -57,10 +57,13 @@ def render(item: Item, images: Sequence[Image.Image], config: PromptConfig, *, l
 def continuations(item: Item, config: PromptConfig, choices_as: ChoicesAs) -> list[tuple[int, str]]:
     """Return the texts whose likelihood stands for each option, as (index of the option, text).
 
-    A letter is scored with and without a space before it, because both are answers a model may give and tokenizers
-    make different tokens of them; the scoring adds their probabilities up. An option's text is scored once, after a
-    space where it continues a line.
+    A letter is scored with and without a space before it, `yes` and `no` with and without a capital too: a model may give
+    any of them, and tokenizers make different tokens of them. The scoring adds their probabilities up. An
+    option's text is scored once, after a space where it continues a line.
     """
+    if item.scoring_rule == "yes_no":
+        spellings = [(index, text) for index, name in enumerate(item.choices) for text in (name, name.capitalize())]
+        return [(index, f"{space}{text}") for index, text in spellings for space in (" ", "")]
     if choices_as == "letter":
         return [(index, f"{space}{letter}") for index, letter in enumerate(item.letters) for space in (" ", "")]
     space = " " if config.style == "completion" and not config.answer_cue.endswith((" ", "\n")) else ""
@@ -82,19 +85,23 @@ def prompt_sha256(prompt: Prompt, image_digests: Sequence[str], chat: bool) -> s
 
 
 def _ending(item: Item, config: PromptConfig, list_choices: bool) -> str:
-    has_letters = bool(item.choices) and list_choices
     lines = [""]
-    if has_letters:
+    if item.lists_options and list_choices:
         pairs = zip(item.letters, item.choices, strict=True)
         # Not str.format: a brace in an option or in the layout is text.
         lines += [
             config.choice_line.replace("{letter}", letter).replace("{choice}", choice) for letter, choice in pairs
         ]
-    if config.style == "completion":
-        lines.append(config.answer_cue)
-    else:
-        lines.append(config.multiple_choice_instruction if has_letters else config.short_answer_instruction)
+    lines.append(config.answer_cue if config.style == "completion" else _instruction(item, config, list_choices))
     return "\n".join(lines)
+
+
+def _instruction(item: Item, config: PromptConfig, list_choices: bool) -> str:
+    if item.scoring_rule == "yes_no":
+        return config.yes_no_instruction
+    if item.scoring_rule == "multiple_choice" and (list_choices or item.shows_options):
+        return config.multiple_choice_instruction
+    return config.short_answer_instruction
 
 
 def _join_text(pieces: Sequence[str | Image.Image]) -> Prompt:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from oqvl_eval.aggregate import Accuracy, Audit, ClusterAccuracy
+from oqvl_eval.aggregate import Accuracy, Audit, ClusterAccuracy, YesNo
 from oqvl_eval.intervals import Interval
 from oqvl_eval.mcnemar import McNemar
 from oqvl_shards.config import Frozen
@@ -51,6 +51,7 @@ class ScoreReport(Frozen):
     chance: float | None = Field(description="expected accuracy of drawing options evenly; null without options")
     clusters: ClusterAccuracy | None = Field(description="null when every cluster has one item")
     categories: dict[str, Accuracy] = Field(description="by category; empty when there is one category at most")
+    yes_no: YesNo | None = Field(description="precision, recall and F1 of questions of yes or no; null without any")
     by_normalisation: dict[str, float] = Field(description="likelihood mode: the accuracy by every normalisation")
     audit: Audit = Field(description="how the answers were read")
 
@@ -71,6 +72,7 @@ class ScoreReport(Frozen):
             ("answers", f"{audit.parsed:,} parsed, {audit.unparsed:,} unparsed, {audit.ambiguous:,} ambiguous"),
             ("read by", ", ".join(f"{rule} {count:,}" for rule, count in audit.by_rule.items())),
             ("letters", _letters(audit)),
+            ("yes or no", _yes_no(self.yes_no) if self.yes_no else ""),
             ("normalised", ", ".join(f"{name} {_percent(value)}" for name, value in self.by_normalisation.items())),
         )
         rows = [_accuracy_row("all", self.overall)]
@@ -210,6 +212,14 @@ def _shown(item: ShownItem) -> str:
         ("read", f"{item.read} by {item.by}: {verdict}" if item.read is not None else ""),
     )
     return pairs
+
+
+def _yes_no(score: YesNo) -> str:
+    return (
+        f"F1 {_percent(score.f1)} (mean of categories {_percent(score.mean_category_f1)}), "
+        f"precision {_percent(score.precision)}, recall {_percent(score.recall)}, "
+        f"yes {_percent(score.yes_ratio)} of {_percent(score.gold_yes_ratio)}"
+    )
 
 
 def _letters(audit: Audit) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from oqvl_eval.aggregate import Accuracy, audit, by_category, by_cluster, chance_level
+from oqvl_eval.aggregate import Accuracy, audit, by_category, by_cluster, chance_level, yes_no
 from oqvl_eval.asking import Asker
 from oqvl_eval.benchmark import Benchmark, write_benchmark
 from oqvl_eval.comparison import difference_interval, discordance, paired
@@ -18,6 +18,7 @@ from oqvl_eval.config import (
     ShowConfig,
 )
 from oqvl_eval.importers.jsonl import ImageFolder, read_jsonl
+from oqvl_eval.importers.published import read_published
 from oqvl_eval.item import ImageRef, Item
 from oqvl_eval.mcnemar import mcnemar
 from oqvl_eval.predictions import PREDICTIONS_SCHEMA, Prediction, is_finished_chunk, read_predictions, write_chunk
@@ -103,6 +104,7 @@ def score(config: ScoreConfig) -> ScoreReport:
         chance=chance_level(verdicts),
         clusters=by_cluster(verdicts, config),
         categories=by_category(verdicts, config.confidence),
+        yes_no=yes_no(verdicts),
         by_normalisation=_by_normalisation(predictions) if is_likelihood else {},
         audit=audit(verdicts),
     )
@@ -149,19 +151,22 @@ def compare(config: CompareConfig) -> CompareReport:
 
 
 def import_benchmark(config: ImportConfig) -> ImportReport:
-    """Make a benchmark dataset of a JSON Lines file and a folder of pictures; see `oqvl_eval.importers.jsonl`.
+    """Make a benchmark dataset of local files; see `oqvl_eval.importers`.
 
     Raises:
-        DataError: When a line is not an item, or a picture is missing or unreadable.
+        DataError: When a row is not an item, or a picture is missing or unreadable.
         ConfigError: When the output directory holds something else.
     """
-    folder = config.images if config.images is not None else config.source.parent
-    dataset = write_benchmark(
-        config.output, config.task, read_jsonl(config.source), ImageFolder(folder), tool="oqvl-eval import"
-    )
+    if config.format == "jsonl":
+        folder = config.images if config.images is not None else config.source.parent
+        items, images = list(read_jsonl(config.source)), ImageFolder(folder)
+    else:
+        items, images = read_published(config.format, config.source)
+    task = config.task or (config.source.stem if config.format == "jsonl" else config.format)
+    dataset = write_benchmark(config.output, task, items, images, tool=f"oqvl-eval import {config.format}")
     statistics = dataset.manifest.statistics
     return ImportReport(
-        task=config.task,
+        task=task,
         num_items=dataset.manifest.num_samples,
         num_clusters=int(statistics["num_clusters"]),
         num_images=int(statistics["num_images"]),

@@ -3,8 +3,9 @@
 Profile `strict`:
 
 - `multiple_choice`, generated: the letter that `oqvl_eval.extraction.extract_letter` reads is the right one.
-- `multiple_choice`, by likelihood: the option with the highest likelihood is the right one. Options that tie are
-  `ambiguous`, which is wrong.
+- `yes_no`, generated: the first sentence says the right one of yes and no, and not the other.
+- Either by likelihood: the option with the highest likelihood is the right one. Options that tie are `ambiguous`,
+  which is wrong.
 - `short_answer`: the normalised first line equals an accepted answer, normalised the same way.
 
 What cannot be read, or can be read in two ways, is wrong and counted.
@@ -17,8 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from oqvl_eval.config import Normalisation
-from oqvl_eval.extraction import Extraction, extract_letter, extract_short_answer, normalize
-from oqvl_eval.item import LETTERS, Item
+from oqvl_eval.extraction import Extraction, extract_letter, extract_short_answer, extract_yes_no, normalize
+from oqvl_eval.item import Item
 from oqvl_eval.predictions import Candidate, Prediction
 from oqvl_shards.errors import DataError
 
@@ -50,18 +51,16 @@ def judge(prediction: Prediction, normalisation: Normalisation = "sum") -> Verdi
     """
     item = prediction.item
     if prediction.candidates:
-        extraction = most_likely(prediction.candidates, normalisation)
+        extraction = _most_likely_option(prediction, normalisation)
     elif prediction.output is None:
         raise DataError(f"prediction for item {item.item_id!r} holds neither an output nor likelihoods")
-    elif item.scoring_rule == "multiple_choice":
-        extraction = extract_letter(prediction.output, item.choices)
     else:
-        extraction = extract_short_answer(prediction.output)
+        extraction = _read(item, prediction.output)
     return Verdict(item, extraction, extraction.status == "parsed" and _is_right(item, extraction.answer))
 
 
-def most_likely(candidates: Sequence[Candidate], normalisation: Normalisation) -> Extraction:
-    """Return the option with the highest likelihood.
+def most_likely(candidates: Sequence[Candidate], normalisation: Normalisation) -> int | None:
+    """Return the index of the option with the highest likelihood; None when several have it.
 
     Each continuation's log-probability is normalised; the probabilities of continuations that stand for one option
     (" A" and "A") are added up.
@@ -72,15 +71,28 @@ def most_likely(candidates: Sequence[Candidate], normalisation: Normalisation) -
     merged = {choice: _log_sum_exp(values) for choice, values in likelihoods.items()}
     best = max(merged.values())
     winners = [choice for choice, value in merged.items() if value == best]
-    if len(winners) > 1:
+    return winners[0] if len(winners) == 1 else None
+
+
+def _most_likely_option(prediction: Prediction, normalisation: Normalisation) -> Extraction:
+    option = most_likely(prediction.candidates, normalisation)
+    if option is None:
         return Extraction("ambiguous", "likelihood")
-    return Extraction("parsed", "likelihood", LETTERS[winners[0]])
+    return Extraction("parsed", "likelihood", prediction.item.option_names[option])
+
+
+def _read(item: Item, output: str) -> Extraction:
+    if item.scoring_rule == "multiple_choice":
+        return extract_letter(output, item.choices)
+    if item.scoring_rule == "yes_no":
+        return extract_yes_no(output)
+    return extract_short_answer(output)
 
 
 def _is_right(item: Item, answer: str) -> bool:
-    if item.scoring_rule == "multiple_choice":
-        return answer == item.answer
-    return answer in {normalize(accepted) for accepted in item.accepted_answers}
+    if item.scoring_rule == "short_answer":
+        return answer in {normalize(accepted) for accepted in item.accepted_answers}
+    return answer == item.answer
 
 
 def _normalised(candidate: Candidate, normalisation: Normalisation) -> float:
