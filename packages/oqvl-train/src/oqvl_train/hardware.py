@@ -22,7 +22,7 @@ PEAK_BF16_FLOPS = {
 }
 """Dense bf16 FLOP/s by a part of the device's name, the first match counts; from the vendor's data sheets."""
 
-_MEASURED_SIZE = {"cpu": 768, "cuda": 8192}
+_MEASURED_SIZE = {"cpu": 256, "cuda": 8192}
 _NUM_MEASUREMENTS = 4
 
 

@@ -53,6 +53,7 @@ class Loader:
         world_size: Number of processes.
         micro_batch_size: Packs a micro-batch.
         num_workers: Threads.
+        pin_memory: Whether batches are bound for a CUDA device.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Loader:
         world_size: int,
         micro_batch_size: int,
         num_workers: int,
+        pin_memory: bool,
     ) -> None:
         self.packs = packs
         self.trainee = trainee
@@ -73,6 +75,7 @@ class Loader:
         self.world_size = world_size
         self.micro_batch_size = micro_batch_size
         self.num_workers = num_workers
+        self.pin_memory = pin_memory
 
     def steps(self, first: int, last: int) -> Iterator[tuple[int, Iterator[LoadedBatch]]]:
         """Yield (step, its micro-batches) for the 0-based steps first .. last - 1.
@@ -102,7 +105,7 @@ class Loader:
             step,
             micro_batch.pack_ids,
             micro_batch.weight,
-            batch,
+            batch.pin_memory() if self.pin_memory else batch,
             num_tokens=sum(pack.record.num_tokens for pack in packs),
             num_flops=self.trainee.num_flops(batch),
         )

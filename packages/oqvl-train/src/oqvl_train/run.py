@@ -134,6 +134,7 @@ def _train_steps(
         world_size=world.size,
         micro_batch_size=config.micro_batch_size,
         num_workers=config.num_loader_workers,
+        pin_memory=world.device.type == "cuda",
     )
 
     def save(step: int) -> None:

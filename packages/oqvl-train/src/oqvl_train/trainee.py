@@ -18,8 +18,12 @@ from oqvl_shards.packed import Pack
 class Batch(Protocol):
     """The tensors of one forward pass; opaque to the trainer, which only moves them."""
 
+    def pin_memory(self) -> Self:
+        """Return the batch in page-locked memory; called when it is bound for a CUDA device."""
+        ...
+
     def to(self, device: Any) -> Self:
-        """Return the batch with all its tensors on `device`."""
+        """Return the batch with its tensors on `device`; need not wait for the copy."""
         ...
 
 
@@ -35,7 +39,11 @@ class Trainee(Protocol):
     model: nn.Module
 
     def collate(self, packs: Sequence[Pack]) -> Batch:
-        """Make the batch of one forward pass from at least one pack, on the CPU; called from several threads."""
+        """Make the batch of one forward pass from at least one pack, on the CPU.
+
+        Called from several threads, as is `num_flops`; so it may not draw from torch's generator, which belongs to the
+        training loop.
+        """
         ...
 
     def loss(self, model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:

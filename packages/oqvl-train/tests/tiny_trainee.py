@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from oqvl_shards.config import StageConfig
+from oqvl_shards.errors import DataError
 from oqvl_shards.manifest import (
     Account,
     CheckpointDetails,
@@ -90,6 +92,9 @@ class TinyBatch:
     images: Tensor
     pack_ids: tuple[int, ...]
 
+    def pin_memory(self) -> TinyBatch:
+        return self
+
     def to(self, device: torch.device) -> TinyBatch:
         return TinyBatch(
             self.input_ids.to(device),
@@ -101,11 +106,7 @@ class TinyBatch:
 
 
 class TinyTrainee:
-    """The model under test.
-
-    Accidents are asked for by environment variables, which no configuration sees: a run with an accident and its rerun
-    without one are the same run.
-    """
+    """The model under test; see `accidents`."""
 
     def __init__(
         self, checkpoint: Path, packed: PackedDetails, *, dropout: float = 0.0, frozen: Sequence[str] = ()
@@ -131,11 +132,11 @@ class TinyTrainee:
 
     def loss(self, model: nn.Module, batch: TinyBatch) -> tuple[Tensor, Tensor]:
         self.seen.append(batch.pack_ids)
-        _accident(batch.pack_ids)
+        _have_accidents(batch.pack_ids)
         logits_TV = model(batch)[:-1]
         labels_T = batch.labels[1:]
         loss = torch.nn.functional.cross_entropy(logits_TV, labels_T, ignore_index=IGNORE_INDEX, reduction="sum")
-        if _is_asked_for("NAN", batch.pack_ids):
+        if _happens("nan", batch.pack_ids):
             loss = loss * torch.nan
         return loss, (labels_T != IGNORE_INDEX).sum()
 
@@ -146,22 +147,40 @@ class TinyTrainee:
         return [model.get_submodule("tower")]
 
     def num_flops(self, batch: TinyBatch) -> float:
-        return 6.0 * sum(parameter.numel() for parameter in TinyModel().parameters()) * len(batch.input_ids)
+        return 6.0 * sum(parameter.numel() for parameter in self.model.parameters()) * len(batch.input_ids)
 
     def save(self, directory: Path, state_dict: Mapping[str, Tensor]) -> None:
         save_file(dict(state_dict), directory / "model.safetensors")
         (directory / "config.json").write_text(json.dumps({"architectures": ["TinyModel"]}))
 
 
-def _accident(pack_ids: tuple[int, ...]) -> None:
-    if _is_asked_for("KILL", pack_ids):
+_accidents: dict[str, int] = {}
+
+
+@contextmanager
+def accidents(**at_pack: int) -> Iterator[None]:
+    """Let things happen in this process when a pack comes up: `nan`, `sigterm`, `sigkill` or `error` = pack id.
+
+    No configuration sees them: a run with an accident and its rerun without are the same run.
+    """
+    _accidents.update(at_pack)
+    try:
+        yield
+    finally:
+        _accidents.clear()
+
+
+def _happens(accident: str, pack_ids: Sequence[int]) -> bool:
+    return _accidents.get(accident) in pack_ids
+
+
+def _have_accidents(pack_ids: Sequence[int]) -> None:
+    if _happens("sigkill", pack_ids):
         os.kill(os.getpid(), signal.SIGKILL)
-    if _is_asked_for("SIGTERM", pack_ids):
+    if _happens("sigterm", pack_ids):
         os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _is_asked_for(accident: str, pack_ids: Sequence[int]) -> bool:
-    return os.environ.get(f"TINY_{accident}_AT_PACK", "none") in {str(pack_id) for pack_id in pack_ids}
+    if _happens("error", pack_ids):
+        raise DataError("an accident")
 
 
 def _causal_mean(cu_seqlens: np.ndarray) -> Tensor:

@@ -1,0 +1,235 @@
+"""The promises of a run: exactness over micro-batches and processes, exact resume, polite stops, agreement on NaN."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+import tiny_trainee
+import torch
+from conftest import MakeConfig, Processes
+from safetensors.torch import load_file
+
+from oqvl_shards.errors import ConfigError, DataError
+from oqvl_shards.manifest import Kind, open_dataset
+from oqvl_shards.verify import verify
+from oqvl_train.data_order import DataOrder
+from oqvl_train.errors import TrainingInterruptedError
+from oqvl_train.metrics import StepMetrics, read_metrics
+from oqvl_train.run import train
+
+TOLERANCE = 1e-6
+"""Largest difference of a loss or a weight between two ways to add up the same sums in fp32."""
+
+
+def metrics(output: Path) -> list[StepMetrics]:
+    return read_metrics(output / "metrics.jsonl")
+
+
+def weights(output: Path) -> dict[str, torch.Tensor]:
+    return load_file(output / "model" / "model.safetensors")
+
+
+def assert_same_run(found: Path, expected: Path) -> None:
+    """Both runs did the same but for rounding."""
+    for row, wanted in zip(metrics(found), metrics(expected), strict=True):
+        assert row.loss == pytest.approx(wanted.loss, abs=TOLERANCE)
+        assert row.grad_norm == pytest.approx(wanted.grad_norm, abs=TOLERANCE)
+        assert (row.num_targets, row.num_tokens) == (wanted.num_targets, wanted.num_tokens)
+        assert (row.step, row.learning_rate) == (wanted.step, wanted.learning_rate)
+    found_weights, expected_weights = weights(found), weights(expected)
+    assert found_weights.keys() == expected_weights.keys()
+    for name, tensor in found_weights.items():
+        torch.testing.assert_close(tensor, expected_weights[name], rtol=0, atol=TOLERANCE, msg=name)
+
+
+def files(output: Path) -> dict[str, str]:
+    """Digests of all that must not depend on a run's history."""
+    paths = [output / "metrics.jsonl", *(path for path in (output / "model").iterdir() if path.name != "manifest.json")]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def pack_of_step(step: int, rank: int) -> int:
+    """A pack that the 0-based step of the configuration below gives to `rank` of two, and no earlier step trains on."""
+    return DataOrder(num_packs=11, global_batch_size=4, seed=7).micro_batches(step, rank, 2, 1)[0].pack_ids[0]
+
+
+@pytest.fixture(scope="module")
+def alone(make_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uninterrupted run of one process, one pack at a time."""
+    output = tmp_path_factory.mktemp("alone") / "run"
+    report = train(make_config(output))
+    assert report.is_finished
+    assert report.step == report.num_steps == 6
+    return output
+
+
+@pytest.fixture(scope="module")
+def together(make_config: MakeConfig, pair: Processes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uninterrupted run of two processes."""
+    output = tmp_path_factory.mktemp("together") / "run"
+    assert pair.train(make_config(output)) == [None, None]
+    return output
+
+
+class TestOneProcess:
+    def test_the_model_is_a_verified_dataset_with_its_history(self, alone: Path, inputs: tuple[Path, Path]) -> None:
+        dataset = open_dataset(alone / "model", Kind.CHECKPOINT)
+        assert verify(dataset).is_good
+        manifest = dataset.manifest
+        assert manifest.lineage.parents == tuple(open_dataset(path).manifest.digest() for path in inputs)
+        assert manifest.details.model_dump() == {
+            "kind": Kind.CHECKPOINT,
+            "architecture": "TinyModel",
+            "stage": "pretrain",
+            "step": 6,
+            "visual_tokens_per_image": tiny_trainee.VISUAL_TOKENS,
+        }
+        assert manifest.statistics["num_tokens"] == 2 * open_dataset(inputs[1]).manifest.details.num_tokens
+
+    def test_training_lowers_the_loss(self, alone: Path) -> None:
+        rows = metrics(alone)
+        assert rows[-1].loss < rows[0].loss - 0.3
+
+    def test_a_finished_run_returns_its_report_without_work(self, alone: Path, make_config: MakeConfig) -> None:
+        with tiny_trainee.accidents(error=pack_of_step(0, 0)):
+            assert train(make_config(alone)).digest == open_dataset(alone / "model").manifest.digest()
+
+    def test_another_configuration_does_not_overwrite_it(self, alone: Path, make_config: MakeConfig) -> None:
+        with pytest.raises(ConfigError, match="learning_rate"):
+            train(make_config(alone, learning_rate=2e-2))
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"micro_batch_size": 4},
+            {"micro_batch_size": 3, "num_loader_workers": 1},
+            {"recompute": "full"},
+            {"recompute": "selective"},
+        ],
+        ids=str,
+    )
+    def test_how_the_sum_is_computed_does_not_matter(
+        self, changes: dict[str, object], alone: Path, make_config: MakeConfig, tmp_path: Path
+    ) -> None:
+        train(make_config(tmp_path / "run", **changes))
+        assert_same_run(tmp_path / "run", alone)
+
+    def test_a_killed_run_resumes_bit_by_bit(self, alone: Path, make_config: MakeConfig, tmp_path: Path) -> None:
+        config = make_config(tmp_path / "run")
+        with tiny_trainee.accidents(error=pack_of_step(2, 0)), pytest.raises(DataError, match="an accident"):
+            train(config)
+        # A checkpoint in the making is none.
+        shutil.copytree(tmp_path / "run/checkpoints/step-000002", tmp_path / "run/checkpoints/step-000004.partial")
+        assert train(config).is_finished
+        assert files(tmp_path / "run") == files(alone)
+        assert (tmp_path / "run/model/manifest.json").read_bytes() == (alone / "model/manifest.json").read_bytes()
+
+    def test_random_numbers_resume_too(self, make_config: MakeConfig, tmp_path: Path) -> None:
+        changes = {"trainee_options": {"dropout": 0.5}, "max_steps": 4, "num_epochs": None}
+        train(make_config(tmp_path / "whole", **changes))
+        config = make_config(tmp_path / "run", **changes)
+        with tiny_trainee.accidents(error=pack_of_step(2, 0)), pytest.raises(DataError, match="an accident"):
+            train(config)
+        train(config)
+        assert files(tmp_path / "run") == files(tmp_path / "whole")
+
+    def test_frozen_parameters_stay(self, make_config: MakeConfig, inputs: tuple[Path, Path], tmp_path: Path) -> None:
+        train(make_config(tmp_path / "run", max_steps=2, num_epochs=None, trainee_options={"frozen": ["layers.0"]}))
+        before, after = load_file(inputs[0] / "model.safetensors"), weights(tmp_path / "run")
+        changed = {
+            name.split(".")[0] + "." + name.split(".")[1] for name in before if not before[name].equal(after[name])
+        }
+        assert changed == {"embed.weight", "head.weight", "layers.1", "projector.bias", "projector.weight"}
+
+    def test_bf16_keeps_fp32_masters(self, alone: Path, make_config: MakeConfig, tmp_path: Path) -> None:
+        train(make_config(tmp_path / "run", precision="bf16"))
+        assert {tensor.dtype for tensor in weights(tmp_path / "run").values()} == {torch.float32}
+        for row, expected in zip(metrics(tmp_path / "run"), metrics(alone), strict=True):
+            assert row.loss == pytest.approx(expected.loss, abs=0.02)
+            assert row.loss != expected.loss
+
+    def test_a_step_that_is_not_finite_is_left_out_and_counted(self, make_config: MakeConfig, tmp_path: Path) -> None:
+        config = make_config(tmp_path / "run", on_nonfinite="skip", num_epochs=1)
+        with tiny_trainee.accidents(nan=pack_of_step(1, 0)):
+            report = train(config)
+        assert report.num_skipped_steps == 1
+        assert [row.is_skipped for row in metrics(tmp_path / "run")] == [False, True, False]
+        assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run").values())
+
+    def test_packs_for_another_resolution_are_refused(self, make_config: MakeConfig, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="packed for 3, the configuration says 144"):
+            train(make_config(tmp_path / "run", visual_tokens_per_image=144))
+
+
+@pytest.mark.distributed
+class TestTwoProcesses:
+    def test_the_number_of_processes_does_not_matter(self, alone: Path, together: Path) -> None:
+        assert_same_run(together, alone)
+
+    def test_replicas_do_not_matter(
+        self, alone: Path, make_config: MakeConfig, pair: Processes, tmp_path: Path
+    ) -> None:
+        config = make_config(tmp_path / "run", num_replicas=2, micro_batch_size=2, recompute="full")
+        assert pair.train(config) == [None, None]
+        assert_same_run(tmp_path / "run", alone)
+
+    def test_replicas_must_divide_the_processes(self, make_config: MakeConfig, pair: Processes, tmp_path: Path) -> None:
+        for error in pair.train(make_config(tmp_path / "run", num_replicas=3)):
+            assert isinstance(error, ConfigError)
+            assert error.message == "num_replicas=3 does not divide the 2 processes of this run"
+
+    @pytest.mark.parametrize("batch_size", [1, 3])
+    def test_a_process_without_a_pack_keeps_step(
+        self, batch_size: int, make_config: MakeConfig, pair: Processes, tmp_path: Path
+    ) -> None:
+        changes = {"global_batch_size": batch_size, "max_steps": 5, "num_epochs": None}
+        assert pair.train(make_config(tmp_path / "two", **changes)) == [None, None]
+        train(make_config(tmp_path / "one", **changes))
+        assert_same_run(tmp_path / "two", tmp_path / "one")
+
+    def test_sigterm_to_one_stops_all_after_the_same_step_and_the_rerun_is_exact(
+        self, together: Path, make_config: MakeConfig, pair: Processes, tmp_path: Path
+    ) -> None:
+        config = make_config(tmp_path / "run")
+        errors = pair.train(config, sigterm=pack_of_step(2, rank=1))
+        assert [type(error) for error in errors] == [TrainingInterruptedError] * 2
+        assert "stopped by a signal to another process after step 3 of 6" in str(errors[0])
+        assert "stopped by SIGTERM after step 3 of 6" in str(errors[1])
+        assert pair.train(config) == [None, None]
+        assert files(tmp_path / "run") == files(together)
+
+    def test_two_then_one_then_two(
+        self, together: Path, make_config: MakeConfig, pair: Processes, tmp_path: Path
+    ) -> None:
+        config = make_config(tmp_path / "run")
+        pair.train(config, sigterm=pack_of_step(0, rank=0))
+        with tiny_trainee.accidents(sigterm=pack_of_step(2, rank=0)), pytest.raises(TrainingInterruptedError):
+            train(config)
+        assert pair.train(config) == [None, None]
+        assert_same_run(tmp_path / "run", together)
+
+    def test_nan_on_one_process_stops_all_with_the_parameters_untouched(
+        self, together: Path, make_config: MakeConfig, pair: Processes, tmp_path: Path
+    ) -> None:
+        config = make_config(tmp_path / "run", log_every=5, checkpoint_every=5)
+        pack_id = pack_of_step(1, rank=1)
+        for error in pair.train(config, nan=pack_id):
+            assert isinstance(error, DataError)
+            assert error.message.startswith("step 2: the loss is not finite; its packs: ")
+            assert str(pack_id) in error.message
+        # Step 2 was noticed after step 5; the state that was saved is nevertheless the one after step 1.
+        assert pair.train(config) == [None, None]
+        assert files(tmp_path / "run") == files(together)
+
+    def test_sigkill_of_one_process_costs_the_steps_since_the_checkpoint_and_nothing_else(
+        self, together: Path, make_config: MakeConfig, pair: Processes, tmp_path: Path
+    ) -> None:
+        config = make_config(tmp_path / "run")
+        victims = Processes(2)
+        victims.start(config, sigkill=pack_of_step(2, rank=1))
+        assert all(victims.close())
+        assert pair.train(config) == [None, None]
+        assert files(tmp_path / "run") == files(together)
