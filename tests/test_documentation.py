@@ -41,6 +41,11 @@ PYTHON_PAGES = [page for page in PAGES if any(runs(block) for block in blocks_of
 SHELL_BLOCKS = [block for page in PAGES for block in blocks_of(page, *SHELL)]
 
 
+def place(block: Block) -> str:
+    """Return where a block is, for people."""
+    return f"{block.page.relative_to(ROOT)}:{block.line}"
+
+
 def as_program(page: Path) -> str:
     """Return the Python blocks of a page as one program whose line numbers are the page's."""
     program = ""
@@ -71,24 +76,27 @@ def test_python_blocks_compile(page: Path):
         compile("\n" * (block.line - 1) + block.code, str(page), "exec")
 
 
-@pytest.mark.parametrize("block", [block for block in SHELL_BLOCKS if block.mark == "run"], ids=str)
+@pytest.mark.parametrize("block", [block for block in SHELL_BLOCKS if block.mark == "run"], ids=place)
 def test_marked_shell_blocks_run(block: Block, tmp_path: Path):
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     command = ["bash", "-euo", "pipefail", "-c", block.code]
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, f"{block}:\n{result.stderr}"
+    assert result.returncode == 0, f"{place(block)}:\n{result.stderr}"
 
 
-@pytest.mark.parametrize("block", [block for block in SHELL_BLOCKS if command_lines(block)], ids=str)
+@pytest.mark.parametrize("block", [block for block in SHELL_BLOCKS if command_lines(block)], ids=place)
 def test_commands_exist(block: Block, commands):
     for script, *arguments in command_lines(block):
-        assert (ROOT / "packages" / script).is_dir(), f"{block}: there is no {script}"
+        assert (ROOT / "packages" / script).is_dir(), f"{place(block)}: there is no {script}"
         if arguments and not arguments[0].startswith("-"):
             called = " ".join(itertools.takewhile(lambda word: re.fullmatch(r"[a-z]+", word), arguments))
             known = any(called == name or called.startswith(f"{name} ") for name in commands(script))
-            assert known, f"{block}: {script} has no command {called}"
-        recipes = [argument for argument in arguments if argument.startswith("recipes/")]
-        assert [recipe for recipe in recipes if not (ROOT / recipe).exists()] == [], f"{block}: no such recipe"
+            assert known, f"{place(block)}: {script} has no command {called}"
+        # The quickstart's working directory holds a copy of recipes/quickstart/ as recipes/.
+        recipes = [argument.removeprefix("recipes/") for argument in arguments if argument.startswith("recipes/")]
+        folders = [ROOT / "recipes", ROOT / "recipes" / "quickstart"]
+        missing = [recipe for recipe in recipes if not any((folder / recipe).exists() for folder in folders)]
+        assert missing == [], f"{place(block)}: no such recipe"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)

@@ -36,9 +36,6 @@ class Block:
     mark: str
     code: str
 
-    def __str__(self) -> str:
-        return f"{self.page}:{self.line}"
-
 
 def blocks(page: Path) -> Iterator[Block]:
     """Yield the fenced code blocks of `page` in order.
