@@ -72,3 +72,17 @@ class HalfAnswerer:
 
 def _text(prompt: Sequence[str | Image.Image]) -> str:
     return "".join(piece for piece in prompt if isinstance(piece, str))
+
+
+class YesWhenRed(ColourAnswerer):
+    """Says yes to whatever is red."""
+
+    def _answer(self, prompt: Sequence[str | Image.Image]) -> str:
+        return "Yes." if self._colour(prompt) == "red" else "No."
+
+
+class AlwaysA(ColourAnswerer):
+    """Has a favourite letter."""
+
+    def _answer(self, prompt: Sequence[str | Image.Image]) -> str:
+        return "A"

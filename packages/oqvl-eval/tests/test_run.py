@@ -195,7 +195,7 @@ def test_inputs_must_be_of_their_kind(evaluation, checkpoint, benchmark):
         evaluate(evaluation(benchmark=checkpoint.path))
     with pytest.raises(ManifestError, match="of kind benchmark, expected predictions"):
         score(ScoreConfig(predictions=benchmark.path))
-    with pytest.raises(ManifestError, match="does not exist"):
+    with pytest.raises(ManifestError, match="none"):
         score(ScoreConfig(predictions=benchmark.path / "none"))
 
 

@@ -138,7 +138,7 @@ class ImportConfig(StageConfig):
     output: Path = Field(description="directory of the benchmark dataset to write", json_schema_extra=_PLACE)
     task: str = Field(
         default="",
-        description="name of the task, e.g. mmstar; empty: the format, or the JSON Lines file's name without ending",
+        description="name of the task; empty: the format, or the JSON Lines file's stem",
     )
 
 

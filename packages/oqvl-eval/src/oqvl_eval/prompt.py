@@ -57,9 +57,9 @@ def render(item: Item, images: Sequence[Image.Image], config: PromptConfig, *, l
 def continuations(item: Item, config: PromptConfig, choices_as: ChoicesAs) -> list[tuple[int, str]]:
     """Return the texts whose likelihood stands for each option, as (index of the option, text).
 
-    A letter is scored with and without a space before it, `yes` and `no` with and without a capital too: a model may give
-    any of them, and tokenizers make different tokens of them. The scoring adds their probabilities up. An
-    option's text is scored once, after a space where it continues a line.
+    A letter is scored with and without a space before it, `yes` and `no` with and without a capital too: a model may
+    give any of them, and tokenizers make different tokens of them. The scoring adds their probabilities up. An option's
+    text is scored once, after a space where it continues a line.
     """
     if item.scoring_rule == "yes_no":
         spellings = [(index, text) for index, name in enumerate(item.choices) for text in (name, name.capitalize())]

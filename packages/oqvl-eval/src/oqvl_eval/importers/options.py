@@ -13,7 +13,8 @@ def inline_options(question: str) -> tuple[str, ...]:
     """Return the options at the end of a question, without their letters; empty when there are fewer than two.
 
     They follow the last `Options:` or `Choices:`, or stand on lines of their own at the end: `A. text`, `A: text`,
-    `(A) text`, separated by line ends or, after a heading, by commas. The letters must run from A without a gap.
+    `(A) text`, separated by line ends or, after a heading, by commas; an option ends with its line. The letters must
+    run from A without a gap.
     """
     headings = list(_HEADING.finditer(question))
     if headings:
@@ -22,15 +23,14 @@ def inline_options(question: str) -> tuple[str, ...]:
 
 
 def _run_of_options(text: str, separator: str) -> tuple[str, ...]:
-    spans: list[tuple[int, int]] = []
+    marks: list[re.Match[str]] = []
     for letter in LETTERS:
         mark = re.compile(rf"{separator}(?:\({letter}\)|{letter}\s?[.:)])\s*")
-        match = mark.search(text, spans[-1][1] if spans else 0)
+        match = mark.search(text, marks[-1].end() if marks else 0)
         if match is None:
             break
-        spans.append(match.span())
-    ends = [start for start, _ in spans[1:]] + [len(text)]
-    options = tuple(
-        text[span[1] : end].split("\n\n")[0].strip().rstrip(",;") for span, end in zip(spans, ends, strict=True)
-    )
+        marks.append(match)
+    ends = [*(mark.start() for mark in marks), len(text)][1:]
+    texts = [text[mark.end() : end].partition("\n")[0] for mark, end in zip(marks, ends, strict=False)]
+    options = tuple(option.strip().rstrip(",;") for option in texts)
     return options if len(options) > 1 and all(options) else ()

@@ -23,7 +23,7 @@ from oqvl_eval.item import LETTERS, YES_NO, ImageRef, Item
 from oqvl_shards.errors import DataError
 
 MMBENCH_ROTATION = 1_000_000
-"""Rotations of a question have its index plus multiples of this."""
+"""Rotations of a question have its index plus multiples of this. In some publications an empty cell reads `nan`."""
 
 
 class Format(NamedTuple):
@@ -76,13 +76,16 @@ def pope_items(rows: list[Row]) -> Iterator[Item]:
 def mmstar_items(rows: list[Row]) -> Iterator[Item]:
     """MMStar: four options inside the question or the picture."""
     for row in rows:
-        question = row.text("question")
+        question, answer = row.text("question"), row.text("answer")
+        options = inline_options(question)
+        if answer not in tuple(LETTERS[: len(options)]):
+            options = tuple(LETTERS[:4])  # they stand in the picture, or in a form of their own
         yield Item(
             item_id=row.text("index"),
             cluster_id=row.text("index"),
             segments=(ImageRef(row.picture), question),
-            choices=inline_options(question) or tuple(LETTERS[:4]),
-            answer=row.text("answer"),
+            choices=options,
+            answer=answer,
             category=row.text("category"),
             shows_options=True,
             metadata={"l2_category": row.text("l2_category")},
@@ -92,13 +95,16 @@ def mmstar_items(rows: list[Row]) -> Iterator[Item]:
 def mmbench_items(rows: list[Row]) -> Iterator[Item]:
     """MMBench: every rotation of a question's options is a row; CircularEval counts a question when all are right."""
     for row in rows:
-        hint, question = row.text("hint"), row.text("question")
-        choices = [row.text(letter) for letter in "ABCD"]
+        question = row.text("question")
+        hint, *choices = ("" if row.text(name) == "nan" else row.text(name) for name in ("hint", *"ABCD"))
+        given = tuple(choice for choice in choices if choice)
+        if given != tuple(choices[: len(given)]):
+            raise DataError(f"{row.where}: an option is missing between others: {choices}")
         yield Item(
             item_id=row.text("index"),
             cluster_id=str(int(row.text("index")) % MMBENCH_ROTATION),
             segments=(ImageRef(row.picture), f"{hint}\n{question}" if hint else question),
-            choices=tuple(choice for choice in choices if choice),
+            choices=given,
             answer=row.text("answer"),
             category=row.text("category"),
         )
@@ -109,7 +115,7 @@ def realworldqa_items(rows: list[Row]) -> Iterator[Item]:
     for number, row in enumerate(rows):
         question, answer = row.text("question"), row.text("answer")
         options = inline_options(question)
-        has_options = answer in LETTERS[: len(options)]
+        has_options = answer in tuple(LETTERS[: len(options)])
         yield Item(
             item_id=str(number),
             cluster_id=str(number),
