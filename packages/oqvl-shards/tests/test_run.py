@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from oqvl_shards.errors import ConfigError, DataError
-from oqvl_shards.importers.config import ImportLlavaConfig, ImportObelicsConfig, ImportWebdatasetConfig
+from oqvl_shards.importers.config import DamagedShards, ImportLlavaConfig, ImportObelicsConfig, ImportWebdatasetConfig
 from oqvl_shards.manifest import Kind, open_dataset
 from oqvl_shards.reader import ShardReader
 from oqvl_shards.run import import_llava, import_obelics, import_webdataset
@@ -94,6 +94,15 @@ class TestWebdataset:
         assert verify(open_dataset(folder)).is_good
         assert import_webdataset(config) == report
 
+    def test_salvaged_shards(self, folder: Path) -> None:
+        (folder / "2.tar").write_bytes((folder / "2.tar").read_bytes()[:-1024])
+        import_webdataset(ImportWebdatasetConfig(directory=folder, name="pool", damaged_shards=DamagedShards.SALVAGE))
+        dataset = open_dataset(folder)
+        assert [shard.known_damage for shard in dataset.manifest.shards] == [None, "missing_end", None]
+        assert verify(dataset).is_good
+        (folder / "0.tar").write_bytes((folder / "0.tar").read_bytes()[:-1024])
+        assert not verify(dataset).is_good
+
 
 class TestLlava:
     @pytest.fixture
@@ -156,8 +165,15 @@ class TestLlava:
     def test_other_annotations_are_another_step(self, source: Path) -> None:
         import_llava(self.config(source))
         (source / "data.json").write_text("[{}]", encoding="utf-8")
-        with pytest.raises(ConfigError, match="already holds the output"):
+        with pytest.raises(ConfigError, match=r"already holds the output .*keys \['source_sha256'\]"):
             import_llava(self.config(source))
+
+    def test_a_recipe_can_pin_its_source(self, source: Path) -> None:
+        found = import_llava(self.config(source)).path
+        digest = open_dataset(found).manifest.lineage.config["source_sha256"]
+        assert import_llava(self.config(source, source_sha256=digest)).path == found
+        with pytest.raises(ConfigError, match=f"the source has {digest}, expected {'0' * 64}"):
+            import_llava(self.config(source, source_sha256="0" * 64))
 
     def test_shards_without_a_sample_are_left_out(self, source: Path) -> None:
         records = json.loads((source / "data.json").read_text(encoding="utf-8"))

@@ -81,6 +81,9 @@ class Shard(Frozen):
     num_samples: Count = Field(description="samples (packs, rows, files) in it")
     num_bytes: Count = Field(description="size of the file in bytes")
     sha256: Sha256
+    known_damage: str | None = Field(
+        default=None, description="tars: fault that the file came with; its whole samples are the ones that count"
+    )
 
     @model_validator(mode="after")
     def _path_stays_inside(self) -> Self:
@@ -320,8 +323,8 @@ def open_dataset(directory: Path | str, *kinds: Kind) -> Dataset:
     path = directory / MANIFEST_NAME
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        what = "has no manifest.json" if directory.is_dir() else "does not exist"
+    except (FileNotFoundError, NotADirectoryError) as error:
+        what = "has no manifest.json" if directory.is_dir() else "is no directory"
         raise ManifestError(
             f"{directory} {what}",
             hint="an unfinished stage leaves no manifest: run it again; for foreign data run `oqvl-shards import`",

@@ -8,8 +8,6 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from pydantic import Field
-
 from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.importers import llava, obelics, webdataset
@@ -26,7 +24,6 @@ from oqvl_shards.manifest import (
     InterleavedDetails,
     Lineage,
     Manifest,
-    Sha256,
     describe_file,
     finished_output,
     write_manifest,
@@ -36,13 +33,6 @@ from oqvl_shards.report import DatasetReport
 from oqvl_shards.shard_map import map_shards
 
 
-class PinnedSource(StageConfig):
-    """What a conversion's lineage records: its configuration, and which source it read (a source has no manifest)."""
-
-    config: StageConfig = Field(description="the importer's configuration")
-    source: Sha256
-
-
 def import_webdataset(config: ImportWebdatasetConfig) -> DatasetReport:
     """Write the manifest of a folder of WebDataset tars into it; the tars stay as they are.
 
@@ -50,7 +40,7 @@ def import_webdataset(config: ImportWebdatasetConfig) -> DatasetReport:
         ConfigError: When the folder holds no tars, or its manifest was made otherwise or for other tars.
         DataError: When a shard is damaged or cannot be read.
     """
-    lineage = Lineage.derive("oqvl-shards import webdataset", version("oqvl-shards"), config)
+    lineage = _lineage("import webdataset", config)
     tars = webdataset.find_tars(config.directory)
     finished = finished_output(config.directory, lineage)
     if finished is not None:
@@ -62,14 +52,14 @@ def import_webdataset(config: ImportWebdatasetConfig) -> DatasetReport:
         num_workers=config.num_workers,
         description="import webdataset",
     )
-    shards, account = webdataset.settle_damage(surveys, config.damaged_shards)
+    used, account = webdataset.settle_damage(surveys, config.damaged_shards)
     manifest = Manifest(
         name=config.name,
         details=ImageTextDetails(),
-        shards=tuple(shards),
+        shards=tuple(survey.shard for survey in used),
         fields=webdataset.FIELDS,
         account=account,
-        statistics=_total(survey.statistics for survey in surveys if survey.damage is None),
+        statistics=_total(survey.statistics for survey in used),
         lineage=lineage,
     )
     return DatasetReport.of(write_manifest(config.directory, manifest))
@@ -87,7 +77,7 @@ def import_llava(config: ImportLlavaConfig) -> DatasetReport:
     if not config.images.is_dir():
         raise ConfigError(f"no directory at {config.images}", hint="check images=")
     source = describe_file(config.annotations, config.annotations.parent, 0).sha256
-    lineage = _pinned_lineage("import llava", config, source)
+    lineage = _lineage("import llava", config.pinned(source))
     finished = finished_output(config.output, lineage)
     if finished is not None:
         return DatasetReport.of(finished)
@@ -113,7 +103,7 @@ def import_obelics(config: ImportObelicsConfig) -> DatasetReport:
         DataError: When a source file is damaged, or none of the documents can be used.
     """
     files = obelics.find_sources(config.source)
-    lineage = _pinned_lineage("import obelics", config, obelics.sources_digest(files, config.source))
+    lineage = _lineage("import obelics", config.pinned(obelics.sources_digest(files, config.source)))
     finished = finished_output(config.output, lineage)
     if finished is not None:
         return DatasetReport.of(finished)
@@ -132,9 +122,8 @@ def import_obelics(config: ImportObelicsConfig) -> DatasetReport:
     return _finish(config.output, manifest, receipts)
 
 
-def _pinned_lineage(command: str, config: StageConfig, source: str) -> Lineage:
-    pinned = PinnedSource(config=config, source=source)
-    return Lineage.derive(f"oqvl-shards {command}", version("oqvl-shards"), pinned)
+def _lineage(command: str, config: StageConfig) -> Lineage:
+    return Lineage.derive(f"oqvl-shards {command}", version("oqvl-shards"), config)
 
 
 def _manifest(
@@ -153,10 +142,7 @@ def _manifest(
 
 def _finish(directory: Path, manifest: Manifest, receipts: Sequence[Receipt]) -> DatasetReport:
     dataset = write_manifest(directory, manifest)
-    remove_receipts(directory)
-    for receipt in receipts:
-        if not receipt.shard.num_samples:
-            (directory / receipt.shard.path).unlink()
+    remove_receipts(directory, [receipt for receipt in receipts if not receipt.shard.num_samples])
     return DatasetReport.of(dataset)
 
 

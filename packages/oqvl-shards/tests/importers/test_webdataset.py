@@ -75,10 +75,14 @@ def test_damage_stops_the_import_or_costs_the_shard(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"1 of 2 shards are damaged: 1\.tar \(truncated_member\)") as caught:
         settle_damage(surveys, DamagedShards.FAIL)
     assert "damaged_shards=leave_out" in caught.value.hint
-    shards, account = settle_damage(surveys, DamagedShards.LEAVE_OUT)
-    assert [shard.path for shard in shards] == ["0.tar"]
+    used, account = settle_damage(surveys, DamagedShards.LEAVE_OUT)
+    assert [survey.shard.path for survey in used] == ["0.tar"]
     assert account.num_kept == 2
     assert account.rejected == {"damaged_shard": surveys[1].account.num_in}
+
+    used, account = settle_damage(surveys, DamagedShards.SALVAGE)
+    assert [survey.shard.num_samples for survey in used] == [2, 1]
+    assert account == Account(num_in=4, num_kept=3, rejected={"truncated_shard": 1})
 
     with pytest.raises(DataError, match="1 of 1 shards are damaged"):
         settle_damage(surveys[1:], DamagedShards.LEAVE_OUT)

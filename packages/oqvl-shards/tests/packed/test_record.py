@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,8 +92,6 @@ def int32(*values: int) -> np.ndarray:
         ({"image_positions": int32(2)}, "an image placeholder is marked as a target"),
     ],
 )
-def test_parts_that_do_not_fit_together_are_named(
-    record: PackRecord, change: dict[str, np.ndarray], problem: str
-) -> None:
+def test_parts_that_do_not_fit_together_are_named(record: PackRecord, change: dict[str, Any], problem: str) -> None:
     with pytest.raises(DataError, match=f"somewhere: {problem}"):
         replace(record, **change).check("somewhere")

@@ -1,13 +1,16 @@
-"""Configuration of the imports. Paths do not go into the lineage; what the sources held does, see `oqvl_shards.run`."""
+"""Configuration of the imports. Paths do not go into the lineage; digests of what was read do."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
 from pydantic import Field
 
 from oqvl_shards.config import StageConfig
+from oqvl_shards.errors import ConfigError
+from oqvl_shards.manifest import Sha256
 
 
 class DamagedShards(StrEnum):
@@ -15,6 +18,7 @@ class DamagedShards(StrEnum):
 
     FAIL = "fail"
     LEAVE_OUT = "leave_out"
+    SALVAGE = "salvage"
 
 
 class ImportWebdatasetConfig(StageConfig):
@@ -27,44 +31,65 @@ class ImportWebdatasetConfig(StageConfig):
     name: str = Field(min_length=1, description="name of the dataset; uids of samples that have none derive from it")
     damaged_shards: DamagedShards = Field(
         default=DamagedShards.FAIL,
-        description="fail: stop at a cut or broken tar; leave_out: reject all of its samples and go on",
+        description="fail: stop at a cut or broken tar; leave_out: reject all of its samples and go "
+        "on; salvage: use those of its samples that are whole",
     )
     num_workers: int = Field(
         default=1, ge=1, description="processes that read shards", json_schema_extra={"lineage": False}
     )
 
 
-class ImportLlavaConfig(StageConfig):
-    """Configuration of `import llava`."""
+class ConversionConfig(StageConfig):
+    """What every import that writes new shards has."""
 
-    annotations: Path = Field(
-        description="JSON file with one array of records, or JSONL file with one record a line; its sha256 is recorded",
-        json_schema_extra={"lineage": False},
-    )
-    images: Path = Field(
-        description="folder that the records' image paths start from", json_schema_extra={"lineage": False}
-    )
     output: Path = Field(description="directory of the new dataset", json_schema_extra={"lineage": False})
     name: str = Field(min_length=1, description="name of the dataset")
+    source_sha256: Sha256 | None = Field(
+        default=None, description="what the source must be; when absent, what it is found to be goes into the lineage"
+    )
     records_per_shard: int = Field(default=1000, gt=0, description="records that one shard is made from")
     num_workers: int = Field(
         default=1, ge=1, description="processes that write shards", json_schema_extra={"lineage": False}
     )
 
+    def pinned(self, found: str) -> Self:
+        """Return the configuration with `source_sha256` filled in.
 
-class ImportObelicsConfig(StageConfig):
+        A source is no dataset, so its lineage needs this digest in place of a parent's.
+
+        Args:
+            found: The source's digest.
+
+        Raises:
+            ConfigError: When another one is configured.
+        """
+        if self.source_sha256 not in (None, found):
+            raise ConfigError(
+                f"source_sha256: the source has {found}, expected {self.source_sha256}",
+                hint="fetch the source again, or leave source_sha256 out",
+            )
+        return self.model_copy(update={"source_sha256": found})
+
+
+class ImportLlavaConfig(ConversionConfig):
+    """Configuration of `import llava`."""
+
+    annotations: Path = Field(
+        description="JSON file with one array of records, or JSONL file with one a line; source_sha256 is of its bytes",
+        json_schema_extra={"lineage": False},
+    )
+    images: Path = Field(
+        description="folder that the records' image paths start from", json_schema_extra={"lineage": False}
+    )
+
+
+class ImportObelicsConfig(ConversionConfig):
     """Configuration of `import obelics`."""
 
     source: Path = Field(
-        description="a .tar, .jsonl or .json file, or a folder of them; their names and sizes are recorded",
+        description="a .tar, .jsonl or .json file, or a folder of them; source_sha256 is of their names and sizes",
         json_schema_extra={"lineage": False},
     )
-    output: Path = Field(description="directory of the new dataset", json_schema_extra={"lineage": False})
-    name: str = Field(min_length=1, description="name of the dataset")
-    records_per_shard: int = Field(default=1000, gt=0, description="documents that one shard is made from")
     max_record_bytes: int = Field(
         default=256 << 20, gt=0, description="largest document that is parsed, its images in base64 included, in bytes"
-    )
-    num_workers: int = Field(
-        default=1, ge=1, description="processes that write shards", json_schema_extra={"lineage": False}
     )

@@ -167,7 +167,7 @@ def check_image(data: bytes) -> str:
 
 
 def require_samples(receipts: Sequence[Receipt], directory: Path, source: Path) -> None:
-    """Check that something could be converted; if not, forget the receipts, so that a corrected run starts afresh.
+    """Check that something could be converted; if not, remove what was written, so that a corrected run starts afresh.
 
     Args:
         receipts: Of all jobs.
@@ -179,7 +179,7 @@ def require_samples(receipts: Sequence[Receipt], directory: Path, source: Path) 
     """
     account = Account.total(receipt.account for receipt in receipts)
     if not account.num_kept:
-        remove_receipts(directory)
+        remove_receipts(directory, receipts)
         reasons = ", ".join(f"{reason}: {count}" for reason, count in account.rejected.items()) or "it is empty"
         raise DataError(
             f"{source}: none of {account.num_in} records could be imported ({reasons})",

@@ -67,29 +67,32 @@ def survey_tar(path: Path, directory: Path) -> ShardSurvey:
             num_kept=len(reader.samples),
             rejected=dict(sorted(rejected.items())),
         )
-        shard = describe_file(path, directory, len(reader.samples))
+        damage = reader.index.damage
+        shard = describe_file(path, directory, len(reader.samples)).model_copy(update={"known_damage": damage})
         return ShardSurvey(shard=shard, damage=reader.index.damage, account=account, statistics=statistics)
 
 
-def settle_damage(surveys: list[ShardSurvey], policy: DamagedShards) -> tuple[list[Shard], Account]:
-    """Return the whole shards, and the account of all: damaged ones stop the import or count as rejected.
+def settle_damage(surveys: list[ShardSurvey], policy: DamagedShards) -> tuple[list[ShardSurvey], Account]:
+    """Return the surveys of the shards to use and the account of all; the policy says what becomes of damaged ones.
 
     Raises:
-        DataError: When a shard is damaged and `policy` is `fail`, or no shard is whole.
+        DataError: When a shard is damaged and `policy` is `fail`, or no shard can be used.
     """
     damaged = [survey for survey in surveys if survey.damage is not None]
-    whole = [survey for survey in surveys if survey.damage is None]
-    if damaged and (policy is DamagedShards.FAIL or not whole):
+    used = surveys if policy is DamagedShards.SALVAGE else [survey for survey in surveys if survey.damage is None]
+    if damaged and (policy is DamagedShards.FAIL or not used):
         named = ", ".join(f"{survey.shard.path} ({survey.damage})" for survey in damaged[:5])
         raise DataError(
             f"{len(damaged)} of {len(surveys)} shards are damaged: {named}{', ...' if len(damaged) > 5 else ''}",
-            hint="fetch them again, or go on without them: damaged_shards=leave_out",
+            hint="fetch them again, or go on without them (damaged_shards=leave_out) or with their whole samples "
+            "(damaged_shards=salvage)",
         )
     lost = [
         Account(num_in=survey.account.num_in, num_kept=0, rejected={DAMAGED_SHARD: survey.account.num_in})
-        for survey in damaged
+        for survey in surveys
+        if survey not in used
     ]
-    return [survey.shard for survey in whole], Account.total([*(survey.account for survey in whole), *lost])
+    return used, Account.total([*(survey.account for survey in used), *lost])
 
 
 def _count(sample: Sample, reader: ShardReader) -> Counter[str]:
