@@ -45,9 +45,10 @@ def test_a_raw_prompt_is_what_a_caption_follows(processor, picture):
     assert ids == [processor.bos_token_id, *[processor.image_token_id] * 4, *text_ids(processor, "\n")]
 
 
-def test_the_begin_token_is_optional(processor, tokenizer_json):
-    bare = OqvlProcessor(processor.config.model_copy(update={"bos_token": None}), tokenizer_json)
+def test_begin_token_and_system_turn_are_optional(processor, tokenizer_json):
+    bare = OqvlProcessor(processor.config.model_copy(update={"bos_token": "", "system_prompt": ""}), tokenizer_json)
     assert bare.encode_prompt(["a"], chat=False) == text_ids(processor, "a")
+    assert bare.encode_prompt(["a"], chat=True)[1:3] == text_ids(processor, "user\na")[:2]
 
 
 def test_neighbouring_texts_join(processor):

@@ -74,17 +74,10 @@ class InitConfig(StageConfig):
     image_token: str = Field(default="<image>", description="special token that holds a visual token's place")
     end_token: str = Field(default="<|im_end|>", description="special token that ends a caption or a turn")
     pad_token: str = Field(default="<|pad|>", description="special token that fills up a batch")
-    bos_token: str | None = Field(
-        default="<s>", description="special token that a document begins with; empty for none"
-    )
-    system_prompt: str = Field(default="You are a helpful assistant.", description="system turn of a chat")
+    bos_token: str = Field(default="<s>", description="special token that a document begins with; empty: none")
+    start_token: str = Field(default="<|im_start|>", description="special token that begins a turn of a chat")
+    system_prompt: str = Field(default="You are a helpful assistant.", description="system turn; empty: no turn")
     seed: int = Field(default=7, ge=0, description="seed of fresh weights")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty_bos_is_none(cls, values: dict[str, object]) -> dict[str, object]:
-        # TOML has no null.
-        return {**values, "bos_token": None} if values.get("bos_token") == "" else values
 
 
 class ShowConfig(StageConfig):

@@ -67,8 +67,9 @@ class OqvlConfig(PreTrainedConfig):
     model_type = "oqvl"
     sub_configs = {"vision_config": PreTrainedConfig, "text_config": Qwen2Config}  # noqa: RUF012
 
-    vision_config: dict[str, Any] | PreTrainedConfig | None = None
-    text_config: dict[str, Any] | PreTrainedConfig | None = None
+    # Dicts and None are accepted and become configurations at once.
+    vision_config: Any = None
+    text_config: Any = None
     image_token_id: int = 151665
     visual_tokens_per_image: int = 144
     projector_hidden_size: int | None = None

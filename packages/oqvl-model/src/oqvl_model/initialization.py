@@ -87,6 +87,7 @@ def _processor(config: InitConfig, vision: PreTrainedConfig) -> OqvlProcessor:
             end_token=config.end_token,
             pad_token=config.pad_token,
             bos_token=config.bos_token,
+            start_token=config.start_token,
             system_prompt=config.system_prompt,
         ),
         tokenizer_json,

@@ -39,7 +39,7 @@ class OqvlOutput(CausalLMOutputWithPast):
 class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
     """A vision tower, a projector and a Qwen2 decoder; the tower is frozen until somebody thaws it."""
 
-    config: OqvlConfig
+    config: OqvlConfig  # pyrefly: ignore[bad-override-mutable-attribute]
     config_class = OqvlConfig
     main_input_name = "input_ids"
     input_modalities = ("image", "text")

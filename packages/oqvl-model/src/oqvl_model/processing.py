@@ -45,11 +45,11 @@ class ProcessorConfig(StageConfig):
     image_token: str = Field(default="<image>", description="special token that holds a visual token's place")
     end_token: str = Field(default="<|im_end|>", description="special token that ends a caption or a turn")
     pad_token: str = Field(default="<|pad|>", description="special token that fills up a batch")
-    bos_token: str | None = Field(
-        default="<s>", description="special token that a document begins with; none: no token"
-    )
+    bos_token: str = Field(default="<s>", description="special token that a document begins with; empty: none")
     start_token: str = Field(default="<|im_start|>", description="special token that begins a turn of a chat")
-    system_prompt: str = Field(default="You are a helpful assistant.", description="system turn of a chat")
+    system_prompt: str = Field(
+        default="You are a helpful assistant.", description="system turn of a chat; empty: no turn"
+    )
 
 
 class OqvlProcessor:
@@ -77,7 +77,7 @@ class OqvlProcessor:
         self.image_token_id = self.special_id(config.image_token)
         self.end_token_id = self.special_id(config.end_token)
         self.pad_token_id = self.special_id(config.pad_token)
-        self.bos_token_id = None if config.bos_token is None else self.special_id(config.bos_token)
+        self.bos_token_id = self.special_id(config.bos_token) if config.bos_token else None
 
     @classmethod
     def from_pretrained(cls, directory: str | Path, **kwargs: Any) -> Self:
@@ -109,7 +109,7 @@ class OqvlProcessor:
         """
         directory = Path(directory)
         tokens = {
-            "bos_token": self.config.bos_token,
+            "bos_token": self.config.bos_token or None,
             "eos_token": self.config.end_token,
             "pad_token": self.config.pad_token,
         }
@@ -123,7 +123,7 @@ class OqvlProcessor:
         """The tokenizer as transformers knows it; unlike this class it reads special tokens in text."""
         return PreTrainedTokenizerFast(
             tokenizer_object=Tokenizer.from_str(self.tokenizer_json.decode()),
-            bos_token=self.config.bos_token,
+            bos_token=self.config.bos_token or None,
             eos_token=self.config.end_token,
             pad_token=self.config.pad_token,
         )
@@ -169,7 +169,8 @@ class OqvlProcessor:
 
     def _chat(self, prompt: Prompt) -> list[str | int | Image.Image]:
         start, end = self.special_id(self.config.start_token), self.end_token_id
-        system_turn = [start, f"system\n{self.config.system_prompt}", end, "\n"]
+        system_prompt = self.config.system_prompt
+        system_turn = [start, f"system\n{system_prompt}", end, "\n"] if system_prompt else []
         return [*system_turn, start, "user\n", *prompt, end, "\n", start, "assistant\n"]
 
     def _encode_parts(self, parts: Sequence[str | int | Image.Image]) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from importlib.metadata import version
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,12 @@ from pydantic import Field
 
 from oqvl_model.config import GenerateConfig, InitConfig, ShowConfig
 from oqvl_model.report import GenerateReport, InitReport, PartReport, ShowReport
+from oqvl_model.version import VERSION
+from oqvl_shards.atomic import TEMPORARY_SUFFIX, sync_directory
 from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.image import decode_image
 from oqvl_shards.manifest import (
-    MANIFEST_NAME,
     Account,
     CheckpointDetails,
     Dataset,
@@ -47,7 +48,7 @@ def init(config: InitConfig) -> InitReport:
     Raises:
         ConfigError: When parts do not fit together, an input is missing, or the output holds something else.
     """
-    lineage = Lineage.derive("oqvl-model init", version("oqvl-model"), _init_lineage(config))
+    lineage = Lineage.derive("oqvl-model init", VERSION, _init_lineage(config))
     finished = finished_output(config.output, lineage)
     if finished is None:
         from oqvl_model.initialization import build_model
@@ -74,7 +75,6 @@ def show(config: ShowConfig) -> ShowReport:
     from oqvl_model.configuration import OqvlConfig
     from oqvl_model.flops import training_flops, vision_flops
     from oqvl_model.modeling import OqvlForConditionalGeneration
-    from oqvl_model.weights import count_parameters
 
     if not (config.checkpoint / "config.json").is_file():
         raise ConfigError(f"{config.checkpoint} holds no config.json", hint="make a model with oqvl-model init")
@@ -82,7 +82,10 @@ def show(config: ShowConfig) -> ShowReport:
     with torch.device("meta"):
         model = OqvlForConditionalGeneration(model_config)
         model.tie_weights()
-    counts = {name: count_parameters(getattr(model, name)) for name in ("vision", "projector", "text")}
+    counts = {
+        name: sum(parameter.numel() for parameter in getattr(model, name).parameters())
+        for name in ("vision", "projector", "text")
+    }
     num_text_tokens = max(config.document_tokens - model_config.visual_tokens_per_image, 0)
     flops = training_flops(
         model_config,
@@ -154,27 +157,32 @@ def _digest(key: str, path: Path) -> str:
 def _write(
     model: OqvlForConditionalGeneration, processor: OqvlProcessor, config: InitConfig, lineage: Lineage
 ) -> Dataset:
-    from oqvl_model.weights import count_parameters
-
-    model.save_pretrained(config.output)
-    processor.save_pretrained(config.output)
-    files = sorted(path for path in config.output.iterdir() if path.name != MANIFEST_NAME)
-    shards = tuple(describe_file(path, config.output, num_samples=0) for path in files)
-    return write_manifest(
-        config.output,
-        Manifest(
-            name=config.name,
-            details=CheckpointDetails(
-                architecture=type(model).__name__,
-                stage="init",
-                visual_tokens_per_image=config.visual_tokens_per_image,
-            ),
-            shards=shards,
-            account=Account(num_in=0, num_kept=0),
-            statistics={"num_parameters": count_parameters(model)},
-            lineage=lineage,
-        ),
+    """Write the model beside `config.output`, then rename it there."""
+    temporary = config.output.with_name(config.output.name + TEMPORARY_SUFFIX)
+    shutil.rmtree(temporary, ignore_errors=True)
+    model.save_pretrained(temporary)
+    processor.save_pretrained(temporary)
+    files = tuple(describe_file(path, temporary, num_samples=1) for path in sorted(temporary.iterdir()))
+    details = CheckpointDetails(
+        architecture=type(model).__name__, stage="init", visual_tokens_per_image=config.visual_tokens_per_image
     )
+    manifest = Manifest(
+        name=config.name,
+        details=details,
+        shards=files,
+        account=Account(num_in=len(files), num_kept=len(files)),
+        statistics={"num_parameters": model.num_parameters()},
+        lineage=lineage,
+    )
+    write_manifest(temporary, manifest)
+    try:
+        temporary.replace(config.output)
+    except OSError as error:
+        raise ConfigError(
+            f"output: {config.output} cannot be made: {error}", hint="choose a directory that does not exist yet"
+        ) from error
+    sync_directory(config.output.parent)
+    return Dataset(config.output, manifest)
 
 
 def _open_image(path: Path) -> Image.Image:

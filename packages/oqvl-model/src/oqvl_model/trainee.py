@@ -163,7 +163,7 @@ class PackedTrainee:
                         f"pack {pack.pack_id}, image {index}: {error}", hint="the packed shard is damaged: pack again"
                     ) from error
 
-    def loss(self, model: nn.Module, batch: PackedBatch) -> tuple[Tensor, Tensor]:
+    def loss(self, model: OqvlForConditionalGeneration, batch: PackedBatch) -> tuple[Tensor, Tensor]:
         """Return the sum of the targets' cross entropies (float32 scalar) and their number (int64 scalar).
 
         The head runs at the positions that predict a target and nowhere else. A batch without an image passes no row
@@ -180,14 +180,14 @@ class PackedTrainee:
         loss = cross_entropy(logits_1NV[0].float(), batch.targets, reduction="sum")
         return loss, torch.tensor(batch.targets.numel(), device=loss.device)
 
-    def shard_units(self, model: nn.Module) -> list[nn.Module]:
+    def shard_units(self, model: OqvlForConditionalGeneration) -> list[nn.Module]:
         """Return the modules that are sharded one by one: the decoder's layers.
 
         The projector stays with the root, where it is gathered by every process whether or not it has an image.
         """
         return list(model.text.model.layers)
 
-    def replicated_modules(self, model: nn.Module) -> list[nn.Module]:
+    def replicated_modules(self, model: OqvlForConditionalGeneration) -> list[nn.Module]:
         """Return the frozen modules that are kept whole on every process: the tower, unless it trains."""
         return [] if "vision" in self.trainable else [model.vision]
 
@@ -206,11 +206,10 @@ class PackedTrainee:
 
         Args:
             directory: Where to; made when missing.
-            state_dict: The trained parameters by the model's names, whole tensors; frozen ones may be left out.
+            state_dict: All parameters and persistent buffers by their names in the model, whole tensors.
         """
         directory.mkdir(parents=True, exist_ok=True)
-        frozen = {name: tensor.detach() for name, tensor in self.model.vision.state_dict(prefix="vision.").items()}
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in {**frozen, **state_dict}.items()}
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
         if self.model.config.tie_word_embeddings:
             weights.pop("text.lm_head.weight", None)
         save_torch_state_dict(weights, directory, metadata={"format": "pt"})

@@ -5,11 +5,11 @@ Shape suffixes: N images, C colours, H and W pixels, P features of the map in ro
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedConfig, PreTrainedModel, SiglipVisionConfig
+from transformers import PreTrainedModel, SiglipVisionConfig
 from transformers.models.siglip.modeling_siglip import (
     SiglipEncoderLayer,
     SiglipPreTrainedModel,
@@ -28,7 +28,7 @@ class SiglipTower(SiglipPreTrainedModel):
         num_blocks: Blocks to run; one less than the whole has gives the second-to-last block's output.
     """
 
-    config: SiglipVisionConfig
+    config: SiglipVisionConfig  # pyrefly: ignore[bad-override-mutable-attribute]
     main_input_name = "pixel_values"
 
     def __init__(self, config: SiglipVisionConfig, num_blocks: int) -> None:
@@ -58,15 +58,13 @@ class TimmTower(PreTrainedModel):
         ConfigError: When the network has no stage of that stride, or another number of channels there.
     """
 
-    config: TimmTowerConfig
+    config: TimmTowerConfig  # pyrefly: ignore[bad-override-mutable-attribute]
     config_class = TimmTowerConfig
     main_input_name = "pixel_values"
 
     def __init__(self, config: TimmTowerConfig) -> None:
         super().__init__(config)
-        with require_extra("oqvl-model", "timm"):
-            import timm
-        network = timm.create_model(config.architecture, pretrained=False)
+        network = timm_network(config.architecture)
         strides = [stage["reduction"] for stage in network.feature_info]
         if config.feature_stride not in strides:
             raise ConfigError(f"{config.architecture} has stages of strides {strides}, not {config.feature_stride}")
@@ -100,10 +98,25 @@ class TimmTower(PreTrainedModel):
 
 def build_tower(config: OqvlConfig) -> SiglipTower | TimmTower:
     """Make the tower that `config` describes, with fresh weights."""
-    vision: PreTrainedConfig = config.vision_config
+    vision = config.vision_config
     if isinstance(vision, TimmTowerConfig):
         return TimmTower(vision)
     return SiglipTower(vision, vision.num_hidden_layers - config.trim_vision_blocks)
+
+
+def timm_network(architecture: str) -> Any:
+    """Return the whole timm network of that name with fresh weights.
+
+    Raises:
+        MissingExtraError: When timm is not installed.
+        ConfigError: When timm knows no such network.
+    """
+    with require_extra("oqvl-model", "timm"):
+        import timm
+    try:
+        return timm.create_model(architecture, pretrained=False)
+    except RuntimeError as error:
+        raise ConfigError(f"timm makes no network {architecture!r}: {error}") from error
 
 
 def timm_stage_channels(architecture: str, feature_stride: int) -> int:
@@ -113,10 +126,8 @@ def timm_stage_channels(architecture: str, feature_stride: int) -> int:
         MissingExtraError: When timm is not installed.
         ConfigError: When there is no such stage.
     """
-    with require_extra("oqvl-model", "timm"):
-        import timm
     with torch.device("meta"):
-        stages = timm.create_model(architecture, pretrained=False).feature_info
+        stages = timm_network(architecture).feature_info
     channels = {stage["reduction"]: stage["num_chs"] for stage in stages}
     if feature_stride not in channels:
         raise ConfigError(f"{architecture} has stages of strides {sorted(channels)}, not {feature_stride}")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import Qwen2ForCausalLM, SiglipVisionModel
 
-from oqvl_model.vision import SiglipTower, TimmTower
-from oqvl_shards.errors import ConfigError, require_extra
+from oqvl_model.vision import SiglipTower, TimmTower, timm_network
+from oqvl_shards.errors import ConfigError
 
 _COUNTER = "num_batches_tracked"
 
@@ -33,9 +33,7 @@ def load_timm(tower: TimmTower, path: Path) -> None:
     Raises:
         ConfigError: When the file is no state dict, or does not fit the network.
     """
-    with require_extra("oqvl-model", "timm"):
-        import timm
-    network = timm.create_model(tower.config.architecture, pretrained=False)
+    network = timm_network(tower.config.architecture)
     expected = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(_COUNTER)}
     found = {name: tensor for name, tensor in _read_state_dict(path).items() if not name.endswith(_COUNTER)}
     if found.keys() != expected.keys():
@@ -59,11 +57,6 @@ def load_text(text: Qwen2ForCausalLM, directory: Path) -> None:
         rows = min(len(state[f"{table}.weight"]), len(target[f"{table}.weight"]))
         target[f"{table}.weight"][:rows] = state.pop(f"{table}.weight")[:rows]
     text.load_state_dict(state, strict=False)
-
-
-def count_parameters(module: nn.Module) -> int:
-    """Return the number of distinct parameters."""
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def _read_state_dict(path: Path) -> dict[str, Tensor]:
