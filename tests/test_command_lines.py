@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from oqvl_shards.config import StageConfig
+from oqvl_shards.manifest import Account, InterleavedDetails, Lineage, Manifest, write_manifest
+
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted(path.name for path in ROOT.glob("packages/*"))
 HEAVY = ["numba", "open_clip", "ray", "timm", "torch", "torchvision", "transformers", "webdataset"]
@@ -67,6 +70,8 @@ def test_every_command_has_help_with_its_fields(script: str, commands, monkeypat
         if takes_configuration(command):
             fields = re.findall(r"^ *([a-z_.]+): .*\[(?:required|default .*)\]$", printed, flags=re.MULTILINE)
             assert fields, f"{script} {name} --help lists no field of its configuration"
+            joined = re.search(r"\[(?:required|default [^]]*)\] \S+:", printed)
+            assert joined is None, f"{script} {name} --help joins lines of fields: {joined[0]}"
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -93,3 +98,27 @@ def test_an_unknown_field_is_exit_code_3_and_is_named(script: str, commands, mon
         if takes_configuration(command):
             assert run_in_process(script, [*name.split(), "no_such_field=1"], monkeypatch) == 3, f"{script} {name}"
             assert "no_such_field" in capsys.readouterr().err
+
+
+WRONG_KIND = {
+    ("oqvl-eval", "run"): ["benchmark=wrong", "checkpoint=wrong", "answerer=oqvl_model.answerer:VlmAnswerer"],
+    ("oqvl-filter", "reshard"): ["pools=['wrong']", "subset=wrong", "name=n"],
+    ("oqvl-filter", "score"): ["pool=wrong", "scorer.name=rules"],
+    ("oqvl-filter", "select"): ["pool=wrong", "scores.a=wrong", "keep=[[{column='a.width', at_least=1}]]"],
+    ("oqvl-pack", "run"): ["source=wrong", "tokenizer=missing", "image_token=<image>"],
+    ("oqvl-train", "run"): ["checkpoint=wrong", "packed=wrong", "trainee=oqvl_model.trainee:PackedTrainee"],
+}
+
+
+@pytest.mark.parametrize(("script", "command"), WRONG_KIND, ids=" ".join)
+def test_a_dataset_of_the_wrong_kind_is_exit_code_3(script: str, command: str, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    lineage = Lineage.derive("test", "0", StageConfig())
+    account = Account(num_in=0, num_kept=0)
+    manifest = Manifest(name="wrong", details=InterleavedDetails(), shards=(), account=account, lineage=lineage)
+    write_manifest("wrong", manifest)
+    code = run_in_process(script, [command, *WRONG_KIND[script, command], "output=out"], monkeypatch)
+    message = capsys.readouterr().err
+    assert code == 3, message
+    assert "interleaved, expected" in message
+    assert [path.name for path in tmp_path.iterdir()] == ["wrong"]
