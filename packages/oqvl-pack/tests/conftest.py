@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +27,6 @@ from oqvl_shards.manifest import (
 from oqvl_shards.tar_writer import TarWriter
 
 SPECIAL_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>", "<s>", "<image>"]
-
-MakeDataset = Callable[[Path, Sequence[Sequence[Mapping[str, bytes]]]], Path]
 
 
 def byte_tokenizer() -> Tokenizer:
@@ -71,10 +69,15 @@ def write_dataset(directory: Path, shards: Sequence[Sequence[Mapping[str, bytes]
     return directory
 
 
+@pytest.fixture(scope="session")
+def byte_tokenizer_json() -> bytes:
+    return byte_tokenizer().to_str().encode()
+
+
 @pytest.fixture
-def tokenizer_file(tmp_path: Path) -> Path:
+def tokenizer_file(tmp_path: Path, byte_tokenizer_json: bytes) -> Path:
     path = tmp_path / "tokenizer.json"
-    byte_tokenizer().save(str(path))
+    path.write_bytes(byte_tokenizer_json)
     return path
 
 

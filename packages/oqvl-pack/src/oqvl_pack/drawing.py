@@ -6,7 +6,7 @@ import colorsys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from tokenizers import Tokenizer
 
 from oqvl_shards.atomic import atomic_open
@@ -99,7 +99,7 @@ class _Strip:
         room = (right - left - 4, bottom - top - _BAND_HEIGHT - 6)
         if min(room) < 8:
             return
-        image.thumbnail(room)
+        image = ImageOps.contain(image, room)
         self.canvas.paste(image, ((left + right - image.width) // 2, (top + bottom - _BAND_HEIGHT - image.height) // 2))
 
     def divide(self, position: int) -> None:

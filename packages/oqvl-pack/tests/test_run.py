@@ -1,0 +1,219 @@
+"""The stages end to end: what is written, that it does not depend on workers or kills, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from oqvl_pack.config import CheckConfig, PackConfig, ShowConfig
+from oqvl_pack.run import check_dataset, pack_dataset, plan_dataset, show_pack
+from oqvl_shards.errors import ConfigError, DataError
+from oqvl_shards.packed import IGNORE_INDEX, PackedReader
+from oqvl_shards.reader import ShardReader
+from oqvl_shards.webdataset_bridge import to_webdataset
+
+SMALL = {"bin_capacity": 256, "visual_tokens_per_image": 16, "packs_per_shard": 9}
+
+
+def make_config(source: Path, tokenizer: Path, output: Path, **values: object) -> PackConfig:
+    paths = {"source": source, "tokenizer": tokenizer, "output": output}
+    return PackConfig.model_validate({**SMALL, **paths, **values})
+
+
+def tree(directory: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(directory)): p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture
+def packed(captions: Path, tokenizer_file: Path, tmp_path: Path) -> Path:
+    pack_dataset(make_config(captions, tokenizer_file, tmp_path / "packed"))
+    return tmp_path / "packed"
+
+
+def test_packs_hold_the_samples(packed: Path, captions: Path) -> None:
+    reader = PackedReader(packed)
+    images = {}
+    for path in sorted(captions.glob("*.tar")):
+        with ShardReader(path) as source:
+            images.update({f"{path.name}/{s.key}": source.images(s)[0] for s in source.samples if s.image_members})
+    keys = []
+    for pack in reader:
+        keys += pack.record.document_keys
+        assert pack.record.num_tokens <= 256
+        for key, image_type, data in zip(pack.record.document_keys, pack.record.image_types, pack.images, strict=True):
+            assert (image_type, data) == images[key]
+        sequence = pack.record.expand()
+        assert (sequence.labels[sequence.cu_seqlens[:-1]] == IGNORE_INDEX).all()
+        assert (sequence.labels[sequence.input_ids == reader.details.image_token_id] == IGNORE_INDEX).all()
+        # Begin token and 16 visual tokens a document carry no loss, everything else does.
+        assert (sequence.labels != IGNORE_INDEX).sum() == pack.record.num_tokens - 17 * len(pack.images)
+    assert len(keys) == len(set(keys)) == reader.details.num_documents == 111
+
+
+def test_manifest_says_what_is_there(packed: Path) -> None:
+    reader = PackedReader(packed)
+    details, manifest = reader.details, reader.dataset.manifest
+    records = [pack.record for pack in reader]
+    assert manifest.num_samples == len(records) >= details.lower_bound
+    assert details.num_tokens == sum(record.num_tokens for record in records)
+    assert details.num_images == details.num_documents == sum(len(record.document_keys) for record in records)
+    assert details.num_target_tokens == sum(int(record.is_target.sum()) for record in records)
+    assert manifest.statistics["utilization"] == pytest.approx(details.num_tokens / len(records) / 256, abs=1e-6)
+    assert (manifest.account.num_in, manifest.account.num_kept) == (120, 111)
+    assert sorted(path.name for path in packed.iterdir()) == [
+        "manifest.json",
+        *(shard.path for shard in manifest.shards),
+    ]
+
+
+def test_webdataset_reads_it(packed: Path) -> None:
+    keys = [sample["__key__"] for sample in to_webdataset(PackedReader(packed).dataset)]
+    assert [int(key) for key in keys] == list(range(len(PackedReader(packed))))
+
+
+def test_plan_says_what_run_writes(captions: Path, tokenizer_file: Path, packed: Path, tmp_path: Path) -> None:
+    report = plan_dataset(make_config(captions, tokenizer_file, tmp_path / "unwritten"))
+    manifest = PackedReader(packed).dataset.manifest
+    assert report.num_packs == manifest.num_samples
+    assert report.lower_bound == PackedReader(packed).details.lower_bound
+    assert report.rejected == manifest.account.rejected
+    assert not (tmp_path / "unwritten").exists()
+
+
+def test_conversations(conversations: Path, tokenizer_file: Path, tmp_path: Path) -> None:
+    config = make_config(conversations, tokenizer_file, tmp_path / "packed", template="conversation", system_prompt="")
+    report = pack_dataset(config)
+    assert (report.num_documents, report.num_images) == (54, 54)
+    checked = check_dataset(CheckConfig(packed=config.output, source=conversations, tokenizer=tokenizer_file))
+    assert (checked.num_documents, checked.num_images) == (54, 54)
+
+
+def test_one_document_a_pack(captions: Path, tokenizer_file: Path, tmp_path: Path) -> None:
+    report = pack_dataset(make_config(captions, tokenizer_file, tmp_path / "packed", max_documents=1))
+    assert report.num_packs == report.num_documents == report.lower_bound == 111
+
+
+def test_same_bytes_for_any_number_of_workers(
+    captions: Path, tokenizer_file: Path, packed: Path, tmp_path: Path
+) -> None:
+    pack_dataset(make_config(captions, tokenizer_file, tmp_path / "parallel", num_workers=2))
+    assert tree(tmp_path / "parallel") == tree(packed)
+
+
+KILLER = """
+import os, pathlib, signal, sys
+from oqvl_pack.config import PackConfig
+from oqvl_pack.run import pack_dataset
+
+source, tokenizer, root = map(pathlib.Path, sys.argv[1:])
+rename = pathlib.Path.replace
+
+def attempt(output, kill_at):
+    if os.fork() == 0:  # the parent never tokenises, so its children may
+        renames = 0
+        def replace(self, target):
+            global_count[0] += 1
+            if global_count[0] == kill_at and not after: os.kill(os.getpid(), signal.SIGKILL)
+            result = rename(self, target)
+            if global_count[0] == kill_at: os.kill(os.getpid(), signal.SIGKILL)
+            return result
+        global_count = [0]
+        after = kill_at % 2
+        pathlib.Path.replace = replace
+        pack_dataset(PackConfig(source=source, tokenizer=tokenizer, output=output, bin_capacity=256,
+                                visual_tokens_per_image=16, packs_per_shard=9))
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.wait()[1])
+
+kill_at = 1
+while attempt(root / str(kill_at), kill_at) == -signal.SIGKILL:
+    assert attempt(root / str(kill_at), 0) == 0
+    kill_at += 1
+"""
+
+
+def test_same_bytes_after_a_kill_at_any_rename(
+    captions: Path, tokenizer_file: Path, packed: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "killed"
+    subprocess.run([sys.executable, "-c", KILLER, captions, tokenizer_file, root], check=True, env=os.environ)
+    outputs = sorted(root.iterdir())
+    # Three work files, three shards with receipts, the manifest; and the run that was not killed.
+    assert len(outputs) == 11
+    for output in outputs:
+        assert tree(output) == tree(packed)
+
+
+def test_finished_output_is_not_made_again(captions: Path, tokenizer_file: Path, packed: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in packed.iterdir()}
+    report = pack_dataset(make_config(captions, tokenizer_file, packed))
+    assert report.num_documents == 111
+    assert {path: path.stat().st_mtime_ns for path in packed.iterdir()} == before
+    with pytest.raises(ConfigError, match="already holds the output"):
+        pack_dataset(make_config(captions, tokenizer_file, packed, seed=1))
+
+
+def test_work_of_another_configuration_is_not_used(
+    captions: Path, tokenizer_file: Path, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from oqvl_pack import run
+
+    def fail(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(run, "write_manifest", fail)
+        pack_dataset(make_config(captions, tokenizer_file, tmp_path / "again", seed=5, bos_token=""))
+    pack_dataset(make_config(captions, tokenizer_file, tmp_path / "again"))
+    assert tree(tmp_path / "again") == tree(packed)
+
+
+def test_seed_changes_the_order_and_nothing_else(
+    captions: Path, tokenizer_file: Path, packed: Path, tmp_path: Path
+) -> None:
+    pack_dataset(make_config(captions, tokenizer_file, tmp_path / "other", seed=1))
+    keys = [[pack.record.document_keys for pack in PackedReader(path)] for path in (packed, tmp_path / "other")]
+    assert keys[0] != keys[1]
+    assert sorted(key for pack in keys[0] for key in pack) == sorted(key for pack in keys[1] for key in pack)
+
+
+def test_template_must_fit_the_source(
+    captions: Path, conversations: Path, tokenizer_file: Path, tmp_path: Path
+) -> None:
+    for source, template in ((captions, "conversation"), (conversations, "caption")):
+        with pytest.raises(ConfigError, match=f"template '{template}' packs a dataset of kind"):
+            pack_dataset(make_config(source, tokenizer_file, tmp_path / "packed", template=template))
+
+
+def test_missing_special_token(captions: Path, tokenizer_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'<nothing>' is no special token"):
+        pack_dataset(make_config(captions, tokenizer_file, tmp_path / "packed", image_token="<nothing>"))
+    assert not (tmp_path / "packed").exists()
+
+
+def test_overlong_document_names_shard_and_sample(captions: Path, tokenizer_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"00000.tar: 00000.tar/0000\d\d has \d+ tokens"):
+        pack_dataset(make_config(captions, tokenizer_file, tmp_path / "packed", bin_capacity=50))
+
+
+def test_nothing_to_pack(captions: Path, tokenizer_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no sample that can be packed"):
+        plan_dataset(make_config(captions, tokenizer_file, tmp_path / "p", bin_capacity=5, overlong="drop"))
+
+
+def test_show_draws_a_pack(packed: Path, tokenizer_file: Path, tmp_path: Path) -> None:
+    config = ShowConfig(packed=packed, pack=-1, output=tmp_path / "pack.png", tokenizer=tokenizer_file)
+    report = show_pack(config)
+    record = PackedReader(packed)[-1].record
+    assert (report.num_tokens, report.documents) == (record.num_tokens, record.document_keys)
+    with Image.open(config.output) as image:
+        colors = np.unique(np.asarray(image).reshape(-1, 3), axis=0)
+    assert len(colors) > 10
+    with pytest.raises(ConfigError, match="pack is 999"):
+        show_pack(ShowConfig(packed=packed, pack=999, output=tmp_path / "pack.png"))

@@ -1,0 +1,113 @@
+"""`check`: passes on what `run` wrote, and names every kind of difference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from oqvl_pack.config import CheckConfig, PackConfig
+from oqvl_pack.run import check_dataset, pack_dataset
+from oqvl_shards.errors import ConfigError, DataError
+from oqvl_shards.manifest import write_manifest
+from oqvl_shards.packed import Pack, PackedReader, write_packed_shard
+
+
+@pytest.fixture
+def config(captions: Path, tokenizer_file: Path, tmp_path: Path) -> CheckConfig:
+    output = tmp_path / "packed"
+    pack_dataset(
+        PackConfig(
+            source=captions,
+            output=output,
+            tokenizer=tokenizer_file,
+            bin_capacity=256,
+            visual_tokens_per_image=16,
+            packs_per_shard=500,
+        )
+    )
+    return CheckConfig(packed=output, source=captions, tokenizer=tokenizer_file)
+
+
+def rewrite(directory: Path, change: Callable[[list[Pack]], list[Pack]]) -> None:
+    """Write the packed dataset again with other packs, digests and counts in order."""
+    dataset = PackedReader(directory).dataset
+    packs = change(list(PackedReader(dataset)))
+    path = directory / dataset.manifest.shards[0].path
+    shard = write_packed_shard(
+        path, [(pack.record, pack.images) for pack in packs], first_pack_id=0, relative_to=directory
+    )
+    write_manifest(directory, dataset.manifest.model_copy(update={"shards": (shard,)}))
+
+
+def flip_token(packs: list[Pack]) -> list[Pack]:
+    record = packs[0].record
+    input_ids = record.input_ids.copy()
+    input_ids[5] ^= 1
+    return [replace(packs[0], record=replace(record, input_ids=input_ids)), *packs[1:]]
+
+
+def flip_target(packs: list[Pack]) -> list[Pack]:
+    record = packs[0].record
+    is_target = record.is_target.copy()
+    is_target[5] ^= True
+    return [replace(packs[0], record=replace(record, is_target=is_target)), *packs[1:]]
+
+
+def move_boundary(packs: list[Pack]) -> list[Pack]:
+    record = packs[0].record
+    lengths = record.document_lengths + np.asarray([-1, 1] + [0] * (len(record.document_lengths) - 2), dtype=np.int32)
+    return [replace(packs[0], record=replace(record, document_lengths=lengths)), *packs[1:]]
+
+
+def swap_images(packs: list[Pack]) -> list[Pack]:
+    first, second, *rest = packs[0].images
+    return [replace(packs[0], images=(second, first, *rest)), *packs[1:]]
+
+
+def rename_document(packs: list[Pack]) -> list[Pack]:
+    record = packs[0].record
+    keys = ("00009.tar/foreign", *record.document_keys[1:])
+    return [replace(packs[0], record=replace(record, document_keys=keys)), *packs[1:]]
+
+
+def test_passes_on_what_was_packed(config: CheckConfig) -> None:
+    report = check_dataset(config)
+    assert (report.num_documents, report.num_images) == (111, 111)
+    assert report.rejected == {"empty_text": 3, "image_broken": 3, "image_too_small": 3}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (flip_token, "1 documents differ"),
+        (flip_target, "1 documents differ"),
+        (move_boundary, "2 documents differ"),
+        (swap_images, "2 documents differ"),
+        (rename_document, "1 documents are missing"),
+        (lambda packs: packs[1:], "documents are missing"),
+        (lambda packs: [*packs, packs[0]], "packed more than once"),
+    ],
+)
+def test_names_what_differs(config: CheckConfig, change: Callable[[list[Pack]], list[Pack]], message: str) -> None:
+    rewrite(config.packed, change)
+    with pytest.raises(DataError, match=message):
+        check_dataset(config)
+
+
+def test_another_source_or_tokenizer(config: CheckConfig, tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    other.write_bytes(config.tokenizer.read_bytes() + b"\n")
+    with pytest.raises(ConfigError, match="was packed from dataset and tokenizer"):
+        check_dataset(config.model_copy(update={"tokenizer": other}))
+
+
+def test_account_that_does_not_fit(config: CheckConfig) -> None:
+    dataset = PackedReader(config.packed).dataset
+    account = dataset.manifest.account.model_copy(update={"rejected": {"overlong": 9}})
+    write_manifest(config.packed, dataset.manifest.model_copy(update={"account": account}))
+    with pytest.raises(DataError, match="the manifest accounts for"):
+        check_dataset(config)
