@@ -56,22 +56,31 @@ def test_braces_in_options_are_text():
     assert rendered(item, ()) == ["?\nA. {letter}\nB. {0}\nAnswer:"]
 
 
+def test_empty_lines_are_left_out():
+    assert rendered(answer_cue="") == [RED, "\nWhat is on the plate?\nA. an apple\nB. a pear"]
+    caption = Item("q", "q", (ImageRef("a"),), ("an apple", "a pear"), "B")
+    assert rendered(caption, answer_cue="", list_choices=False) == [RED, "\n"]
+    assert rendered(caption, list_choices=False) == [RED, "\nAnswer:"]
+    assert rendered(caption, list_choices=False, image_separator="") == [RED, "\nAnswer:"]
+    assert rendered(caption, list_choices=False, image_separator="", answer_cue="") == [RED]
+
+
 def test_letters_are_scored_with_and_without_a_space():
-    assert continuations(ITEM, resolve_style(PromptConfig(), False), "letter") == [
-        (0, " A"),
-        (0, "A"),
-        (1, " B"),
-        (1, "B"),
-    ]
+    assert continuations(ITEM, ["?"], "letter", chat=False) == [(0, " A"), (0, "A"), (1, " B"), (1, "B")]
 
 
 @pytest.mark.parametrize(
-    ("chat", "fields", "space"),
-    [(False, {}, " "), (True, {}, ""), (False, {"answer_cue": "Answer: "}, ""), (False, {"answer_cue": "A:\n"}, "")],
+    ("prompt", "chat", "space"),
+    [
+        ([RED, "Answer:"], False, " "),
+        ([RED, "Answer:"], True, ""),
+        ([RED, "Answer: "], False, ""),
+        ([RED, "\n"], False, ""),
+        ([RED], False, ""),
+    ],
 )
-def test_texts_are_scored_once(chat, fields, space):
-    layout = resolve_style(PromptConfig(**fields), chat)
-    assert continuations(ITEM, layout, "text") == [(0, f"{space}an apple"), (1, f"{space}a pear")]
+def test_texts_are_scored_once(prompt, chat, space):
+    assert continuations(ITEM, prompt, "text", chat=chat) == [(0, f"{space}an apple"), (1, f"{space}a pear")]
 
 
 def test_options_that_are_shown_are_not_listed_again():
@@ -84,7 +93,7 @@ def test_yes_or_no():
     item = Item("q", "q", ("Is it red?",), ("yes", "no"), "no", rule="yes_no")
     assert rendered(item, ()) == ["Is it red?\nAnswer:"]
     assert rendered(item, (), chat=True) == ["Is it red?\nReply with yes or no only."]
-    scored = continuations(item, resolve_style(PromptConfig(), False), "letter")
+    scored = continuations(item, ["?"], "letter", chat=False)
     assert scored[:4] == [(0, " yes"), (0, "yes"), (0, " Yes"), (0, "Yes")]
     assert {index for index, _ in scored[4:]} == {1}
 

@@ -72,7 +72,10 @@ class Asker:
         self, rows: Sequence[int], prompts: Sequence[Prompt], digests: Sequence[str]
     ) -> list[Prediction]:
         items = [self._benchmark.items[row] for row in rows]
-        scored = [continuations(item, self._layout, self._config.choices_as) for item in items]
+        choices_as, chat = self._config.choices_as, self._config.chat
+        scored = [
+            continuations(item, prompt, choices_as, chat=chat) for item, prompt in zip(items, prompts, strict=True)
+        ]
         texts = [[text for _, text in pairs] for pairs in scored]
         logprobs = self._answerer.choice_logprobs(prompts, texts, chat=self._config.chat)
         self._check_number(len(logprobs), len(prompts))

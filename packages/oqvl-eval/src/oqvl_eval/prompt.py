@@ -8,7 +8,8 @@ Two styles. `completion`, for base models, ends on a cue that the answer continu
     B. a pear
     Answer:
 
-`instruction`, for chat models, says what form the answer is to have instead of the cue.
+`instruction`, for chat models, says what form the answer is to have instead of the cue. A line that is empty in the
+configuration is left out.
 """
 
 from __future__ import annotations
@@ -50,23 +51,27 @@ def render(item: Item, images: Sequence[Image.Image], config: PromptConfig, *, l
             pieces += [next(pictures), config.image_separator]
         else:
             pieces.append(segment)
-    pieces.append(_ending(item, config, list_choices))
-    return _join_text(pieces)
+    prompt = _join_text(pieces)
+    for line in _closing_lines(item, config, list_choices):
+        prompt = _join_text([*prompt, line if not prompt or _ends_line(prompt) else f"\n{line}"])
+    return prompt
 
 
-def continuations(item: Item, config: PromptConfig, choices_as: ChoicesAs) -> list[tuple[int, str]]:
+def continuations(item: Item, prompt: Prompt, choices_as: ChoicesAs, *, chat: bool) -> list[tuple[int, str]]:
     """Return the texts whose likelihood stands for each option, as (index of the option, text).
 
     A letter is scored with and without a space before it, `yes` and `no` with and without a capital too: a model may
     give any of them, and tokenizers make different tokens of them. The scoring adds their probabilities up. An option's
-    text is scored once, after a space where it continues a line.
+    text is scored once: after a space where it continues a line of `prompt`, without one where it begins a line or,
+    with `chat`, a turn.
     """
     if item.scoring_rule == "yes_no":
         spellings = [(index, text) for index, name in enumerate(item.choices) for text in (name, name.capitalize())]
         return [(index, f"{space}{text}") for index, text in spellings for space in (" ", "")]
     if choices_as == "letter":
         return [(index, f"{space}{letter}") for index, letter in enumerate(item.letters) for space in (" ", "")]
-    space = " " if config.style == "completion" and not config.answer_cue.endswith((" ", "\n")) else ""
+    continues_line = not chat and isinstance(prompt[-1], str) and not prompt[-1][-1].isspace()
+    space = " " if continues_line else ""
     return [(index, f"{space}{choice.strip()}") for index, choice in enumerate(item.choices)]
 
 
@@ -84,8 +89,8 @@ def prompt_sha256(prompt: Prompt, image_digests: Sequence[str], chat: bool) -> s
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _ending(item: Item, config: PromptConfig, list_choices: bool) -> str:
-    lines = [""]
+def _closing_lines(item: Item, config: PromptConfig, list_choices: bool) -> list[str]:
+    lines = []
     if item.lists_options and list_choices:
         pairs = zip(item.letters, item.choices, strict=True)
         # Not str.format: a brace in an option or in the layout is text.
@@ -93,7 +98,11 @@ def _ending(item: Item, config: PromptConfig, list_choices: bool) -> str:
             config.choice_line.replace("{letter}", letter).replace("{choice}", choice) for letter, choice in pairs
         ]
     lines.append(config.answer_cue if config.style == "completion" else _instruction(item, config, list_choices))
-    return "\n".join(lines)
+    return [line for line in lines if line]
+
+
+def _ends_line(prompt: Prompt) -> bool:
+    return isinstance(prompt[-1], str) and prompt[-1].endswith("\n")
 
 
 def _instruction(item: Item, config: PromptConfig, list_choices: bool) -> str:
@@ -104,7 +113,7 @@ def _instruction(item: Item, config: PromptConfig, list_choices: bool) -> str:
     return config.short_answer_instruction
 
 
-def _join_text(pieces: Sequence[str | Image.Image]) -> Prompt:
+def _join_text(pieces: Sequence[str | Image.Image]) -> list[str | Image.Image]:
     joined: list[str | Image.Image] = []
     for piece in pieces:
         if isinstance(piece, str) and joined and isinstance(joined[-1], str):
