@@ -162,6 +162,17 @@ class TestLlava:
         assert (source / "killed" / "shard-00000.tar").stat().st_mtime_ns == kept
         assert content(source / "killed") == content(source / "whole")
 
+    def test_an_import_killed_after_its_manifest_leaves_no_receipts(
+        self, source: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr("oqvl_shards.run.remove_receipts", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                import_llava(self.config(source))
+        assert (source / "out" / "shard-00000.tar.receipt").exists()
+        import_llava(self.config(source))
+        assert not list((source / "out").glob("*.receipt"))
+
     def test_other_annotations_are_another_step(self, source: Path) -> None:
         import_llava(self.config(source))
         (source / "data.json").write_text("[{}]", encoding="utf-8")

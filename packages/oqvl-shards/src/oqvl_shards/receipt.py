@@ -7,7 +7,6 @@ every shard whose receipt comes from the same step; when all are there it writes
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -48,10 +47,8 @@ def read_receipt(directory: Path, shard_path: str, step: str) -> Receipt | None:
     return receipt if receipt.step == step and receipt.shard.num_bytes == size else None
 
 
-def remove_receipts(directory: Path, unwanted: Sequence[Receipt] = ()) -> None:
-    """Remove all receipts in `directory`, once its manifest is written, and the shards of `unwanted` ones."""
-    for receipt in unwanted:
-        (directory / receipt.shard.path).unlink(missing_ok=True)
+def remove_receipts(directory: Path) -> None:
+    """Remove all receipts in `directory`, once its manifest is written."""
     for path in directory.glob(f"*{RECEIPT_SUFFIX}"):
         path.unlink()
 

@@ -11,8 +11,13 @@ from pathlib import Path
 from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.importers import llava, obelics, webdataset
-from oqvl_shards.importers.config import ImportLlavaConfig, ImportObelicsConfig, ImportWebdatasetConfig
-from oqvl_shards.importers.conversion import convert_records, plan_jobs, require_samples
+from oqvl_shards.importers.config import (
+    ConversionConfig,
+    ImportLlavaConfig,
+    ImportObelicsConfig,
+    ImportWebdatasetConfig,
+)
+from oqvl_shards.importers.conversion import convert_records, plan_jobs, remove_empty_shards, require_samples
 from oqvl_shards.importers.json_records import find_records
 from oqvl_shards.manifest import (
     Account,
@@ -78,21 +83,21 @@ def import_llava(config: ImportLlavaConfig) -> DatasetReport:
         raise ConfigError(f"no directory at {config.images}", hint="check images=")
     source = describe_file(config.annotations, config.annotations.parent, 0).sha256
     lineage = _lineage("import llava", config.pinned(source))
-    finished = finished_output(config.output, lineage)
-    if finished is not None:
-        return DatasetReport.of(finished)
-    receipts = convert_records(
-        plan_jobs([find_records(config.annotations)], config.records_per_shard),
-        partial(llava.convert_conversation, folder=config.images),
-        directory=config.output,
-        step=step_digest(lineage),
-        max_record_bytes=llava.LIMITS.max_json_bytes,
-        num_workers=config.num_workers,
-        description="import llava",
-    )
-    require_samples(receipts, config.output, config.annotations)
-    manifest = _manifest(config.name, ConversationDetails(), llava.FIELDS, receipts, lineage)
-    return _finish(config.output, manifest, receipts)
+    dataset = finished_output(config.output, lineage)
+    if dataset is None:
+        receipts = convert_records(
+            plan_jobs([find_records(config.annotations)], config.records_per_shard),
+            partial(llava.convert_conversation, folder=config.images),
+            directory=config.output,
+            step=step_digest(lineage),
+            max_record_bytes=llava.LIMITS.max_json_bytes,
+            num_workers=config.num_workers,
+            description="import llava",
+        )
+        require_samples(receipts, config.output, config.annotations)
+        dataset = _seal(config, ConversationDetails(), llava.FIELDS, receipts, lineage)
+    remove_receipts(config.output)
+    return DatasetReport.of(dataset)
 
 
 def import_obelics(config: ImportObelicsConfig) -> DatasetReport:
@@ -104,33 +109,38 @@ def import_obelics(config: ImportObelicsConfig) -> DatasetReport:
     """
     files = obelics.find_sources(config.source)
     lineage = _lineage("import obelics", config.pinned(obelics.sources_digest(files, config.source)))
-    finished = finished_output(config.output, lineage)
-    if finished is not None:
-        return DatasetReport.of(finished)
-    records = map_shards(find_records, files, num_workers=config.num_workers, description="index", unit="file")
-    receipts = convert_records(
-        plan_jobs(records, config.records_per_shard),
-        obelics.convert_document,
-        directory=config.output,
-        step=step_digest(lineage),
-        max_record_bytes=config.max_record_bytes,
-        num_workers=config.num_workers,
-        description="import obelics",
-    )
-    require_samples(receipts, config.output, config.source)
-    manifest = _manifest(config.name, InterleavedDetails(), obelics.FIELDS, receipts, lineage)
-    return _finish(config.output, manifest, receipts)
+    dataset = finished_output(config.output, lineage)
+    if dataset is None:
+        records = map_shards(find_records, files, num_workers=config.num_workers, description="index", unit="file")
+        receipts = convert_records(
+            plan_jobs(records, config.records_per_shard),
+            obelics.convert_document,
+            directory=config.output,
+            step=step_digest(lineage),
+            max_record_bytes=config.max_record_bytes,
+            num_workers=config.num_workers,
+            description="import obelics",
+        )
+        require_samples(receipts, config.output, config.source)
+        dataset = _seal(config, InterleavedDetails(), obelics.FIELDS, receipts, lineage)
+    remove_receipts(config.output)
+    return DatasetReport.of(dataset)
 
 
 def _lineage(command: str, config: StageConfig) -> Lineage:
     return Lineage.derive(f"oqvl-shards {command}", version("oqvl-shards"), config)
 
 
-def _manifest(
-    name: str, details: Details, fields: tuple[FieldSpec, ...], receipts: Sequence[Receipt], lineage: Lineage
-) -> Manifest:
-    return Manifest(
-        name=name,
+def _seal(
+    config: ConversionConfig,
+    details: Details,
+    fields: tuple[FieldSpec, ...],
+    receipts: Sequence[Receipt],
+    lineage: Lineage,
+) -> Dataset:
+    remove_empty_shards(receipts, config.output)
+    manifest = Manifest(
+        name=config.name,
         details=details,
         shards=tuple(receipt.shard for receipt in receipts if receipt.shard.num_samples),
         fields=fields,
@@ -138,12 +148,7 @@ def _manifest(
         statistics=_total(receipt.statistics for receipt in receipts),
         lineage=lineage,
     )
-
-
-def _finish(directory: Path, manifest: Manifest, receipts: Sequence[Receipt]) -> DatasetReport:
-    dataset = write_manifest(directory, manifest)
-    remove_receipts(directory, [receipt for receipt in receipts if not receipt.shard.num_samples])
-    return DatasetReport.of(dataset)
+    return write_manifest(config.output, manifest)
 
 
 def _total(statistics: Iterable[Mapping[str, int]]) -> dict[str, int | float | str]:

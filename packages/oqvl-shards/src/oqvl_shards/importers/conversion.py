@@ -179,9 +179,17 @@ def require_samples(receipts: Sequence[Receipt], directory: Path, source: Path) 
     """
     account = Account.total(receipt.account for receipt in receipts)
     if not account.num_kept:
-        remove_receipts(directory, receipts)
+        remove_empty_shards(receipts, directory)
+        remove_receipts(directory)
         reasons = ", ".join(f"{reason}: {count}" for reason, count in account.rejected.items()) or "it is empty"
         raise DataError(
             f"{source}: none of {account.num_in} records could be imported ({reasons})",
             hint="check that this is the layout of the source, and that paths in it lead to the images",
         )
+
+
+def remove_empty_shards(receipts: Sequence[Receipt], directory: Path) -> None:
+    """Remove the shards that no sample came into; the manifest leaves them out."""
+    for receipt in receipts:
+        if not receipt.shard.num_samples:
+            (directory / receipt.shard.path).unlink()

@@ -18,8 +18,11 @@ from numpy.typing import NDArray
 from oqvl_shards.errors import DataError
 from oqvl_shards.tar_index import scan_tar
 
-_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[][{},"]', re.DOTALL)
-"""What decides an array's structure: strings (whose brackets do not count), brackets, commas, a string without end."""
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_FLAT_OBJECT = rb'\{(?:[^][{}"]++|' + _STRING + rb")*+\}"
+_TO_COMMA_OR_BRACKET = re.compile(rb'(?:[^][{},"]++|' + _STRING + rb")*+([][{},])", re.DOTALL)
+_TO_BRACKET = re.compile(rb'(?:[^][{}"]++|' + _STRING + rb"|" + _FLAT_OBJECT + rb")*+([][{}])", re.DOTALL)
+"""Inside a record only its brackets count; objects without any in them, such as turns, are passed over in one go."""
 
 
 @dataclass(frozen=True)
@@ -95,26 +98,19 @@ def _line_spans(text: mmap.mmap) -> Iterator[tuple[int, int]]:
 
 
 def _array_spans(text: mmap.mmap, path: Path) -> Iterator[tuple[int, int]]:
-    depth = start = 0
-    for token in _TOKEN.finditer(text):
-        symbol = text[token.start() : token.start() + 1]
+    position = start = text.find(b"[") + 1
+    depth = 1
+    while depth > 0:
+        token = (_TO_COMMA_OR_BRACKET if depth == 1 else _TO_BRACKET).match(text, position)
+        if token is None:
+            raise DataError(f"{path} ends inside its JSON array", hint="the file was cut: fetch it again")
+        symbol, position = token[1], token.end()
         if symbol in (b"[", b"{"):
             depth += 1
-            if depth == 1:
-                start = token.end()
-        elif symbol == b"," and depth == 1:
-            yield start, token.start() - start
-            start = token.end()
-        elif symbol in (b"]", b"}"):
+        elif symbol != b",":
             depth -= 1
-            if depth == 0:
-                if text[start : token.start()].strip():
-                    yield start, token.start() - start
-                if text[token.end() : token.end() + (1 << 12)].strip():
-                    raise DataError(
-                        f"{path} goes on behind its JSON array", hint="give one array, or one record a line"
-                    )
-                return
-        elif symbol == b'"' and token.end() - token.start() == 1:
-            break
-    raise DataError(f"{path} ends inside its JSON array", hint="the file was cut: fetch it again")
+        if symbol == b"," or (depth == 0 and text[start : position - 1].strip()):
+            yield start, position - 1 - start
+            start = position
+    if text[position : position + (1 << 12)].strip():
+        raise DataError(f"{path} goes on behind its JSON array", hint="give one array, or one record a line")
