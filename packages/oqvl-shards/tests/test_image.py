@@ -78,12 +78,33 @@ def test_exif_orientation_is_applied(orientation, image_format):
     assert image_size(data, LIMITS) == image.size
 
 
+def orientation_exif(value: bytes, kind: int = 3) -> bytes:
+    """EXIF with one entry, the orientation: its value in four bytes, of a TIFF field type (3 is a 16-bit integer)."""
+    entry = struct.pack(">HHI", 0x0112, kind, 1) + value.ljust(4, b"\0")
+    return b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 1) + entry + bytes(4)
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "WEBP"])
 @pytest.mark.parametrize(
-    "exif", [b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12"]
+    "exif",
+    [
+        b"Exif\0\0garbage",
+        b"Exif\0\0MM\0*\0\0",
+        orientation_exif(b"\0\6")[:-8],
+        orientation_exif(b"x", kind=2),
+        orientation_exif(b"\0\0"),
+        orientation_exif(b"\0\x09"),
+    ],
+    ids=["no header", "cut header", "cut entry", "text", "0", "9"],
 )
-def test_broken_exif_is_no_orientation(exif):
-    data = encode(gradient(), "JPEG", exif=exif)
+def test_broken_exif_is_no_orientation(exif, image_format):
+    data = encode(gradient(), image_format, exif=exif)
     assert decode_image(data, LIMITS).size == image_size(data, LIMITS) == (12, 8)
+
+
+def test_the_exif_above_would_turn_the_image():
+    data = encode(gradient(), exif=orientation_exif(b"\0\6"))
+    assert decode_image(data, LIMITS).size == image_size(data, LIMITS) == (8, 12)
 
 
 def test_transparency_is_composited_on_white():

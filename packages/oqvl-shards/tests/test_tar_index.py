@@ -78,6 +78,13 @@ def test_links_devices_and_directories_are_no_members(foreign_tar, kind):
     assert index.damage is None
 
 
+def test_a_link_has_no_content_whatever_its_size_says(tmp_path):
+    index = scan_bytes(tmp_path, header(b"link", kind=b"2") + HELLO + END)
+    with tarfile.open(index.path) as archive:
+        assert archive.getnames() == ["link", "a.txt"]
+    assert ([m.name for m in index.members], index.damage) == (["a.txt"], None)
+
+
 @shared_tmp_path
 @given(
     sizes=st.lists(st.integers(0, 1500), min_size=1, max_size=4),

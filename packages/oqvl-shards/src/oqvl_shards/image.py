@@ -25,6 +25,7 @@ _ORIENTATIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_TURNED = (5, 6, 7, 8)  # the orientations that swap width and height
 
 
 def decode_image(data: bytes, limits: ReadLimits, declared_type: str | None = None) -> Image.Image:
@@ -56,7 +57,7 @@ def image_size(data: bytes, limits: ReadLimits) -> tuple[int, int]:
     """
     with _open(data, limits, None) as image:
         width, height = image.size
-        return (height, width) if _orientation(image) >= 5 else (width, height)
+        return (height, width) if _orientation(image) in _TURNED else (width, height)
 
 
 @contextmanager
