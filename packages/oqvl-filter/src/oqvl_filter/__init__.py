@@ -7,13 +7,15 @@ from oqvl_filter.config import (
     RulesScorerConfig,
     ScoreConfig,
     SelectConfig,
+    TrainDfnConfig,
 )
-from oqvl_filter.report import ReshardReport, ScoreReport, SelectReport
+from oqvl_filter.report import DfnReport, ReshardReport, ScoreReport, SelectReport
 from oqvl_filter.scorer import Scorer
 
 __all__ = [
     "ClipScorerConfig",
     "Condition",
+    "DfnReport",
     "ReshardConfig",
     "ReshardReport",
     "RulesScorerConfig",
@@ -22,4 +24,5 @@ __all__ = [
     "Scorer",
     "SelectConfig",
     "SelectReport",
+    "TrainDfnConfig",
 ]

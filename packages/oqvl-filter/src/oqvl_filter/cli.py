@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from oqvl_filter.config import ReshardConfig, ScoreConfig, SelectConfig, ShowConfig
+from oqvl_filter.config import ReshardConfig, ScoreConfig, SelectConfig, ShowConfig, TrainDfnConfig
 from oqvl_filter.report import StageReport
 from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import run_cli
@@ -51,6 +51,14 @@ def reshard(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJ
     from oqvl_filter import run
 
     _print(run.reshard(ReshardConfig.from_command_line(config, overrides or ())), as_json)
+
+
+@app.command("train-dfn", epilog=_fields_of(TrainDfnConfig))
+def train_dfn(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Train a data filtering network on clean pairs."""
+    from oqvl_filter import run
+
+    _print(run.train_dfn(TrainDfnConfig.from_command_line(config, overrides or ())), as_json)
 
 
 @app.command(epilog=_fields_of(ShowConfig))

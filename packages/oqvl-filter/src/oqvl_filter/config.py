@@ -158,6 +158,42 @@ class ReshardConfig(StageConfig):
 class TrainDfnConfig(StageConfig):
     """Configuration of `train-dfn`."""
 
+    clean: Path = Field(
+        description="dataset of kind image_text whose captions are true", json_schema_extra={"lineage": False}
+    )
+    output: Path = Field(description="directory of the network", json_schema_extra={"lineage": False})
+    name: str = Field(default="dfn", min_length=1, description="name of the network")
+    image_trunk: str = Field(default="tf_efficientnet_lite0", description="timm model that turns images into features")
+    image_trunk_weights: Path = Field(
+        description="its pretrained weights: a .safetensors or .pth file of tensors in the order of timm's model",
+        json_schema_extra={"lineage": False},
+    )
+    image_size: int = Field(default=96, gt=0, description="images are squashed to this many pixels square")
+    image_mean: tuple[float, float, float] = Field(default=(0.5, 0.5, 0.5), description="subtracted from RGB in 0 to 1")
+    image_std: tuple[float, float, float] = Field(
+        default=(0.5, 0.5, 0.5), description="RGB is divided by it after that"
+    )
+    embed_dim: int = Field(default=126, gt=0, description="dimensions of the common embedding")
+    context_length: int = Field(
+        default=32, ge=3, description="tokens of a caption that are read, start and end included"
+    )
+    max_vocabulary: int = Field(default=8192, gt=0, description="tokens that get a meaning, the most frequent ones")
+    image_ridge: float = Field(default=10.0, gt=0, description="regularisation of the image head, in feature variances")
+    text_ridge: float = Field(
+        default=0.01, gt=0, description="regularisation of the word vectors, in caption variances"
+    )
+    class_pairs: float = Field(
+        default=1.0, ge=0, description="weight of a pair (ImageNet class name, classifier row) of the trunk; 0: none"
+    )
+    held_out_fraction: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="fraction of the pairs on which the network is measured before the final fit",
+    )
+    batch_size: int = Field(default=64, gt=0, description="images a forward pass of the trunk")
+    limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read from a sample")
+
 
 class ShowConfig(StageConfig):
     """Configuration of `show`."""

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from PIL import Image
+
+from oqvl_shards.image import decode_image
 from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import Sample, SampleError
+from oqvl_shards.sample import ReadLimits, Sample, SampleError
 from oqvl_shards.uid import Uid, sample_uid
 
 DUPLICATE_UID = "duplicate_uid"
@@ -46,6 +49,17 @@ def pool_samples(reader: ShardReader, dataset_name: str) -> list[PoolSample]:
         nothing = Sample(reject.key, reader.name, ())
         found.append(PoolSample(nothing, sample_uid(nothing, None, dataset_name), reject.reason))
     return found
+
+
+def read_pair(reader: ShardReader, sample: PoolSample, limits: ReadLimits) -> tuple[str, Image.Image]:
+    """Return the caption and the decoded image of `sample`.
+
+    Raises:
+        SampleError: When it was rejected, or either cannot be read.
+    """
+    if sample.reject is not None:
+        raise SampleError(sample.reject)
+    return reader.text(sample.sample), decode_image(reader.image(sample.sample)[1], limits)
 
 
 def _identify(sample: Sample, reader: ShardReader, dataset_name: str) -> PoolSample:

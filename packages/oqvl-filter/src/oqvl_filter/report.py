@@ -129,8 +129,39 @@ class ReshardReport(StageReport):
         return "\n".join([*self._header(), shards, missing, *self._account_lines()])
 
 
+class DfnReport(StageReport):
+    """A data filtering network."""
+
+    held_out_auc: float | None = Field(
+        description="probability that a true pair scores above a false one, on held-out pairs; null: not measured"
+    )
+    num_held_out: int = Field(description="held-out pairs; they are part of the final fit")
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Self:
+        """Describe a network from its manifest."""
+        manifest = dataset.manifest
+        auc = manifest.statistics.get("held_out_auc")
+        return cls(
+            path=dataset.path,
+            digest=manifest.digest(),
+            name=manifest.name,
+            account=manifest.account,
+            held_out_auc=None if auc is None else float(auc),
+            num_held_out=int(manifest.statistics["num_held_out"]),
+        )
+
+    def table(self) -> str:
+        """Return the report as text."""
+        measured = "not measured" if self.held_out_auc is None else f"{self.held_out_auc:.3f} AUC"
+        model = f"  model     local-dir:{self.path}"
+        return "\n".join(
+            [*self._header(), model, f"  held out  {measured}, {self.num_held_out:,} pairs", *self._account_lines()]
+        )
+
+
 def _short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-Report = ScoreReport | SelectReport | ReshardReport
+Report = ScoreReport | SelectReport | ReshardReport | DfnReport

@@ -7,8 +7,17 @@ from importlib.metadata import version
 
 from pydantic import Field
 
-from oqvl_filter.config import ReshardConfig, ScoreConfig, SelectConfig, ShowConfig
-from oqvl_filter.report import Report, ReshardReport, ScoreReport, SelectReport
+from oqvl_filter.config import ReshardConfig, ScoreConfig, SelectConfig, ShowConfig, TrainDfnConfig
+from oqvl_filter.dfn import (
+    FrozenTrunk,
+    assemble,
+    digest_weights_file,
+    fit_heads,
+    measure,
+    read_clean_pairs,
+    write_network,
+)
+from oqvl_filter.report import DfnReport, Report, ReshardReport, ScoreReport, SelectReport
 from oqvl_filter.resharding import (
     CopyJob,
     PoolShard,
@@ -30,9 +39,10 @@ from oqvl_filter.selection import (
 )
 from oqvl_filter.subset import SUBSET_FILE, open_subset, write_subset
 from oqvl_shards.config import StageConfig
-from oqvl_shards.errors import DataError
+from oqvl_shards.errors import DataError, require_extra
 from oqvl_shards.manifest import (
     Account,
+    CheckpointDetails,
     FieldSpec,
     ImageTextDetails,
     Kind,
@@ -57,6 +67,13 @@ class ScoreStep(StageConfig):
 
     config: ScoreConfig = Field(description="the configuration")
     fingerprint: Sha256
+
+
+class TrainDfnStep(StageConfig):
+    """What the lineage of a filtering network records: the configuration, and which trunk it stands on."""
+
+    config: TrainDfnConfig = Field(description="the configuration")
+    trunk_digest: Sha256
 
 
 def score(config: ScoreConfig) -> ScoreReport:
@@ -187,6 +204,38 @@ def reshard(config: ReshardConfig) -> ReshardReport:
     return ReshardReport.of(dataset)
 
 
+def train_dfn(config: TrainDfnConfig) -> DfnReport:
+    """Make a data filtering network of clean pairs; the scorer `clip` loads it as `local-dir:DIRECTORY`.
+
+    Raises:
+        ManifestError: When the clean pairs are not a dataset of kind image_text.
+        ConfigError: When the trunk's weights do not fit it, or the output was made otherwise.
+        MissingExtraError: When the extra `clip` is not installed.
+        DataError: When a shard cannot be read, or there are no usable pairs.
+    """
+    clean = open_dataset(config.clean, Kind.IMAGE_TEXT)
+    step = TrainDfnStep(config=config, trunk_digest=digest_weights_file(config.image_trunk_weights))
+    lineage = Lineage.derive(f"{PACKAGE} train-dfn", version(PACKAGE), step, [clean.manifest])
+    finished = finished_output(config.output, lineage)
+    if finished is not None:
+        return DfnReport.of(finished)
+    with require_extra(PACKAGE, "clip"):
+        trunk = FrozenTrunk(config)
+    pairs = read_clean_pairs(clean, trunk, config)
+    auc, num_held_out = measure(pairs, trunk, config)
+    network = assemble(fit_heads(pairs.features_NX, pairs.captions, trunk, config), trunk, config)
+    files = write_network(network, config)
+    manifest = Manifest(
+        name=config.name,
+        details=CheckpointDetails(architecture="open_clip.CustomTextCLIP", stage="dfn"),
+        shards=tuple(describe_file(path, config.output, 0) for path in files),
+        account=pairs.account,
+        statistics={"num_held_out": num_held_out} | ({} if auc is None else {"held_out_auc": auc}),
+        lineage=lineage,
+    )
+    return DfnReport.of(write_manifest(config.output, manifest))
+
+
 def show(config: ShowConfig) -> Report:
     """Report on a dataset that the filter has written, from its manifest.
 
@@ -199,5 +248,7 @@ def show(config: ShowConfig) -> Report:
             return ScoreReport.of(dataset)
         case Kind.SUBSET:
             return SelectReport.of(dataset)
+        case Kind.CHECKPOINT:
+            return DfnReport.of(dataset)
         case _:
             return ReshardReport.of(dataset)
