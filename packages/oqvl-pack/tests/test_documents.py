@@ -11,7 +11,6 @@ import pytest
 from oqvl_pack.config import PackConfig
 from oqvl_pack.documents import DocumentTable, read_documents
 from oqvl_pack.worker import Job
-from oqvl_pack.workspace import ShardWork, load_work, save_work
 from oqvl_shards.errors import DataError
 from oqvl_shards.manifest import open_dataset
 
@@ -58,24 +57,6 @@ def test_decoding_finds_what_the_header_hides(tmp_path: Path, captions: Path, to
     path.write_bytes(data)
     assert read(captions, tokenizer_file)[1]["image_broken"] == 1
     assert read(captions, tokenizer_file, image_check="decode")[1]["image_broken"] == 2
-
-
-def test_work_file_holds_everything(captions: Path, tokenizer_file: Path, tmp_path: Path) -> None:
-    from oqvl_pack.division import divide_shard
-
-    table, rejected = read(captions, tokenizer_file)
-    config = PackConfig(source=captions, output=tmp_path, tokenizer=tokenizer_file)
-    work = ShardWork(table, divide_shard(table.lengths(144), 0, config), dict(rejected))
-    save_work(tmp_path, 7, "step", work)
-    loaded = load_work(tmp_path, 7, "step")
-    assert loaded is not None
-    assert loaded.rejected == work.rejected
-    assert loaded.table.keys == table.keys
-    assert [loaded.table[i].images for i in range(37)] == [table[i].images for i in range(37)]
-    assert all(np.array_equal(loaded.table[i].tokens.input_ids, table[i].tokens.input_ids) for i in range(37))
-    assert np.array_equal(loaded.division.documents, work.division.documents)
-    assert load_work(tmp_path, 7, "other step") is None
-    assert load_work(tmp_path, 8, "step") is None
 
 
 def test_no_documents() -> None:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oqvl_pack.packing import Algorithm, pack
+from oqvl_pack.algorithm import Algorithm
+from oqvl_pack.packing import pack
 from oqvl_shards.errors import ConfigError, DataError
 
 ALGORITHMS = get_args(Algorithm)
@@ -46,6 +47,19 @@ def test_best_is_never_worse_than_another(case: tuple[int, list[int]], max_items
         assert best.num_bins <= pack(lengths, capacity, algorithm=algorithm, max_items=max_items).num_bins
     if not max_items:
         assert best.num_bins <= pack(lengths, capacity, algorithm="exact_fill").num_bins
+
+
+def test_exact_fill_wins_where_a_greedy_algorithm_misses_the_fit() -> None:
+    lengths = [2, 3, 3, 5, 3, 5, 4, 6, 8, 2, 1, 3]
+    num_bins = {name: pack(lengths, 9, algorithm=name).num_bins for name in ("bfd", "exact_fill", "ffd")}
+    assert num_bins == {"bfd": 6, "exact_fill": 5, "ffd": 6}
+    best = pack(lengths, 9)
+    assert (best.algorithm, best.num_bins, best.is_optimal) == ("exact_fill", 5, True)
+
+
+def test_best_fit_wins_where_full_bins_waste_the_small_items() -> None:
+    lengths = [200 + 729 * (1 + i % 3) for i in range(300)]
+    assert pack(lengths, 4096).num_bins <= pack(lengths, 4096, algorithm="exact_fill").num_bins
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64])
@@ -116,5 +130,6 @@ def test_lengths_that_are_none(lengths: list, message: str) -> None:
     ],
 )
 def test_arguments_that_cannot_work(arguments: dict[str, Any]) -> None:
+    keywords: dict[str, Any] = {"capacity": 10, **arguments}
     with pytest.raises(ConfigError, match=next(iter(arguments))):
-        pack([1], **{"capacity": 10, **arguments})
+        pack([1], **keywords)

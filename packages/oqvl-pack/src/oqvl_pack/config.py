@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from oqvl_pack.packing import Algorithm, Overlong
+from oqvl_pack.algorithm import Algorithm, Overlong
 from oqvl_shards.config import StageConfig
 from oqvl_shards.sample import ReadLimits
 

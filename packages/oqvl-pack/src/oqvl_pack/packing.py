@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from oqvl_pack.algorithm import Algorithm, Overlong
 from oqvl_pack.best_fit import best_fit_decreasing
 from oqvl_pack.bounds import lower_bounds
 from oqvl_pack.emission import count_sizes, sort_by_length
@@ -17,12 +18,6 @@ from oqvl_pack.histogram import Histogram
 from oqvl_pack.placement import Packing, Runs
 from oqvl_pack.plan import Plan
 from oqvl_shards.errors import ConfigError, DataError
-
-Algorithm = Literal["best", "bfd", "exact_fill", "ffd", "next_fit"]
-"""How to pack; see `pack`."""
-
-Overlong = Literal["error", "drop"]
-"""What to do with an item that is longer than a bin."""
 
 
 def pack(

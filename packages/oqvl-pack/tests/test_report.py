@@ -1,0 +1,29 @@
+"""Reports as text."""
+
+from __future__ import annotations
+
+from oqvl_pack.report import CheckReport, PackReport, PlanReport, ShowReport
+
+
+def test_tables_name_the_figures() -> None:
+    counts = {"num_samples": 12, "rejected": {"overlong": 2}, "num_documents": 10, "num_tokens": 150, "num_packs": 2}
+    bounds = {"bound_volume": 2, "bound_martello_toth": 1, "bound_cardinality": 1, "bound_max_documents": 0}
+    plan = PlanReport(
+        **counts, **bounds, num_leftovers=3, bin_capacity=100, seconds_tokenizing=1.0, seconds_packing=0.5
+    )
+    packed = PackReport(
+        **counts, output="out", digest="d" * 64, num_images=9, num_target_tokens=70, lower_bound=2, bin_capacity=100
+    )
+    assert plan.utilization == packed.utilization == 0.75
+    assert plan.lower_bound == 2
+    for table in (plan.table(), packed.table()):
+        assert "75.000%" in table
+        assert "2 left out" in table
+    assert "70 targets" in packed.table()
+
+
+def test_show_and_check() -> None:
+    show = ShowReport(pack=1, image="a.png", num_tokens=5, bin_capacity=9, num_targets=2, documents=("a/b",))
+    check = CheckReport(packed="dir", num_packs=1, num_documents=2, num_images=3, rejected={"empty_text": 1})
+    assert "5 of 9" in show.table()
+    assert "1 left out" in check.table()
