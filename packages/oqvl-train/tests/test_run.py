@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import tiny_trainee
 import torch
-from conftest import MakeConfig, Processes
+from processes import MakeConfig, Processes
 from safetensors.torch import load_file
 
 from oqvl_shards.errors import ConfigError, DataError
-from oqvl_shards.manifest import Kind, open_dataset
+from oqvl_shards.manifest import Kind, PackedDetails, open_dataset
+from oqvl_shards.packed import PackedReader
 from oqvl_shards.verify import verify
 from oqvl_train.data_order import DataOrder
 from oqvl_train.errors import TrainingInterruptedError
@@ -87,11 +88,15 @@ class TestOneProcess:
             "step": 6,
             "visual_tokens_per_image": tiny_trainee.VISUAL_TOKENS,
         }
-        assert manifest.statistics["num_tokens"] == 2 * open_dataset(inputs[1]).manifest.details.num_tokens
+        packed = open_dataset(inputs[1]).manifest.details
+        assert isinstance(packed, PackedDetails)
+        assert manifest.statistics["num_tokens"] == 2 * packed.num_tokens
 
     def test_training_lowers_the_loss(self, alone: Path) -> None:
-        rows = metrics(alone)
-        assert rows[-1].loss < rows[0].loss - 0.3
+        first, *_, last = (row.loss for row in metrics(alone))
+        assert first is not None
+        assert last is not None
+        assert last < first - 0.3
 
     def test_a_finished_run_returns_its_report_without_work(self, alone: Path, make_config: MakeConfig) -> None:
         with tiny_trainee.accidents(error=pack_of_step(0, 0)):
@@ -166,6 +171,19 @@ class TestOneProcess:
 
 @pytest.mark.distributed
 class TestTwoProcesses:
+    def test_the_packs_are_as_awkward_as_promised(self, inputs: tuple[Path, Path]) -> None:
+        order = DataOrder(num_packs=11, global_batch_size=4, seed=7)
+        packs = PackedReader(inputs[1])
+        has_images, has_targets = [], []
+        for step in range(order.steps_per_epoch):
+            ranks = [order.micro_batches(step, rank, world_size=2, micro_batch_size=1) for rank in range(2)]
+            for turns in zip(*ranks, strict=True):
+                together = [packs[turn.pack_ids[0]] for turn in turns]
+                has_images.append({bool(pack.images) for pack in together})
+                has_targets.append({bool(pack.record.is_target.any()) for pack in together})
+        assert {True, False} in has_images  # one process has images while the other has none
+        assert {True, False} in has_targets  # one process has targets while the other has none
+
     def test_the_number_of_processes_does_not_matter(self, alone: Path, together: Path) -> None:
         assert_same_run(together, alone)
 

@@ -70,15 +70,19 @@ class TrainConfig(StageConfig):
         default=1, gt=0, description="packs a forward pass on one device", json_schema_extra=_NO_LINEAGE
     )
 
-    learning_rate: float = Field(default=5e-5, gt=0, description="peak learning rate")
+    learning_rate: float = Field(default=5e-5, gt=0, allow_inf_nan=False, description="peak learning rate")
     min_learning_rate_ratio: float = Field(default=0.0, ge=0, le=1, description="final learning rate / peak")
     warmup_fraction: float = Field(
         default=0.03, ge=0, lt=1, description="share of the steps with a rising learning rate"
     )
-    weight_decay: float = Field(default=0.01, ge=0, description="decoupled weight decay of matrices; vectors get none")
+    weight_decay: float = Field(
+        default=0.01, ge=0, allow_inf_nan=False, description="decoupled weight decay of matrices; vectors get none"
+    )
     betas: tuple[float, float] = Field(default=(0.9, 0.999), description="decay rates of AdamW's two moments")
-    eps: float = Field(default=1e-8, gt=0, description="AdamW's epsilon")
-    clip_norm: float = Field(default=1.0, gt=0, description="largest norm of the gradient; inf: no clipping")
+    eps: float = Field(default=1e-8, gt=0, allow_inf_nan=False, description="AdamW's epsilon")
+    clip_norm: float = Field(
+        default=1.0, ge=0, allow_inf_nan=False, description="largest norm of the gradient; 0: no clipping"
+    )
     on_nonfinite: NonfinitePolicy = Field(
         default=NonfinitePolicy.STOP,
         description="a loss or gradient that is not finite: stop the run, or skip the step",

@@ -7,11 +7,10 @@ no copy to reach the loop.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import groupby
-from operator import attrgetter
 
 from oqvl_shards.packed import Pack
 from oqvl_train.data_order import DataOrder, MicroBatch
@@ -26,20 +25,20 @@ class LoadedBatch:
     """A micro-batch that is ready for the device.
 
     Args:
-        step: 0-based step that it belongs to.
         pack_ids: The packs in it.
         weight: 1.0, or 0.0 for a filler; see `MicroBatch`.
         batch: What the trainee collated.
         num_tokens: Tokens of the packs, visual tokens included.
         num_flops: Model FLOPs of forward and backward.
+        ends_step: Whether it is its step's last one.
     """
 
-    step: int
     pack_ids: tuple[int, ...]
     weight: float
     batch: Batch
     num_tokens: int
     num_flops: float
+    ends_step: bool
 
 
 class Loader:
@@ -82,15 +81,18 @@ class Loader:
 
         An error of a worker is raised when its micro-batch's turn comes.
         """
-        return groupby(self._load_ahead(first, last), key=attrgetter("step"))
+        with closing(self._load_ahead(first, last)) as batches:
+            for step in range(first, last):
+                yield step, _one_step(batches)
 
-    def _load_ahead(self, first: int, last: int) -> Iterator[LoadedBatch]:
+    def _load_ahead(self, first: int, last: int) -> Generator[LoadedBatch, None, None]:
         executor = ThreadPoolExecutor(self.num_workers, thread_name_prefix="loader")
         waiting: deque[Future[LoadedBatch]] = deque()
         try:
             for step in range(first, last):
-                for micro_batch in self.order.micro_batches(step, self.rank, self.world_size, self.micro_batch_size):
-                    waiting.append(executor.submit(self._load, step, micro_batch))
+                turns = self.order.micro_batches(step, self.rank, self.world_size, self.micro_batch_size)
+                for number, micro_batch in enumerate(turns, start=1):
+                    waiting.append(executor.submit(self._load, micro_batch, ends_step=number == len(turns)))
                     if len(waiting) > self.num_workers + NUM_AHEAD:
                         yield waiting.popleft().result()
             while waiting:
@@ -98,14 +100,22 @@ class Loader:
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
 
-    def _load(self, step: int, micro_batch: MicroBatch) -> LoadedBatch:
+    def _load(self, micro_batch: MicroBatch, *, ends_step: bool) -> LoadedBatch:
         packs = [self.packs[pack_id] for pack_id in micro_batch.pack_ids]
         batch = self.trainee.collate(packs)
         return LoadedBatch(
-            step,
             micro_batch.pack_ids,
             micro_batch.weight,
             batch.pin_memory() if self.pin_memory else batch,
             num_tokens=sum(pack.record.num_tokens for pack in packs),
             num_flops=self.trainee.num_flops(batch),
+            ends_step=ends_step,
         )
+
+
+def _one_step(batches: Iterator[LoadedBatch]) -> Iterator[LoadedBatch]:
+    # Not itertools.groupby, which would wait for the next step's first batch before it ends this step.
+    for loaded in batches:
+        yield loaded
+        if loaded.ends_step:
+            return

@@ -66,7 +66,8 @@ class Optimizer:
             self._has_failed = is_refused
         # The fused kernel divides gradients by `grad_scale`, and does nothing at all when `found_inf` is set: the
         # protocol of torch.amp.GradScaler.
-        vars(self.adamw)["grad_scale"] = num_targets * (norm / self.clip_norm).clamp(min=1.0)
+        excess = (norm / self.clip_norm).clamp(min=1.0) if self.clip_norm else 1.0
+        vars(self.adamw)["grad_scale"] = num_targets * excess
         vars(self.adamw)["found_inf"] = is_refused
         for group in self.adamw.param_groups:
             group["lr"] = learning_rate

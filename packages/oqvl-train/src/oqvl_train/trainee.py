@@ -36,7 +36,10 @@ class Trainee(Protocol):
     `precision = "bf16"` the forward pass sees them as bf16, and nothing else is cast for the model.
     """
 
-    model: nn.Module
+    @property
+    def model(self) -> nn.Module:
+        """The model; the trainer shards it in place."""
+        ...
 
     def collate(self, packs: Sequence[Pack]) -> Batch:
         """Make the batch of one forward pass from at least one pack, on the CPU.
@@ -96,8 +99,7 @@ def load_trainee(path: str, checkpoint: Path, packed: PackedDetails, options: Ma
         ) from error
     trainee = factory(checkpoint, packed, **options)
     if not isinstance(trainee, Trainee):
-        expected = {*inspect.get_annotations(Trainee), *(name for name in vars(Trainee) if not name.startswith("_"))}
-        missing = sorted(name for name in expected if not hasattr(trainee, name))
+        missing = sorted(name for name in vars(Trainee) if name[0] != "_" and not hasattr(trainee, name))
         raise ConfigError(f"trainee {path} made a {type(trainee).__name__} without {', '.join(missing)}")
     return trainee
 
