@@ -215,6 +215,7 @@ def test_compare_counts_pairs(evaluation):
     report = compare(CompareConfig(a=evaluation("a").output, b=evaluation("b").output))
     assert (report.both_correct, report.only_a, report.only_b, report.both_wrong) == (5, 10, 5, 0)
     assert (report.accuracy_a, report.accuracy_b, report.difference) == (0.75, 0.5, -0.25)
+    assert report.bootstrap.low <= report.difference <= report.bootstrap.high
     assert report.mcnemar.statistic == 5
     assert report.mcnemar.exact_p == pytest.approx(2 * sum(math.comb(15, k) for k in range(6)) / 2**15)
     assert report.num_prompts_differing == 20
