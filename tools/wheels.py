@@ -55,7 +55,7 @@ def try_wheel(name: str, wheel: Path, constraints: Path, environment: Path) -> N
     subprocess.run([str(python), str(Path(__file__)), "--installed", name], cwd=environment, check=True)
     if name == "oqvl-pack":
         code = marked_block(ROOT / "README.md", FIVE_LINES).code
-        subprocess.run([str(python), "-I", "-"], cwd=environment, input=code, text=True, check=True)
+        subprocess.run([str(python), "-I", "-"], input=code, stdout=subprocess.DEVNULL, text=True, check=True)
 
 
 def check_installed(name: str) -> list[str]:
