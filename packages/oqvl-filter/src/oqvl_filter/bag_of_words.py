@@ -39,7 +39,7 @@ def write_bag_of_words(tower: TextTransformer, vectors_VK: Tensor, constant_K: T
     Args:
         tower: A causal text transformer with one layer, one head, width `text_width(K)` and output dimension K, that
             pools at the end-of-text token.
-        vectors_VK: One vector a token; zero for tokens that mean nothing.
+        vectors_VK: One vector a token; zero for tokens that mean nothing, the end-of-text token among them.
         constant_K: What every caption gets once.
         start_token: Id of the token that every caption begins with.
     """

@@ -217,10 +217,9 @@ def read_clean_pairs(clean: Dataset, trunk: FrozenTrunk, config: TrainDfnConfig)
 
 
 class BagOfWords:
-    """Captions as weighted counts of the tokens that training captions hold, and a constant 1.
+    """Captions as counts of the tokens that training captions hold, and a constant 1.
 
-    A token weighs the square root of its inverse document frequency (Sparck Jones, 1972), and the whole is scaled so
-    that the training captions have a mean square of 1 beside the constant.
+    Counts are scaled so that the training captions have a mean square of 1 beside the constant.
 
     Args:
         captions: The training captions.
@@ -233,23 +232,21 @@ class BagOfWords:
         self._tokenizer = SimpleTokenizer(context_length=config.context_length)
         self.start_token: int = self._tokenizer.sot_token_id
         self.vocab_size: int = self._tokenizer.vocab_size
-        frequencies = Counter(token for caption in captions for token in set(self._tokens(caption)))
+        frequencies = Counter(token for caption in captions for token in self._tokens(caption))
         chosen = sorted(frequencies, key=lambda token: (-frequencies[token], token))[: config.max_vocabulary]
         self._columns = {token: column for column, token in enumerate(chosen)}
-        document_counts_T = np.array([frequencies[token] for token in chosen], dtype=np.float64)
-        self._weights_T = np.sqrt(np.log((1 + len(captions)) / document_counts_T))
-        self._weights_T /= np.sqrt(np.square(self._counts(captions) * self._weights_T).sum(axis=1).mean())
+        self._scale = float(np.square(self._counts(captions)).sum(axis=1).mean() ** -0.5)
 
     def features(self, captions: Sequence[str]) -> NDArray[np.float64]:
         """Return the features [N, T + 1] of `captions`, the constant last."""
-        return np.hstack([self._counts(captions) * self._weights_T, np.ones((len(captions), 1))])
+        return np.hstack([self._counts(captions) * self._scale, np.ones((len(captions), 1))])
 
     def token_vectors(self, word_map_TK: Tensor) -> Tensor:
         """Return one vector a token of the vocabulary [V, K], given a map of the features without the constant."""
         import torch
 
         vectors_VK = torch.zeros(self.vocab_size, word_map_TK.shape[1], dtype=word_map_TK.dtype)
-        vectors_VK[list(self._columns)] = word_map_TK * torch.from_numpy(self._weights_T).unsqueeze(1)
+        vectors_VK[list(self._columns)] = word_map_TK * self._scale
         return vectors_VK
 
     def _tokens(self, caption: str) -> list[int]:
