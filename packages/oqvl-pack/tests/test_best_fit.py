@@ -47,3 +47,17 @@ def test_fullest_bin_wins_over_the_first() -> None:
     assert [bin_.tolist() for bin_ in pack([6, 7, 3], 10, algorithm="bfd")] == [[1, 2], [0]]
     assert [bin_.tolist() for bin_ in pack([7, 8, 2], 10, algorithm="bfd")] == [[1, 2], [0]]
     assert [bin_.tolist() for bin_ in pack([6, 6, 4, 4], 10, algorithm="bfd")] == [[0, 2], [1, 3]]
+
+
+def test_first_bin_wins_among_equals_that_filled_up_in_another_order() -> None:
+    # Bin 1 has one token free before bin 0 has.
+    assert [bin_.tolist() for bin_ in pack([14, 12, 7, 5, 1], 20, algorithm="bfd")] == [[0, 3, 4], [1, 2]]
+
+
+def test_same_bins_as_the_textbook_on_many_ties() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        capacity = int(rng.integers(10, 60))
+        lengths = rng.integers(1, capacity // 2 + 2, rng.integers(20, 80)).tolist()
+        plan = pack(lengths, capacity, algorithm="bfd")
+        assert [bin_.tolist() for bin_ in plan] == textbook_best_fit_decreasing(lengths, capacity, 0)
