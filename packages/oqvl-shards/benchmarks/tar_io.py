@@ -72,6 +72,26 @@ def read_webdataset(path: Path) -> None:
         pass
 
 
+def captions_oqvl(path: Path) -> None:
+    with ShardReader(path) as reader:
+        for sample in reader.samples:
+            reader.text(sample)
+
+
+def captions_tarfile(path: Path) -> None:
+    with tarfile.open(path, "r:") as archive:
+        for info in archive:
+            if info.name.endswith(".txt"):
+                file = archive.extractfile(info)
+                assert file is not None
+                file.read()
+
+
+def captions_webdataset(path: Path) -> None:
+    for _ in webdataset.WebDataset([str(path)], shardshuffle=False, select_files=lambda name: name.endswith(".txt")):
+        pass
+
+
 def rewrite_oqvl(path: Path) -> None:
     with ShardReader(path) as reader, TarWriter(path.with_name("rewritten.tar")) as writer:
         for sample in reader.samples:
@@ -95,6 +115,7 @@ def rewrite_webdataset(path: Path) -> None:
 CASES: dict[str, dict[str, Callable[[Path], None]]] = {
     "index": {"oqvl": index_oqvl, "tarfile": index_tarfile},
     "read": {"oqvl": read_oqvl, "tarfile": read_tarfile, "webdataset": read_webdataset},
+    "captions": {"oqvl": captions_oqvl, "tarfile": captions_tarfile, "webdataset": captions_webdataset},
     "rewrite": {"oqvl": rewrite_oqvl, "tarfile": rewrite_tarfile, "webdataset": rewrite_webdataset},
 }
 

@@ -1,0 +1,33 @@
+"""What the tests map over items; a worker process must be able to import it."""
+
+import os
+import time
+from pathlib import Path
+
+from oqvl_shards.errors import DataError
+from oqvl_shards.sample import RejectReason, SampleError
+
+
+def record(item: int, directory: Path) -> tuple[int, int]:
+    (directory / str(item)).touch()
+    return item * item, os.getpid()
+
+
+def fail_at_two(item: int, directory: Path) -> int:
+    (directory / str(item)).touch()
+    if item == 2:
+        raise DataError("digest differs", hint="copy it again")
+    time.sleep(0.05)  # 2000 items would take most of a minute: the failure is seen long before
+    return item
+
+
+def reject(item: int) -> int:
+    raise SampleError(RejectReason.NO_TEXT, "nothing")
+
+
+def divide(item: int) -> float:
+    return 1 / item
+
+
+def die(item: int) -> None:
+    os._exit(9)
