@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,9 +27,11 @@ IMAGE_SIZE = 24
 VISUAL_TOKENS = 4
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a CUDA device where there is none."""
+    if not torch.cuda.is_available():
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("gpu")])
+        items[:] = [item for item in items if not item.get_closest_marker("gpu")]
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +71,7 @@ def config(make_config: Callable[..., OqvlConfig]) -> OqvlConfig:
     return make_config()
 
 
-def _config(processor: OqvlProcessor, **changes: object) -> OqvlConfig:
+def _config(processor: OqvlProcessor, **changes: Any) -> OqvlConfig:
     vision = {
         "model_type": "siglip_vision_model",
         "hidden_size": 16,
@@ -89,7 +92,7 @@ def _config(processor: OqvlProcessor, **changes: object) -> OqvlConfig:
         "max_position_embeddings": 256,
         "tie_word_embeddings": True,
     }
-    values = {
+    values: dict[str, Any] = {
         "vision_config": vision,
         "text_config": text,
         "image_token_id": processor.image_token_id,
@@ -154,6 +157,7 @@ def make_pack(processor: OqvlProcessor) -> Callable[..., Pack]:
         lengths, positions = [], []
         for document in documents:
             start = len(ids)
+            assert processor.bos_token_id is not None
             ids.append(processor.bos_token_id)
             is_target.append(False)
             for part in document:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -103,7 +105,7 @@ def test_a_processor_comes_back_from_its_files(processor, tmp_path):
     loaded = OqvlProcessor.from_pretrained(tmp_path)
     assert loaded.config == processor.config
     assert loaded.tokenizer_json == processor.tokenizer_json
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    tokenizer: Any = AutoTokenizer.from_pretrained(tmp_path)
     assert (tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token) == ("<s>", "<|im_end|>", "<|pad|>")
     assert tokenizer("a red apple")["input_ids"] == processor.encode_text("a red apple")
     assert processor.tokenizer.eos_token_id == processor.end_token_id

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from oqvl_model.configuration import TimmTowerConfig
 from oqvl_model.modeling import OqvlForConditionalGeneration
-from oqvl_model.vision import TimmTower, timm_stage_channels
+from oqvl_model.vision import SiglipTower, TimmTower, build_tower, timm_network, timm_stage_channels
 from oqvl_model.weights import load_timm
 from oqvl_shards.errors import ConfigError
 
@@ -15,9 +17,8 @@ LITE0 = "tf_efficientnet_lite0"
 @pytest.fixture(scope="module")
 def network():
     """A whole network whose batch norms have statistics worth loading."""
-    timm = pytest.importorskip("timm")
     torch.manual_seed(3)
-    network = timm.create_model(LITE0, pretrained=False)
+    network = timm_network(LITE0)
     with torch.no_grad():
         for name, buffer in network.named_buffers():
             if name.endswith("running_mean"):
@@ -40,35 +41,6 @@ def test_a_stage_gives_a_map_of_its_stride(network, tmp_path, stride, channels):
     assert features.shape == (2, (96 // stride) ** 2, channels)
 
 
-def test_weights_of_another_code_base_are_taken_in_order(network, tmp_path):
-    renamed = {
-        f"part{index}.{'num_batches_tracked' if name.endswith('num_batches_tracked') else 'x'}": tensor
-        for index, (name, tensor) in enumerate(network.state_dict().items())
-    }
-    torch.save(renamed, tmp_path / "renamed.pth")
-    torch.save(network.state_dict(), tmp_path / "named.pth")
-    towers = [TimmTower(TimmTowerConfig(feature_stride=16, hidden_size=112)) for _ in range(2)]
-    load_timm(towers[0], tmp_path / "renamed.pth")
-    load_timm(towers[1], tmp_path / "named.pth")
-    first, second = (tower.state_dict() for tower in towers)
-    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
-
-
-def test_weights_that_do_not_fit_are_refused(network, tmp_path):
-    tower = TimmTower(TimmTowerConfig(feature_stride=16, hidden_size=112))
-    state = dict(network.state_dict())
-    first = next(iter(state))
-    for name, content, message in [
-        ("short", {k: v for k, v in state.items() if k != first}, "tensors"),
-        ("shape", state | {first: torch.zeros(1)}, "shape"),
-        ("list", [1, 2], "no state dict"),
-        ("code", {"f": torch.nn.Identity()}, "cannot be read"),
-    ]:
-        torch.save(content, tmp_path / f"{name}.pth")
-        with pytest.raises(ConfigError, match=message):
-            load_timm(tower, tmp_path / f"{name}.pth")
-
-
 def test_a_tower_never_leaves_inference_mode():
     tower = TimmTower(TimmTowerConfig(feature_stride=16, hidden_size=112))
     before = {name: buffer.clone() for name, buffer in tower.named_buffers()}
@@ -79,7 +51,18 @@ def test_a_tower_never_leaves_inference_mode():
     assert all(torch.equal(buffer, before[name]) for name, buffer in tower.named_buffers())
 
 
-def test_stages_that_do_not_exist_are_refused():
+def test_the_tower_is_the_configured_one(make_config):
+    trimmed, whole = (build_tower(make_config(trim_vision_blocks=number)) for number in (1, 0))
+    assert isinstance(trimmed, SiglipTower)
+    assert isinstance(whole, SiglipTower)
+    assert (len(trimmed.layers), len(whole.layers)) == (2, 3)
+    vision = TimmTowerConfig(image_size=64, feature_stride=16, hidden_size=112)
+    assert isinstance(build_tower(make_config(vision_config=vision)), TimmTower)
+
+
+def test_networks_and_stages_that_do_not_exist_are_refused():
+    with pytest.raises(ConfigError, match="no network 'nothing'"):
+        timm_network("nothing")
     with pytest.raises(ConfigError, match="not 5"):
         TimmTower(TimmTowerConfig(feature_stride=5))
     with pytest.raises(ConfigError, match="112 channels, not 7"):
@@ -90,7 +73,7 @@ def test_stages_that_do_not_exist_are_refused():
 
 def test_a_model_with_a_timm_tower_comes_back_from_its_files(make_config, tmp_path):
     vision = TimmTowerConfig(image_size=64, feature_stride=16, hidden_size=112, image_mean=[0.4, 0.5, 0.6])
-    model = OqvlForConditionalGeneration(make_config(vision_config=vision))
+    model: Any = OqvlForConditionalGeneration(make_config(vision_config=vision))
     with torch.no_grad():
         model.vision.network.bn1.running_mean.fill_(0.25)
     model.save_pretrained(tmp_path)

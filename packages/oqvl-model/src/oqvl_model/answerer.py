@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,7 +43,8 @@ class VlmAnswerer:
             dtype = "bfloat16" if self.device.type == "cuda" else "float32"
         self.batch_size = batch_size
         processor = OqvlProcessor.from_pretrained(checkpoint)
-        model = OqvlForConditionalGeneration.from_pretrained(checkpoint, dtype=getattr(torch, dtype))
+        # Any: the annotations of transformers do not know what its mixins are mixed into.
+        model: Any = OqvlForConditionalGeneration.from_pretrained(checkpoint, dtype=getattr(torch, dtype))
         if visual_tokens is not None:
             model.set_visual_tokens(visual_tokens)
         tokens = {"visual_tokens_per_image": model.config.visual_tokens_per_image}
@@ -174,8 +176,8 @@ def _until(ids: list[int], end_id: int) -> list[int]:
 
 def _copy_rows(cache: DynamicCache, index: Tensor) -> DynamicCache:
     """Return a new cache that holds the given rows of `cache`."""
-    layers = [(layer.keys[index], layer.values[index]) for layer in cache.layers]
-    return DynamicCache(layers)
+    layers: list[Any] = cache.layers
+    return DynamicCache([(layer.keys[index], layer.values[index]) for layer in layers])
 
 
 def _device(name: str) -> torch.device:

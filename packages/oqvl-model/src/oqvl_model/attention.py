@@ -22,14 +22,15 @@ from transformers.masking_utils import sdpa_mask
 from oqvl_shards.errors import UsageError
 
 try:
-    from torch.nn.attention.varlen import varlen_attn
+    from torch.nn.attention import varlen
 except ImportError:
-    varlen_attn = None
+    varlen = None
 
 DOCUMENT_ATTENTION = "oqvl_documents"
 """Name of the implementation in transformers' registry."""
 
-_VARLEN_TAKES_GQA = varlen_attn is not None and "enable_gqa" in inspect.signature(varlen_attn).parameters
+_varlen_attention: Any = None if varlen is None else varlen.varlen_attn
+_VARLEN_TAKES_GQA = varlen is not None and "enable_gqa" in inspect.signature(_varlen_attention).parameters
 
 
 def document_attention(
@@ -93,20 +94,25 @@ def _refuse_what_leaks(query_BHTE: Tensor, key_BHTE: Tensor, attention_mask: Ten
 
 
 def _can_use_varlen(query_BHTE: Tensor) -> bool:
-    return varlen_attn is not None and query_BHTE.is_cuda and query_BHTE.dtype in (torch.float16, torch.bfloat16)
+    return _varlen_attention is not None and query_BHTE.is_cuda and query_BHTE.dtype in (torch.float16, torch.bfloat16)
 
 
 def _varlen(
-    query_BHTE: Tensor, key_BHTE: Tensor, value_BHTE: Tensor, cu_seqlens: Tensor, max_seqlen: int, scaling: float | None
+    query_BHTE: Tensor,
+    key_BHTE: Tensor,
+    value_BHTE: Tensor,
+    cu_seqlens: Tensor,
+    max_seqlen: int | None,
+    scaling: float | None,
 ) -> Tensor:
     query_THE, key_THE, value_THE = (x_BHTE[0].transpose(0, 1) for x_BHTE in (query_BHTE, key_BHTE, value_BHTE))
-    options = {}
+    options: dict[str, Any] = {}
     if _VARLEN_TAKES_GQA:
         options["enable_gqa"] = query_THE.shape[1] != key_THE.shape[1]
     else:
         group_size = query_THE.shape[1] // key_THE.shape[1]
         key_THE, value_THE = (x_THE.repeat_interleave(group_size, dim=1) for x_THE in (key_THE, value_THE))
-    return varlen_attn(
+    return _varlen_attention(
         query_THE.contiguous(),
         key_THE.contiguous(),
         value_THE.contiguous(),

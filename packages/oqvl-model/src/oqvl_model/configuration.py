@@ -65,7 +65,7 @@ class OqvlConfig(PreTrainedConfig):
     """
 
     model_type = "oqvl"
-    sub_configs = {"vision_config": PreTrainedConfig, "text_config": Qwen2Config}  # noqa: RUF012
+    sub_configs = {"vision_config": PreTrainedConfig, "text_config": Qwen2Config}  # noqa: RUF012  # pyrefly: ignore[bad-override]
 
     # Dicts and None are accepted and become configurations at once.
     vision_config: Any = None
@@ -79,10 +79,9 @@ class OqvlConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         """Turn the dicts of the parts into configurations and check them."""
         self.vision_config = _vision_config(self.vision_config)
-        if self.text_config is None or isinstance(self.text_config, dict):
-            self.text_config = Qwen2Config(**(self.text_config or {}))
+        self.text_config = _text_config(self.text_config)
         # transformers reads this flag at the top when it ties the head to the embedding.
-        self.tie_word_embeddings = bool(self.text_config.tie_word_embeddings)
+        self.tie_word_embeddings = self.text_config.tie_word_embeddings
         check_visual_tokens(self.visual_tokens_per_image, self.grid_size)
         super().__post_init__(**kwargs)
 
@@ -114,6 +113,10 @@ def check_visual_tokens(num_tokens: int, grid_size: int) -> None:
             f"(the tower's map is {grid_size} x {grid_size})",
             hint="the original pre-trains with 144 and fine-tunes with 729 on a 27 x 27 map",
         )
+
+
+def _text_config(config: dict[str, Any] | Qwen2Config | None) -> Qwen2Config:
+    return config if isinstance(config, Qwen2Config) else Qwen2Config(**(config or {}))
 
 
 def _vision_config(config: dict[str, Any] | PreTrainedConfig | None) -> PreTrainedConfig:

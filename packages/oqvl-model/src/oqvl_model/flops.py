@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import astuple, dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
-from transformers import SiglipVisionConfig
 
 from oqvl_model.configuration import OqvlConfig, TimmTowerConfig
 
@@ -97,11 +97,12 @@ def vision_flops(config: OqvlConfig, *, trains: bool = False) -> float:
         return _measured_flops(
             vision.architecture, vision.image_size, vision.feature_stride, vision.hidden_size, trains
         )
-    return _siglip_flops(vision, vision.num_hidden_layers - config.trim_vision_blocks, trains)
+    num_patches, num_blocks = config.grid_size**2, vision.num_hidden_layers - config.trim_vision_blocks
+    return _siglip_flops(vision, num_patches, num_blocks, trains)
 
 
-def _siglip_flops(vision: SiglipVisionConfig, num_blocks: int, trains: bool) -> float:
-    num_patches, width = (vision.image_size // vision.patch_size) ** 2, vision.hidden_size
+def _siglip_flops(vision: Any, num_patches: int, num_blocks: int, trains: bool) -> float:
+    width = vision.hidden_size
     embedding = 2 * num_patches * width * vision.num_channels * vision.patch_size**2
     products = 2 * num_patches * (4 * width * width + 2 * width * vision.intermediate_size)
     attention = 4 * num_patches**2 * width

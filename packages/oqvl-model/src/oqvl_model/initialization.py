@@ -11,7 +11,7 @@ from oqvl_model.config import InitConfig, TextInit, VisionInit
 from oqvl_model.configuration import SIGLIP_MEAN, SIGLIP_STD, OqvlConfig, TimmTowerConfig
 from oqvl_model.modeling import OqvlForConditionalGeneration
 from oqvl_model.processing import OqvlProcessor, ProcessorConfig
-from oqvl_model.vision import timm_stage_channels
+from oqvl_model.vision import SiglipTower, TimmTower, timm_stage_channels
 from oqvl_model.weights import load_siglip, load_text, load_timm
 from oqvl_shards.errors import ConfigError
 
@@ -38,9 +38,9 @@ def build_model(config: InitConfig) -> tuple[OqvlForConditionalGeneration, OqvlP
     model.generation_config = GenerationConfig(
         bos_token_id=processor.bos_token_id, eos_token_id=processor.end_token_id, pad_token_id=processor.pad_token_id
     )
-    if config.vision.kind == "siglip" and config.vision.directory is not None:
+    if isinstance(model.vision, SiglipTower) and config.vision.directory is not None:
         load_siglip(model.vision, config.vision.directory)
-    if config.vision.kind == "timm" and config.vision.weights is not None:
+    if isinstance(model.vision, TimmTower) and config.vision.weights is not None:
         load_timm(model.vision, config.vision.weights)
     if config.text.directory is not None:
         load_text(model.text, config.text.directory)

@@ -42,7 +42,7 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
     config: OqvlConfig  # pyrefly: ignore[bad-override-mutable-attribute]
     config_class = OqvlConfig
     main_input_name = "input_ids"
-    input_modalities = ("image", "text")
+    input_modalities = ["image", "text"]  # noqa: RUF012
     supports_gradient_checkpointing = True
     _tied_weights_keys = {"text.lm_head.weight": "text.model.embed_tokens.weight"}  # noqa: RUF012
     _no_split_modules = ["Qwen2DecoderLayer", "SiglipEncoderLayer"]  # noqa: RUF012
@@ -76,7 +76,7 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def get_output_embeddings(self) -> nn.Module:
         """Return the decoder's head."""
-        return self.text.get_output_embeddings()
+        return self.text.lm_head
 
     def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
         """Replace the decoder's head."""
@@ -115,7 +115,6 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
         position_ids: Tensor | None = None,
         past_key_values: Any = None,
         inputs_embeds: Tensor | None = None,
-        image_features: Tensor | None = None,
         labels: Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
@@ -133,7 +132,6 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
             position_ids: int64 [B, T]; restarting with every document of a pack.
             past_key_values: A cache; never with `cu_seqlens`.
             inputs_embeds: [B, T, width] in place of `input_ids`; no image is then put in.
-            image_features: [N, V, width] from `get_image_features`, in place of `pixel_values`.
             labels: int64 [B, T], -100 where no loss is wanted; shifted inside.
             use_cache: Whether to return a cache.
             logits_to_keep: The last so many positions, or an index of positions; 0 keeps all.
@@ -143,19 +141,23 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
         Raises:
             UsageError: When a mask, a cache or several rows come with `cu_seqlens`.
-            DataError: When placeholders and visual tokens differ in number.
+            DataError: When placeholders and visual tokens of an ordinary batch differ in number; who makes packs checks
+                them beforehand.
         """
         if inputs_embeds is None:
-            inputs_embeds = self._embed(input_ids, pixel_values, image_features)
+            if input_ids is None:
+                raise UsageError("neither input_ids nor inputs_embeds were passed")
+            inputs_embeds = self._embed(input_ids, pixel_values, is_checked=cu_seqlens is not None)
+        mask: Any = attention_mask
         if cu_seqlens is not None:
             self._check_packed(inputs_embeds, attention_mask, position_ids, past_key_values, use_cache)
             # The decoder builds no mask when it gets one per kind of layer, and packs need none.
-            attention_mask = dict.fromkeys(self.config.text_config.layer_types)
+            mask = dict.fromkeys(self.config.text_config.layer_types)
             use_cache = False
             kwargs |= {"cu_seqlens": cu_seqlens, "max_seqlen": max_seqlen}
         outputs = self.text(
             inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
+            attention_mask=mask,
             position_ids=position_ids,
             past_key_values=past_key_values,
             use_cache=use_cache,
@@ -165,33 +167,21 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
         )
         return OqvlOutput(**outputs)
 
-    def prepare_inputs_for_generation(
-        self, input_ids: Tensor, *args: Any, is_first_iteration: bool = False, **kwargs: Any
-    ) -> dict[str, Any]:
-        """Pass the images on the first iteration only: afterwards the cache holds what they became."""
-        inputs = super().prepare_inputs_for_generation(
-            input_ids, *args, is_first_iteration=is_first_iteration, **kwargs
-        )
-        if not is_first_iteration and inputs.get("use_cache", True):
-            inputs["pixel_values"] = inputs["image_features"] = None
-        return inputs
-
-    def _embed(self, input_ids: Tensor, pixel_values: Tensor | None, image_features: Tensor | None) -> Tensor:
+    def _embed(self, input_ids: Tensor, pixel_values: Tensor | None, *, is_checked: bool) -> Tensor:
         """Embed tokens and put the images' embeddings at their placeholders, [B, T, width]."""
         embeds_BTD = self.get_input_embeddings()(input_ids)
-        if image_features is None:
-            if pixel_values is None:
-                return embeds_BTD
-            image_features = self.get_image_features(pixel_values)
+        if pixel_values is None:
+            return embeds_BTD
+        images_NVD = self.get_image_features(pixel_values)
         is_image_BT = input_ids == self.config.image_token_id
-        num_placeholders, num_tokens = int(is_image_BT.sum()), image_features.shape[0] * image_features.shape[1]
-        if num_placeholders != num_tokens:
+        # Counting waits for the device, which a training step must not do; its batches are checked when they are made.
+        if not is_checked and int(is_image_BT.sum()) != images_NVD.shape[0] * images_NVD.shape[1]:
             raise DataError(
-                f"input_ids hold {num_placeholders} image placeholders, but {image_features.shape[0]} images of "
-                f"{image_features.shape[1]} visual tokens were passed",
-                hint="pack with the number of visual tokens that the model is set to",
+                f"input_ids hold {int(is_image_BT.sum())} image placeholders, but {images_NVD.shape[0]} images of "
+                f"{images_NVD.shape[1]} visual tokens were passed",
+                hint="prepare the images with the number of visual tokens that the model is set to",
             )
-        return embeds_BTD.masked_scatter(is_image_BT.unsqueeze(-1), image_features.to(embeds_BTD.dtype))
+        return embeds_BTD.masked_scatter(is_image_BT.unsqueeze(-1), images_NVD.to(embeds_BTD.dtype))
 
     def _check_packed(
         self,

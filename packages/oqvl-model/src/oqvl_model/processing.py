@@ -24,7 +24,7 @@ from oqvl_shards.atomic import atomic_write
 from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import ConfigError, DataError
 
-Prompt = Sequence["str | Image.Image"]
+Prompt = Sequence[str | Image.Image]
 """Texts and images in reading order; a text may spell `<image>` or any other special token and stays text."""
 
 IMAGE_MARK = "<image>"
@@ -47,9 +47,7 @@ class ProcessorConfig(StageConfig):
     pad_token: str = Field(default="<|pad|>", description="special token that fills up a batch")
     bos_token: str = Field(default="<s>", description="special token that a document begins with; empty: none")
     start_token: str = Field(default="<|im_start|>", description="special token that begins a turn of a chat")
-    system_prompt: str = Field(
-        default="You are a helpful assistant.", description="system turn of a chat; empty: no turn"
-    )
+    system_prompt: str = Field(default="You are a helpful assistant.", description="system turn; empty: no turn")
 
 
 class OqvlProcessor:

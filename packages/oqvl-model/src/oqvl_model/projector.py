@@ -29,14 +29,12 @@ class AveragePool(nn.Module):
         check_visual_tokens(num_tokens, grid_size)
         self.grid_size = grid_size
         self.num_tokens = num_tokens
-        self.register_buffer("matrix_VP", self.make_matrix(), persistent=False)
+        is_identity = num_tokens == grid_size**2
+        self.register_buffer("matrix_VP", None if is_identity else self.make_matrix(), persistent=False)
 
-    def make_matrix(self) -> Tensor | None:
-        """Return the float32 matrix [V, P], or None for the identity."""
-        side = math.isqrt(self.num_tokens)
-        if side == self.grid_size:
-            return None
-        rows = _pooling_rows(self.grid_size, side)
+    def make_matrix(self) -> Tensor:
+        """Return the float32 matrix [V, P]."""
+        rows = _pooling_rows(self.grid_size, math.isqrt(self.num_tokens))
         return torch.kron(rows, rows)
 
     def forward(self, features_NPD: Tensor) -> Tensor:

@@ -1,0 +1,119 @@
+"""Shape suffixes as in the module: B rows, H heads, T tokens, E channels of a head."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+
+from oqvl_model import attention
+from oqvl_model.attention import DOCUMENT_ATTENTION, document_attention
+from oqvl_shards.errors import UsageError
+
+MODULE = nn.Module()
+
+
+def inputs(num_tokens, num_heads=4, num_key_heads=2, device="cpu", dtype=torch.float32):
+    generator = torch.Generator().manual_seed(num_tokens)
+    return [
+        torch.randn(1, heads, num_tokens, 8, generator=generator).to(device, dtype)
+        for heads in (num_heads, num_key_heads, num_key_heads)
+    ]
+
+
+def bounds(lengths):
+    return torch.tensor([0, *lengths]).cumsum(0).int()
+
+
+def reference(query, key, value, lengths, scaling):
+    """One attention over the whole row with a mask that is causal and block-diagonal."""
+    document = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    mask = (document[:, None] == document[None, :]).tril().to(query.device)
+    group_size = query.shape[1] // key.shape[1]
+    key, value = (x.repeat_interleave(group_size, dim=1) for x in (key, value))
+    return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling).transpose(1, 2)
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.sampled_from([1, 2, 4]), st.sampled_from([None, 0.5]))
+def test_documents_are_attended_to_one_by_one(lengths, num_key_heads, scaling):
+    query, key, value = inputs(sum(lengths), num_key_heads=num_key_heads)
+    output, weights = document_attention(
+        MODULE, query, key, value, None, cu_seqlens=bounds(lengths), max_seqlen=max(lengths), scaling=scaling
+    )
+    assert weights is None
+    assert output.shape == (1, sum(lengths), 4, 8)
+    torch.testing.assert_close(output, reference(query, key, value, lengths, scaling), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("takes_gqa", [False, True])
+def test_the_flash_kernel_is_called_with_its_own_layout(monkeypatch, takes_gqa):
+    """A stand-in with the kernel's signature, since the kernel itself needs a CUDA device."""
+    calls = []
+
+    def kernel(query, key, value, cu_q, cu_k, max_q, max_k, *, scale, window_size, **options):
+        calls.append(SimpleNamespace(key=key, max=(max_q, max_k), window=window_size, options=options))
+        assert torch.equal(cu_q, cu_k)
+        query, key, value = (x.transpose(0, 1)[None] for x in (query, key, value))
+        return reference(query, key, value, cu_q.diff().tolist(), scale)[0]
+
+    monkeypatch.setattr(attention, "_varlen_attention", kernel)
+    monkeypatch.setattr(attention, "_VARLEN_TAKES_GQA", takes_gqa)
+    monkeypatch.setattr(attention, "_can_use_varlen", lambda query: True)
+    lengths = [3, 1, 5]
+    query, key, value = inputs(9)
+    output, _ = document_attention(MODULE, query, key, value, None, cu_seqlens=bounds(lengths), max_seqlen=5)
+    torch.testing.assert_close(output, reference(query, key, value, lengths, None), atol=1e-6, rtol=1e-5)
+    (call,) = calls
+    assert call.max == (5, 5)
+    assert call.window == (-1, 0)
+    assert call.options == ({"enable_gqa": True} if takes_gqa else {})
+    assert call.key.shape[1] == (2 if takes_gqa else 4)
+
+
+@pytest.mark.gpu
+def test_the_flash_kernel_gives_the_same_result():
+    lengths = [3, 130, 64, 1]
+    query, key, value = inputs(sum(lengths), device="cuda", dtype=torch.bfloat16)
+    cu_seqlens = bounds(lengths).cuda()
+    assert attention._can_use_varlen(query)
+    output, _ = document_attention(MODULE, query, key, value, None, cu_seqlens=cu_seqlens, max_seqlen=130)
+    expected = reference(query.float(), key.float(), value.float(), lengths, None)
+    torch.testing.assert_close(output.float(), expected, atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"attention_mask": torch.ones(1, 1, 6, 6)}, "an attention mask"),
+        ({"query_BHTE": torch.randn(1, 4, 1, 8)}, "cached keys"),
+        ({"dropout": 0.1}, "dropout"),
+    ],
+)
+def test_what_would_leak_is_refused(change, message):
+    query, key, value = inputs(6)
+    arguments: dict[str, Any] = {
+        "query_BHTE": query,
+        "key_BHTE": key,
+        "value_BHTE": value,
+        "attention_mask": None,
+        **change,
+    }
+    with pytest.raises(UsageError, match=message):
+        document_attention(MODULE, **arguments, cu_seqlens=bounds([2, 4]), max_seqlen=4)
+
+
+def test_several_rows_are_refused():
+    query, key, value = (x.expand(2, -1, -1, -1) for x in inputs(6))
+    with pytest.raises(UsageError, match="2 rows"):
+        document_attention(MODULE, query, key, value, None, cu_seqlens=bounds([2, 4]), max_seqlen=4)
+
+
+def test_transformers_knows_the_implementation():
+    assert AttentionInterface()[DOCUMENT_ATTENTION] is document_attention

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+
+from oqvl_model.configuration import OqvlConfig, TimmTowerConfig
+from oqvl_shards.errors import ConfigError
+
+
+def test_a_configuration_comes_back_from_its_file(make_config, tmp_path):
+    vision = TimmTowerConfig(image_size=64, feature_stride=16, hidden_size=112, image_std=[0.2, 0.3, 0.4])
+    for config in (make_config(), make_config(vision_config=vision, projector_hidden_size=8)):
+        config.save_pretrained(tmp_path)
+        loaded = OqvlConfig.from_pretrained(tmp_path)
+        assert loaded.to_dict() == config.to_dict()
+        assert type(loaded.vision_config) is type(config.vision_config)
+        assert (loaded.image_mean, loaded.image_std) == (config.image_mean, config.image_std)
+
+
+def test_the_grid_is_what_the_tower_gives(make_config):
+    assert make_config().grid_size == 4
+    vision = TimmTowerConfig(image_size=192, feature_stride=32, hidden_size=320)
+    assert make_config(vision_config=vision, visual_tokens_per_image=36).grid_size == 6
+
+
+def test_tying_is_the_decoders_choice(make_config):
+    text = make_config().text_config.to_dict()
+    assert make_config().tie_word_embeddings
+    assert not make_config(text_config=text | {"tie_word_embeddings": False}).tie_word_embeddings
+
+
+@pytest.mark.parametrize("num_tokens", [0, 2, 25])
+def test_numbers_of_visual_tokens_that_cannot_be_are_refused(make_config, num_tokens):
+    with pytest.raises(ConfigError, match="visual_tokens_per_image"):
+        make_config(visual_tokens_per_image=num_tokens)
+
+
+def test_an_unknown_kind_of_tower_is_refused(make_config):
+    with pytest.raises(ConfigError, match="model_type"):
+        make_config(vision_config={"model_type": "resnet"})
