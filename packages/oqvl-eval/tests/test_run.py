@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from oqvl_eval import CompareConfig, ScoreConfig, compare, evaluate, score, write_benchmark
 from oqvl_eval.config import ImportConfig, ShowConfig
@@ -66,6 +67,17 @@ def test_likelihood_reports_every_normalisation(evaluation):
     assert found.by_normalisation == {"sum": 1.0, "per_token": 1.0, "per_byte": 1.0}
     assert found.normalisation == "per_token"
     assert (evaluation().output / "scores" / "strict-per_token.json").exists()
+
+
+def test_blank_pictures_are_a_reference_when_asked_for(evaluation):
+    config = evaluation(mode="likelihood", choices_as="text", score_blank=True)
+    assert accuracy(config) == 1.0
+    found = score(ScoreConfig(predictions=config.output, normalisation="pmi"))
+    # Grey looks green to this model: where green is right, the pictures add nothing and the options tie.
+    assert found.accuracy == found.by_normalisation["pmi"] == 0.75
+    assert found.audit.ambiguous == 5
+    with pytest.raises(ValidationError, match="score_blank needs mode=likelihood"):
+        evaluation(mode="generate", score_blank=True)
 
 
 @pytest.mark.parametrize("condition", ["shuffled", "blank"])

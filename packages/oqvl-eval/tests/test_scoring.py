@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from oqvl_eval import Item
 from oqvl_eval.predictions import Candidate, Prediction, checked_candidates
 from oqvl_eval.scoring import judge, most_likely
-from oqvl_shards.errors import DataError
+from oqvl_shards.errors import ConfigError, DataError
 
 CHOICE = Item("q", "q", ("?",), ("an apple", "a pear"), "B")
 YES_OR_NO = Item("q", "q", ("?",), ("yes", "no"), "no", rule="yes_no")
@@ -60,6 +60,23 @@ def test_normalisations_can_disagree():
 def test_bytes_are_counted_without_the_leading_space_and_in_utf8():
     scored = candidates((0, " ab", -2.0, 1), (1, "\u00e9\u00e9", -3.9, 1))
     assert most_likely(scored, "per_byte") == 1  # -1.0 a byte against -0.975
+
+
+def test_pmi_keeps_what_the_pictures_add():
+    common, rare = (0, "cat", -1.0, 1, -0.5), (1, "ocelot", -4.0, 2, -9.0)
+    assert most_likely(candidates(common, rare), "sum") == 0
+    assert most_likely(candidates(common, rare), "pmi") == 1
+
+
+def test_pmi_adds_the_forms_of_an_option_before_it_compares():
+    rows = [(0, " A", 0.3, 0.1), (0, "A", 0.1, 0.1), (1, " B", 0.01, 0.001), (1, "B", 0.3, 0.299)]
+    scored = [Candidate(option, text, math.log(p), 1, math.log(blank)) for option, text, p, blank in rows]
+    assert most_likely(scored, "pmi") == 0  # 0.4 / 0.2 against 0.31 / 0.3; form by form it would be 13 against 11
+
+
+def test_pmi_needs_blank_pictures():
+    with pytest.raises(ConfigError, match="not scored under blank pictures"):
+        most_likely(candidates((0, "cat", -1.0, 1)), "pmi")
 
 
 def test_a_letter_with_and_without_space_is_one_answer():

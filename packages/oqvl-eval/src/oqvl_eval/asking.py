@@ -10,7 +10,8 @@ from oqvl_eval.answerer import Answerer, Prompt, bind_answerer
 from oqvl_eval.benchmark import Benchmark
 from oqvl_eval.config import EvalConfig
 from oqvl_eval.controls import Pictures
-from oqvl_eval.predictions import Prediction, checked_candidates
+from oqvl_eval.item import Item
+from oqvl_eval.predictions import Candidate, Prediction, checked_candidates, with_blank
 from oqvl_eval.prompt import continuations, prompt_sha256, render, resolve_style
 from oqvl_shards.errors import DataError
 
@@ -31,6 +32,7 @@ class Asker:
         self._layout = resolve_style(config.prompt, config.chat)
         self._list_choices = config.mode == "generate" or config.choices_as == "letter"
         self._pictures = Pictures(benchmark, config.images, config.image_seed)
+        self._blank_pictures = Pictures(benchmark, "blank", config.image_seed) if config.score_blank else None
 
     @classmethod
     def bind(cls, config: EvalConfig, benchmark: Benchmark) -> Asker:
@@ -51,15 +53,15 @@ class Asker:
         return predictions
 
     def _ask_once(self, rows: Sequence[int]) -> list[Prediction]:
-        prompts, digests = zip(*(self._prompt(row) for row in rows), strict=True)
+        prompts, digests = zip(*(self._prompt(row, self._pictures) for row in rows), strict=True)
         if self._config.mode == "generate":
             return self._generate(rows, prompts, digests)
         return self._score_choices(rows, prompts, digests)
 
-    def _prompt(self, row: int) -> tuple[Prompt, str]:
+    def _prompt(self, row: int, pictures: Pictures) -> tuple[Prompt, str]:
         item = self._benchmark.items[row]
-        pictures, image_digests = self._pictures.of_item(row)
-        prompt = render(item, pictures, self._layout, list_choices=self._list_choices)
+        images, image_digests = pictures.of_item(row)
+        prompt = render(item, images, self._layout, list_choices=self._list_choices)
         return prompt, prompt_sha256(prompt, image_digests, self._config.chat)
 
     def _generate(self, rows: Sequence[int], prompts: Sequence[Prompt], digests: Sequence[str]) -> list[Prediction]:
@@ -76,13 +78,20 @@ class Asker:
         scored = [
             continuations(item, prompt, choices_as, chat=chat) for item, prompt in zip(items, prompts, strict=True)
         ]
+        candidates = self._candidates(items, prompts, scored)
+        if self._blank_pictures is not None:
+            blank_prompts = [self._prompt(row, self._blank_pictures)[0] for row in rows]
+            blanks = self._candidates(items, blank_prompts, scored)
+            candidates = [with_blank(given, blank) for given, blank in zip(candidates, blanks, strict=True)]
+        return [Prediction(item, None, *rest) for item, *rest in zip(items, candidates, digests, strict=True)]
+
+    def _candidates(
+        self, items: Sequence[Item], prompts: Sequence[Prompt], scored: Sequence[Sequence[tuple[int, str]]]
+    ) -> list[tuple[Candidate, ...]]:
         texts = [[text for _, text in pairs] for pairs in scored]
         logprobs = self._answerer.choice_logprobs(prompts, texts, chat=self._config.chat)
         self._check_number(len(logprobs), len(prompts))
-        return [
-            Prediction(item, None, checked_candidates(item, pairs, scores), digest)
-            for item, pairs, scores, digest in zip(items, scored, logprobs, digests, strict=True)
-        ]
+        return [checked_candidates(*parts) for parts in zip(items, scored, logprobs, strict=True)]
 
     def _check_number(self, found: int, expected: int) -> None:
         if found != expected:

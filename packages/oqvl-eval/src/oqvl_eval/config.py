@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.config import JsonDict
 
 from oqvl_shards.config import StageConfig
@@ -22,10 +22,14 @@ ImageCondition = Literal["given", "shuffled", "blank"]
 Profile = Literal["strict"]
 """A named way of judging; see `oqvl_eval.scoring`."""
 
-Normalisation = Literal["sum", "per_token", "per_byte"]
-"""What a continuation's log-probability is divided by: nothing, its tokens, its UTF-8 bytes."""
+Normalisation = Literal["sum", "per_token", "per_byte", "pmi"]
+"""How log-probabilities of unlike continuations are made comparable.
 
-NORMALISATIONS: tuple[Normalisation, ...] = ("sum", "per_token", "per_byte")
+They are divided by nothing, by tokens, or by UTF-8 bytes; or, `pmi`, the log-probability under blank pictures is taken
+off, which leaves what the pictures add (pointwise mutual information; Holtzman et al., 2021, arXiv 2104.08315).
+"""
+
+NORMALISATIONS: tuple[Normalisation, ...] = ("sum", "per_token", "per_byte", "pmi")
 
 SourceFormat = Literal["ai2d", "jsonl", "mmbench", "mmstar", "pope", "realworldqa"]
 """Which foreign files a benchmark is imported from."""
@@ -81,6 +85,10 @@ class EvalConfig(StageConfig):
         description="likelihood mode: letter lists the options and scores their letters; "
         "text does not list them and scores their texts",
     )
+    score_blank: bool = Field(
+        default=False,
+        description="likelihood mode: also score every option under even grey pictures, for normalisation=pmi",
+    )
     chat: bool = Field(default=False, description="apply the model's chat template; off for base models")
     max_new_tokens: int = Field(default=16, ge=1, description="generate mode: tokens generated at most")
     prompt: PromptConfig = Field(default=PromptConfig(), description="how an item is laid out")
@@ -94,13 +102,21 @@ class EvalConfig(StageConfig):
     )
     items_per_chunk: int = Field(default=256, ge=1, description="items a file; a killed run repeats at most one file")
 
+    @model_validator(mode="after")
+    def _blank_is_a_reference(self) -> Self:
+        if self.score_blank and (self.mode != "likelihood" or self.images == "blank"):
+            raise ValueError("score_blank needs mode=likelihood, and pictures that are not blank themselves")
+        return self
+
 
 class JudgingConfig(StageConfig):
     """How predictions are judged, wherever they are."""
 
     profile: Profile = Field(default="strict", description="how answers are read; strict: no randomness, no guessing")
     normalisation: Normalisation = Field(
-        default="sum", description="likelihood mode: divide log-probabilities by nothing, by tokens, or by bytes"
+        default="sum",
+        description="likelihood mode: divide log-probabilities by nothing (sum), by tokens, or by bytes; or "
+        "pmi: take off those under blank pictures",
     )
     confidence: float = Field(default=0.95, gt=0, lt=1, description="coverage of the intervals")
     num_resamples: int = Field(default=10_000, ge=100, description="resamples of the cluster bootstrap")

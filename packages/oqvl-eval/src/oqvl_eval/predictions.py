@@ -6,8 +6,9 @@
     column          type                                      meaning
     output          string                                    the generated text; null in likelihood mode
     candidates      list<struct<choice, text, logprob,        every continuation that was scored: its option (0-based),
-                    num_tokens>>                              its text, its tokens' natural-log probabilities added
-                                                              up, their number; empty in generate mode
+                    num_tokens, blank_logprob>>               its text, its tokens' natural-log probabilities added
+                                                              up, their number, and the former under blank pictures
+                                                              (null: not asked); empty in generate mode
     prompt_sha256   string                                    digest of the prompt as the model saw it
 
 A file holds one chunk of items and the digest of the lineage it was made under (in the file's own metadata), so a
@@ -46,6 +47,7 @@ PREDICTIONS_SCHEMA = pa.schema(
                         ("text", pa.string()),
                         ("logprob", pa.float64()),
                         ("num_tokens", pa.int32()),
+                        ("blank_logprob", pa.float64()),
                     ]
                 )
             ),
@@ -65,12 +67,14 @@ class Candidate:
         text: The continuation.
         logprob: Sum of the natural-log probabilities of its tokens.
         num_tokens: Number of its tokens.
+        blank_logprob: The same sum under blank pictures; None when it was not asked for.
     """
 
     choice: int
     text: str
     logprob: float
     num_tokens: int
+    blank_logprob: float | None = None
 
 
 @dataclass(frozen=True)
@@ -176,6 +180,13 @@ def checked_candidates(
             )
         candidates.append(Candidate(choice, text, float(logprob), int(num_tokens)))
     return tuple(candidates)
+
+
+def with_blank(candidates: Sequence[Candidate], blanks: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Return `candidates` with the log-probabilities that the same continuations have under blank pictures."""
+    return tuple(
+        replace(candidate, blank_logprob=blank.logprob) for candidate, blank in zip(candidates, blanks, strict=True)
+    )
 
 
 def _read_table(path: Path) -> pa.Table:

@@ -23,7 +23,7 @@ from oqvl_eval.item import ImageRef, Item
 from oqvl_eval.mcnemar import mcnemar
 from oqvl_eval.predictions import PREDICTIONS_SCHEMA, Prediction, is_finished_chunk, read_predictions, write_chunk
 from oqvl_eval.report import CompareReport, EvalReport, ImportReport, ScoreReport, ShownItem, ShowReport
-from oqvl_eval.scoring import judge
+from oqvl_eval.scoring import has_blank, judge
 from oqvl_eval.version import VERSION
 from oqvl_shards.atomic import atomic_write
 from oqvl_shards.errors import ConfigError
@@ -262,6 +262,7 @@ def _by_normalisation(predictions: list[Prediction]) -> dict[str, float]:
     return {
         normalisation: sum(judge(prediction, normalisation).is_correct for prediction in predictions) / len(predictions)
         for normalisation in NORMALISATIONS
+        if normalisation != "pmi" or has_blank(predictions)
     }
 
 

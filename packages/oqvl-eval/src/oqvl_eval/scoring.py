@@ -21,7 +21,7 @@ from oqvl_eval.config import Normalisation
 from oqvl_eval.extraction import Extraction, extract_letter, extract_short_answer, extract_yes_no, normalize
 from oqvl_eval.item import Item
 from oqvl_eval.predictions import Candidate, Prediction
-from oqvl_shards.errors import DataError
+from oqvl_shards.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,40 @@ def most_likely(candidates: Sequence[Candidate], normalisation: Normalisation) -
     """Return the index of the option with the highest likelihood; None when several have it.
 
     Each continuation's log-probability is normalised; the probabilities of continuations that stand for one option
-    (" A" and "A") are added up.
+    (" A" and "A") are added up. By `pmi`, an option's log-probability under blank pictures is taken off.
+
+    Raises:
+        ConfigError: When `normalisation` is `pmi` and the options were not scored under blank pictures.
     """
-    likelihoods: dict[int, list[float]] = {}
-    for candidate in candidates:
-        likelihoods.setdefault(candidate.choice, []).append(_normalised(candidate, normalisation))
-    merged = {choice: _log_sum_exp(values) for choice, values in likelihoods.items()}
+    merged = _by_option(candidates, [_normalised(candidate, normalisation) for candidate in candidates])
+    if normalisation == "pmi":
+        blanks = _by_option(candidates, [_blank_logprob(candidate) for candidate in candidates])
+        merged = {choice: value - blanks[choice] for choice, value in merged.items()}
     best = max(merged.values())
     winners = [choice for choice, value in merged.items() if value == best]
     return winners[0] if len(winners) == 1 else None
+
+
+def has_blank(predictions: Sequence[Prediction]) -> bool:
+    """Return whether every option was scored under blank pictures too, so that `pmi` can be had."""
+    return all(candidate.blank_logprob is not None for prediction in predictions for candidate in prediction.candidates)
+
+
+def _by_option(candidates: Sequence[Candidate], values: Sequence[float]) -> dict[int, float]:
+    """Add the probabilities of the continuations of each option up, given and returned as logarithms."""
+    options: dict[int, list[float]] = {}
+    for candidate, value in zip(candidates, values, strict=True):
+        options.setdefault(candidate.choice, []).append(value)
+    return {choice: _log_sum_exp(logarithms) for choice, logarithms in options.items()}
+
+
+def _blank_logprob(candidate: Candidate) -> float:
+    if candidate.blank_logprob is None:
+        raise ConfigError(
+            "normalisation=pmi, but the options were not scored under blank pictures",
+            hint="evaluate again with score_blank=true, or choose another normalisation",
+        )
+    return candidate.blank_logprob
 
 
 def _most_likely_option(prediction: Prediction, normalisation: Normalisation) -> Extraction:
