@@ -137,8 +137,9 @@ def split_concepts(config: EmojiPoolConfig) -> Split:
         stems.setdefault(concept.stem, []).append(concept)
     order = sorted(stems)
     random.Random(config.seed).shuffle(order)
-    # Single-variant stems are held out first: a benchmark of forty kinds of "family" would measure one concept forty times.
-    order.sort(key=lambda stem: len(stems[stem]) > 1)
+    # Held out are single-variant stems: forty kinds of "family" would measure one concept forty times. No flag is: that an
+    # unseen flag is Iceland's cannot be inferred.
+    order.sort(key=lambda stem: len(stems[stem]) > 1 or stems[stem][0].kind == "Flags")
     shuffled = [concept for stem in order for concept in stems[stem]]
     held_out = tuple(shuffled[: config.num_held_out])
     held_out_stems = {concept.stem for concept in held_out}
@@ -224,7 +225,7 @@ def instruction_records(config: EmojiPoolConfig, concepts: tuple[Concept, ...]) 
         turns = (
             ("What is this?", concept.name),
             ("What kind of thing is this?", concept.kind),
-            (f"Which of these is it?\n{listed}\nAnswer with the letter.", letter),
+            (f"{listed}\nAnswer with the letter.", letter),
         )
         for task, (question, answer) in enumerate(turns):
             yield {
@@ -243,6 +244,15 @@ def shuffled_options(generator: random.Random, answer: str, candidates: list[str
     options = [answer, *generator.sample(others, num_options - 1)]
     generator.shuffle(options)
     return options
+
+
+def benchmark_items(config: EmojiPoolConfig, concepts: tuple[Concept, ...]) -> Iterator[tuple[str, Concept, list[str]]]:
+    """Yield (item id, concept, four names in a seeded order), twice a concept, with other distractors each time."""
+    generator = random.Random(config.seed + 4)
+    names = [concept.name for concept in concepts]
+    for index, concept in enumerate(concepts):
+        for turn in range(2):
+            yield f"{index:04d}-{turn}", concept, shuffled_options(generator, concept.name, names)
 
 
 def resized_png(picture: bytes, side: int) -> bytes:

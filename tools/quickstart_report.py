@@ -6,7 +6,7 @@ import base64
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
@@ -31,16 +31,11 @@ class Headline:
 
 @dataclass(frozen=True)
 class Step:
-    """One stage as it ran: `seconds` is None when its finished output was reused."""
+    """One stage with the command that does the same."""
 
     title: str
     command: str
-    seconds: float | None
-
-    @property
-    def seconds_text(self) -> str:
-        """The time, for people."""
-        return "reused" if self.seconds is None else f"{self.seconds:.1f}"
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -168,7 +163,6 @@ class Findings:
     steps: list[Step]
     credit: str
     versions: str
-    notes: list[str] = field(default_factory=list)
 
 
 def write_report(path: Path, findings: Findings) -> None:

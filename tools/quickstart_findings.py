@@ -1,0 +1,343 @@
+"""What the quickstart found: every figure and picture of the report, read back from the datasets that the stages wrote."""
+
+from __future__ import annotations
+
+import io
+import os
+import platform
+import random
+from collections.abc import Iterable, Sequence
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import emoji_pool
+import numpy as np
+import pyarrow.parquet as pq
+from emoji_pool import EmojiPoolConfig, PoolSample, Truth
+from oqvl_eval.predictions import Prediction, read_predictions
+from oqvl_eval.report import CompareReport, ScoreReport
+from oqvl_eval.scoring import judge
+from oqvl_shards.manifest import Dataset, Kind, open_dataset
+from oqvl_shards.packed import PackedReader
+from oqvl_shards.report import lineage_tree
+from oqvl_train.metrics import read_metrics
+from PIL import Image
+from quickstart_report import (
+    Answer,
+    FilterFindings,
+    Findings,
+    Headline,
+    PackingRow,
+    SampleItem,
+    ScoreRow,
+    Step,
+    Tile,
+    TrainingRow,
+    TruthRow,
+    loss_curve,
+    packing_bars,
+    picture_uri,
+    score_histogram,
+)
+
+if TYPE_CHECKING:
+    from quickstart import Run
+
+NUM_TILES = 24
+NUM_SAMPLES = 8
+PADDED_BATCH = 16
+COPIES = (Truth.GOOD, Truth.EXACT_COPY, Truth.REENCODED_COPY)
+RUN_TITLES = {
+    "base": "pre-trained",
+    "sft": "fine-tuned",
+    "sft-shuffled": "fine-tuned, shuffled pictures",
+    "sft-free": "fine-tuned, free answer (a letter)",
+}
+TRUTH_COLOURS = {
+    Truth.GOOD: "#1a7f4b",
+    Truth.MISMATCHED: "#b3372f",
+    Truth.BOILERPLATE: "#d98e04",
+    Truth.EXACT_COPY: "#7fa3dd",
+    Truth.REENCODED_COPY: "#2f5fb3",
+    Truth.TINY: "#8a63b8",
+}
+
+
+def collect_findings(run: Run, data: EmojiPoolConfig) -> Findings:
+    """Read everything that the report shows."""
+    split = emoji_pool.split_concepts(data)
+    pool = emoji_pool.with_cut_off(emoji_pool.make_pool(data, split.pool), data.num_cut_off)
+    filtering = filter_findings(run, pool, len(split.clean))
+    packing = [packing_row("pre-train", Path("packed-pretrain")), packing_row("SFT", Path("packed-sft"))]
+    scores: dict[str, ScoreReport] = {name: run.reports[f"score-{name}"] for name in RUN_TITLES}
+    categories = sorted(scores["sft"].categories)
+    chance = scores["sft"].chance or 0.0
+    return Findings(
+        scale=run.scale.value,
+        machine=f"{os.cpu_count()} CPU cores ({cpu_name()})",
+        seconds_text=f"{sum(step.seconds for step in run.steps):.0f} s",
+        headline=headlines(filtering, packing, scores, chance),
+        filter=filtering,
+        packing=packing,
+        packing_chart=packing_chart(Path("packed-pretrain")),
+        curves=[curve("pretrain", "pre-training"), curve("sft", "fine-tuning")],
+        training=[training_row(run, "pretrain", "pre-train"), training_row(run, "sft", "SFT")],
+        model_text=model_text(),
+        num_held_out=len(split.held_out),
+        categories=categories,
+        chance=chance,
+        chance_by_category=dict.fromkeys(categories, chance),
+        scores=[score_row(RUN_TITLES[name], report, categories) for name, report in scores.items()],
+        comparisons=[
+            comparison("Fine-tuned against pre-trained", run.reports["compare-base-sft"]),
+            comparison("Fine-tuned, right against shuffled pictures", run.reports["compare-shuffled-sft"]),
+        ],
+        samples=sample_items(split.held_out, data.seed),
+        lineage=lineage_text(Path("predictions/sft")),
+        steps=[Step(step.title, step.command, step.seconds) for step in run.steps],
+        credit=emoji_pool.CREDIT,
+        versions=versions_text(),
+    )
+
+
+def headlines(
+    filtering: FilterFindings, packing: Sequence[PackingRow], scores: dict[str, ScoreReport], chance: float
+) -> list[Headline]:
+    """Return the three numbers at the top."""
+    sft, shuffled = scores["sft"].overall, scores["sft-shuffled"].overall
+    return [
+        Headline(
+            f"{100 * filtering.precision:.1f}%",
+            "of what the filter kept is good",
+            f"{100 * filtering.recall:.1f}% of the good pairs kept, {100 * filtering.noise_removed:.1f}% of the noise removed",
+        ),
+        Headline(
+            f"{100 * packing[0].fill:.1f}%",
+            "of every pre-training pack is filled",
+            f"{100 * packing[0].padded_fill:.1f}% when padded; {packing[0].packs} packs, lower bound {packing[0].lower_bound}",
+        ),
+        Headline(
+            f"{100 * sft.accuracy:.1f}%",
+            "right of four names on unseen concepts",
+            f"chance {100 * chance:.0f}%, under shuffled pictures {100 * shuffled.accuracy:.1f}%",
+        ),
+    ]
+
+
+def filter_findings(run: Run, pool: Sequence[PoolSample], num_clean: int) -> FilterFindings:
+    """Return what the filter made of every sample of the pool, against the planted truth."""
+    scores = pool_scores(Path("scores/rules"), Path("scores/dfn"))
+    kept_uids = set(subset_uids(Path("subset")))
+    kept = {key for key, row in scores.items() if row["uid"] in kept_uids}
+    by_truth = [
+        TruthRow(truth.value, sum(s.truth is truth for s in pool), sum(s.truth is truth and s.key in kept for s in pool))
+        for truth in Truth
+    ]
+    good = [sample for sample in pool if sample.truth in COPIES]
+    pictures = {sample.original or sample.caption for sample in good}
+    kept_pictures = {sample.original or sample.caption for sample in good if sample.key in kept}
+    noise = len(pool) - len(pictures)
+    kept_noise = len(kept) - len(kept_pictures)
+    with_score = [sample for sample in pool if scores.get(sample.key, {}).get("clip_score") is not None]
+    groups = {
+        truth.value: values
+        for truth in TRUTH_COLOURS
+        if (values := [scores[sample.key]["clip_score"] for sample in with_score if sample.truth is truth])
+    }
+    threshold = min(scores[key]["clip_score"] for key in kept)
+    account = run.reports["select"].account
+    return FilterFindings(
+        num_in=len(pool),
+        num_kept=len(kept),
+        num_clean=num_clean,
+        auc=run.reports["train-dfn"].held_out_auc,
+        precision=len(kept_pictures) / len(kept),
+        recall=len(kept_pictures) / len(pictures),
+        noise_removed=1 - kept_noise / noise,
+        by_truth=by_truth,
+        reasons=[("in", account.num_in), ("kept", account.num_kept), *account.rejected.items()],
+        histogram=score_histogram(groups, {t.value: colour for t, colour in TRUTH_COLOURS.items()}, threshold),
+        kept_tiles=tiles([sample for sample in pool if sample.key in kept], scores),
+        rejected_tiles=tiles([sample for sample in with_score if sample.key not in kept], scores),
+    )
+
+
+def pool_scores(*directories: Path) -> dict[str, dict[str, Any]]:
+    """Return the columns of all score datasets over the pool, joined by the sample's key."""
+    joined: dict[str, dict[str, Any]] = {}
+    for directory in directories:
+        dataset = open_dataset(directory, Kind.SCORES)
+        for shard in dataset.manifest.shards:
+            for row in pq.read_table(dataset.shard_path(shard)).to_pylist():
+                joined.setdefault(row["key"], {}).update(row)
+    return joined
+
+
+def subset_uids(directory: Path) -> Iterable[str]:
+    """Return the uids (32 hex digits) of a subset."""
+    dataset = open_dataset(directory, Kind.SUBSET)
+    for shard in dataset.manifest.shards:
+        for high, low in np.load(dataset.shard_path(shard), allow_pickle=False).tolist():
+            yield f"{high:016x}{low:016x}"
+
+
+def tiles(samples: Sequence[PoolSample], scores: dict[str, dict[str, Any]]) -> list[Tile]:
+    """Return pictures from the whole range of scores, highest first."""
+    ordered = sorted(samples, key=lambda sample: -scores[sample.key]["clip_score"])
+    chosen = [ordered[index] for index in np.linspace(0, len(ordered) - 1, min(NUM_TILES, len(ordered))).astype(int)]
+    return [
+        Tile(
+            picture_uri(Image.open(io.BytesIO(sample.image)).convert("RGBA")),
+            sample.caption,
+            f"{sample.truth}, score {scores[sample.key]['clip']:.2f}",
+        )
+        for sample in chosen
+    ]
+
+
+def packing_row(stage: str, directory: Path) -> PackingRow:
+    """Return the packing of one stage, beside padding each batch of documents to its longest."""
+    dataset = open_dataset(directory, Kind.PACKED)
+    details = dataset.manifest.details
+    lengths = document_lengths(dataset)
+    batches = [lengths[start : start + PADDED_BATCH] for start in range(0, len(lengths), PADDED_BATCH)]
+    padded = sum(len(batch) * max(batch) for batch in batches)
+    return PackingRow(
+        stage=stage,
+        visual_tokens=details.visual_tokens_per_image,
+        documents=details.num_documents,
+        tokens=details.num_tokens,
+        capacity=details.bin_capacity,
+        packs=dataset.manifest.num_samples,
+        lower_bound=details.lower_bound,
+        padded_fill=sum(lengths) / padded,
+    )
+
+
+def document_lengths(dataset: Dataset) -> list[int]:
+    """Return every document's expanded length in tokens, in the order of the source shards."""
+    by_key: dict[str, int] = {}
+    with PackedReader(dataset) as reader:
+        for pack_id in range(len(reader)):
+            record = reader[pack_id].record
+            by_key.update(zip(record.document_keys, np.diff(record.expand().cu_seqlens).tolist(), strict=True))
+    return [by_key[key] for key in sorted(by_key)]
+
+
+def packing_chart(directory: Path, num_packs: int = 10) -> str:
+    """Draw the first packs beside one padded batch."""
+    dataset = open_dataset(directory, Kind.PACKED)
+    with PackedReader(dataset) as reader:
+        packs = [
+            np.diff(reader[index].record.expand().cu_seqlens).tolist() for index in range(min(num_packs, len(reader)))
+        ]
+    return packing_bars(packs, document_lengths(dataset)[:PADDED_BATCH], dataset.manifest.details.bin_capacity)
+
+
+def curve(stage: str, title: str) -> str:
+    """Draw the loss curve of the run in directory `stage`."""
+    rows = read_metrics(Path(stage) / "metrics.jsonl")
+    return loss_curve(title, [row.step for row in rows], [row.loss for row in rows])
+
+
+def training_row(run: Run, stage: str, title: str) -> TrainingRow:
+    """Return the figures of the run in directory `stage`."""
+    rows = read_metrics(Path(stage) / "metrics.jsonl")
+    report = run.reports[stage]
+    tail = rows[-max(1, len(rows) // 20) :]
+    return TrainingRow(
+        stage=title,
+        steps=report.num_steps,
+        global_batch_size=run.configs[stage].global_batch_size,
+        targets=report.num_targets,
+        first_loss=rows[0].loss,
+        last_loss=sum(row.loss for row in tail) / len(tail),
+        tokens_per_second=f"{report.num_tokens / report.seconds:,.0f}",
+        seconds=f"{report.seconds:.0f}",
+    )
+
+
+def score_row(title: str, report: ScoreReport, categories: Sequence[str]) -> ScoreRow:
+    """Return one run's line of the table; the interval resamples concepts, not items."""
+    interval = report.clusters.bootstrap if report.clusters else report.overall.wilson
+    return ScoreRow(
+        run=title,
+        items=report.overall.num_items,
+        accuracy=report.overall.accuracy,
+        low=interval.low,
+        high=interval.high,
+        by_category=[report.categories[category].accuracy for category in categories],
+    )
+
+
+def comparison(title: str, report: CompareReport) -> str:
+    """Return a paired comparison as a sentence."""
+    return (
+        f"{title}: {100 * report.accuracy_a:.1f}% to {100 * report.accuracy_b:.1f}%, "
+        f"only the first right on {report.only_a} items, only the second on {report.only_b}; exact McNemar "
+        f"p = {report.mcnemar.exact_p:.2g}; 95% interval of the difference by concept "
+        f"{100 * report.bootstrap.low:+.1f} to {100 * report.bootstrap.high:+.1f} points."
+    )
+
+
+def sample_items(held_out: Sequence[emoji_pool.Concept], seed: int) -> list[SampleItem]:
+    """Return some items, drawn by seed and not by outcome, with every run's answer."""
+    runs = {
+        name: list(read_predictions(open_dataset(Path("predictions") / name, Kind.PREDICTIONS))) for name in RUN_TITLES
+    }
+    rows = sorted(random.Random(seed).sample(range(len(runs["sft"])), NUM_SAMPLES))
+    return [sample_item(held_out, {name: predictions[row] for name, predictions in runs.items()}) for row in rows]
+
+
+def sample_item(held_out: Sequence[emoji_pool.Concept], predictions: dict[str, Prediction]) -> SampleItem:
+    """Return one item with the answers of all runs."""
+    item = predictions["sft"].item
+    concept = held_out[int(item.cluster_id)]
+    answers = []
+    for name, prediction in predictions.items():
+        verdict = judge(prediction, "pmi")
+        letter = verdict.extraction.answer
+        text = item.choices["ABCD".index(letter)] if letter in item.letters else "(no answer read)"
+        if prediction.output is not None:
+            text = f"“{prediction.output}”: {text}"
+        answers.append(Answer(RUN_TITLES[name], text, verdict.is_correct))
+    return SampleItem(
+        picture=picture_uri(Image.open(io.BytesIO(concept.picture)).convert("RGBA")),
+        question=" / ".join(item.choices),
+        answer=concept.name,
+        answers=answers,
+    )
+
+
+def lineage_text(directory: Path) -> str:
+    """Return the history of the dataset in `directory` as a tree."""
+    manifest = open_dataset(directory).manifest
+    return lineage_tree(manifest.name, manifest.lineage, manifest.digest(), manifest.kind)
+
+
+def model_text() -> str:
+    """Return the model's sizes as a sentence."""
+    from oqvl_model.config import ShowConfig
+    from oqvl_model.run import show
+
+    report = show(ShowConfig(checkpoint=Path("sft/model")))
+    parts = ", ".join(f"{part.name} {part.num_parameters / 1e6:.2f}M" for part in report.parts)
+    return f"Parameters: {parts}. The vision tower is a pretrained EfficientNet-Lite0 (ImageNet) and stays frozen."
+
+
+def cpu_name() -> str:
+    """Return the processor's name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def versions_text() -> str:
+    """Return what this was made with."""
+    names = ("oqvl-shards", "oqvl-filter", "oqvl-pack", "oqvl-model", "oqvl-train", "oqvl-eval", "torch", "transformers")
+    listed = ", ".join(f"{name} {version(name)}" for name in (*names, "open-clip-torch"))
+    return f"Python {platform.python_version()}, {listed}; {date.today().isoformat()}."
