@@ -10,6 +10,7 @@ from processes import MakeConfig
 
 from oqvl_train import cli
 from oqvl_train.config import TrainConfig
+from oqvl_train.errors import TrainingInterruptedError
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -54,6 +55,24 @@ def test_only_the_first_process_prints(
     monkeypatch.setenv("RANK", "1")
     assert call(monkeypatch, "run", *overrides(config)) == 0
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("rank", "says_so"), [("0", True), ("1", False)])
+def test_a_stop_asks_to_be_tried_again(
+    rank: str,
+    says_so: bool,
+    make_config: MakeConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stop(config: TrainConfig) -> None:
+        raise TrainingInterruptedError("stopped", hint="run the same command again to resume")
+
+    monkeypatch.setattr("oqvl_train.run.train", stop)
+    monkeypatch.setenv("RANK", rank)
+    assert call(monkeypatch, "run", *overrides(make_config(tmp_path / "run"))) == 75
+    assert ("run the same command again" in capsys.readouterr().err) == says_so
 
 
 @pytest.mark.parametrize(

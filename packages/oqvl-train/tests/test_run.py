@@ -93,10 +93,8 @@ class TestOneProcess:
         assert manifest.statistics["num_tokens"] == 2 * packed.num_tokens
 
     def test_training_lowers_the_loss(self, alone: Path) -> None:
-        first, *_, last = (row.loss for row in metrics(alone))
-        assert first is not None
-        assert last is not None
-        assert last < first - 0.3
+        losses = [row.loss for row in metrics(alone) if row.loss is not None]
+        assert sum(losses[3:]) < sum(losses[:3]) - 0.3
 
     def test_a_finished_run_returns_its_report_without_work(self, alone: Path, make_config: MakeConfig) -> None:
         with tiny_trainee.accidents(error=pack_of_step(0, 0)):

@@ -10,6 +10,7 @@ import typer
 
 from oqvl_shards.errors import run_cli
 from oqvl_train.config import TrainConfig
+from oqvl_train.errors import TrainingInterruptedError
 from oqvl_train.report import TrainReport
 
 app = typer.Typer(
@@ -35,8 +36,15 @@ def run(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson 
     train_config = TrainConfig.from_command_line(config, overrides or [])
     from oqvl_train.run import train  # torch: seconds, and --help needs none
 
-    report = train(train_config)
-    if os.environ.get("RANK", "0") == "0":
+    is_first = os.environ.get("RANK", "0") == "0"
+    try:
+        report = train(train_config)
+    except TrainingInterruptedError as error:
+        # All processes stop together; one of them says so.
+        if is_first:
+            raise
+        raise SystemExit(error.exit_code) from error
+    if is_first:
         _print(report, as_json)
 
 
