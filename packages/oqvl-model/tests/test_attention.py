@@ -106,7 +106,7 @@ def test_what_would_leak_is_refused(change, message):
         **change,
     }
     with pytest.raises(UsageError, match=message):
-        document_attention(MODULE, **arguments, cu_seqlens=bounds([2, 4]), max_seqlen=4)
+        document_attention(MODULE, **{**arguments, **change}, cu_seqlens=bounds([2, 4]), max_seqlen=4)
 
 
 def test_several_rows_are_refused():

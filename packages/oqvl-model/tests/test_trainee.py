@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch.utils.checkpoint import checkpoint as checkpoint_function
 
+from oqvl_model.feature_cache import FeatureCache
 from oqvl_model.modeling import OqvlForConditionalGeneration
 from oqvl_model.processing import OqvlProcessor
 from oqvl_model.trainee import PackedTrainee
 from oqvl_shards.errors import ConfigError, DataError
-from oqvl_shards.packed.record import Pack
+from oqvl_shards.packed.record import IGNORE_INDEX, Pack
 
 DOCUMENTS = [[None, "\na red apple"], ["a blue car"], [None, "\nwhat is this?", None, "a green tree"], ["x"]]
 
@@ -65,6 +66,21 @@ def test_packed_loss_and_gradients_equal_those_of_single_documents(trainee, make
     assert relative_error(packed_gradients, summed) <= 5e-6
 
 
+def test_the_loss_is_that_of_transformers_on_each_document(trainee, make_pack):
+    pack = make_pack(DOCUMENTS)
+    loss, count = trainee.loss(trainee.model, trainee.collate([pack]))
+    expected, num_targets = 0.0, 0
+    for document in split_documents(pack):
+        sequence, pixels = document.record.expand(), trainee.collate([document]).pixel_values
+        labels = torch.from_numpy(sequence.labels)[None]
+        document_targets = int((labels != IGNORE_INDEX).sum())
+        output = trainee.model(input_ids=torch.from_numpy(sequence.input_ids)[None], pixel_values=pixels, labels=labels)
+        expected += output.loss.item() * document_targets
+        num_targets += document_targets
+    assert count == num_targets
+    assert loss.item() == pytest.approx(expected, rel=1e-6)
+
+
 def test_packed_logits_equal_an_ordinary_forward_of_each_document(trainee, make_pack):
     pack = make_pack(DOCUMENTS)
     batch = trainee.collate([pack])
@@ -112,6 +128,37 @@ def test_several_packs_are_one_row_with_the_sum_of_their_losses(trainee, make_pa
     assert count == sum(single[1] for single in singles)
     torch.testing.assert_close(loss, sum(single[0] for single in singles), rtol=1e-6, atol=0)
     assert relative_error(joined, {name: sum(single[2][name] for single in singles) for name in joined}) <= 5e-6
+
+
+def test_cached_features_are_those_of_the_tower_whatever_the_micro_batch(checkpoint, packed, make_pack):
+    packs = [make_pack(DOCUMENTS[:2]), make_pack(DOCUMENTS[2:], seed=5, pack_id=1), make_pack([["x"]], pack_id=2)]
+    cached = PackedTrainee(checkpoint, packed, feature_cache_mib=1)
+    first = gradients(cached, packs)
+    assert cached.collate(packs).pixel_values.shape[0] == 0
+    later = gradients(cached, packs)
+    assert torch.equal(first[0], later[0])
+    assert all(torch.equal(first[2][name], later[2][name]) for name in first[2])
+
+    resumed = PackedTrainee(checkpoint, packed, feature_cache_mib=1)
+    gradients(resumed, packs[:1])
+    assert torch.equal(gradients(resumed, packs)[0], first[0])
+    uncached = gradients(PackedTrainee(checkpoint, packed), packs)
+    torch.testing.assert_close(first[0], uncached[0], rtol=1e-6, atol=0)
+    assert relative_error(first[2], uncached[2]) <= 5e-6
+
+
+def test_a_full_cache_computes_anew(checkpoint, packed, make_pack):
+    trainee = PackedTrainee(checkpoint, packed, feature_cache_mib=1)
+    trainee._feature_cache = FeatureCache(1)
+    packs = [make_pack(DOCUMENTS)]
+    first = gradients(trainee, packs)
+    assert trainee.collate(packs).pixel_values.shape[0] > 0
+    assert torch.equal(gradients(trainee, packs)[0], first[0])
+
+
+def test_a_tower_that_trains_is_not_cached(checkpoint, packed):
+    with pytest.raises(ConfigError, match="feature_cache_mib needs a frozen tower"):
+        PackedTrainee(checkpoint, packed, trainable=("vision",), feature_cache_mib=1)
 
 
 def test_the_image_matters(trainee, make_pack):

@@ -94,18 +94,22 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def get_image_features(self, pixel_values: Tensor) -> Tensor:
         """Return the embeddings [N, V, width] of normalised pixels [N, 3, H, W]."""
+        return self.project(self.encode_images(pixel_values))
+
+    def project(self, vision_features: Tensor) -> Tensor:
+        """Return the embeddings [N, V, width] of the tower's features [N, P, D]."""
+        return self.projector(vision_features.to(self.projector.linear_1.weight.dtype))
+
+    def encode_images(self, pixel_values: Tensor) -> Tensor:
+        """Return the tower's features [N, P, D] of normalised pixels [N, 3, H, W]; no graph when frozen."""
         is_frozen = not any(parameter.requires_grad for parameter in self.vision.parameters())
         with torch.set_grad_enabled(torch.is_grad_enabled() and not is_frozen):
             if pixel_values.shape[0]:
-                features_NPD = self.vision(pixel_values)
-            elif is_frozen:
-                features_NPD = pixel_values.new_empty(
-                    0, self.config.grid_size**2, self.config.vision_config.hidden_size
-                )
-            else:
-                # A black image whose features are dropped: the tower's parameters get gradients of zero, not none.
-                features_NPD = self.vision(pixel_values.new_zeros(1, *pixel_values.shape[1:]))[:0]
-        return self.projector(features_NPD.to(self.projector.linear_1.weight.dtype))
+                return self.vision(pixel_values)
+            if is_frozen:
+                return pixel_values.new_empty(0, self.config.grid_size**2, self.config.vision_config.hidden_size)
+            # A black image whose features are dropped: the tower's parameters get gradients of zero, not none.
+            return self.vision(pixel_values.new_zeros(1, *pixel_values.shape[1:]))[:0]
 
     def forward(
         self,
@@ -120,6 +124,7 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
         logits_to_keep: int | Tensor = 0,
         cu_seqlens: Tensor | None = None,
         max_seqlen: int | None = None,
+        vision_features: Tensor | None = None,
         **kwargs: Any,
     ) -> OqvlOutput:
         """Run the model on an ordinary batch, or on packs.
@@ -137,6 +142,7 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
             logits_to_keep: The last so many positions, or an index of positions; 0 keeps all.
             cu_seqlens: int32 [documents + 1]: the batch is one row (B = 1) of packed documents.
             max_seqlen: Tokens of the longest document; needed with `cu_seqlens`.
+            vision_features: [N, P, D] what `encode_images` returned, in place of `pixel_values`.
             **kwargs: Passed on to the decoder.
 
         Raises:
@@ -147,7 +153,9 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if inputs_embeds is None:
             if input_ids is None:
                 raise UsageError("neither input_ids nor inputs_embeds were passed")
-            inputs_embeds = self._embed(input_ids, pixel_values, is_checked=cu_seqlens is not None)
+            if vision_features is None and pixel_values is not None:
+                vision_features = self.encode_images(pixel_values)
+            inputs_embeds = self._embed(input_ids, vision_features, is_checked=cu_seqlens is not None)
         mask: Any = attention_mask
         if cu_seqlens is not None:
             self._check_packed(inputs_embeds, attention_mask, position_ids, past_key_values, use_cache)
@@ -167,12 +175,12 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
         )
         return OqvlOutput(**outputs)
 
-    def _embed(self, input_ids: Tensor, pixel_values: Tensor | None, *, is_checked: bool) -> Tensor:
+    def _embed(self, input_ids: Tensor, vision_features: Tensor | None, *, is_checked: bool) -> Tensor:
         """Embed tokens and put the images' embeddings at their placeholders, [B, T, width]."""
         embeds_BTD = self.get_input_embeddings()(input_ids)
-        if pixel_values is None:
+        if vision_features is None:
             return embeds_BTD
-        images_NVD = self.get_image_features(pixel_values)
+        images_NVD = self.project(vision_features)
         is_image_BT = input_ids == self.config.image_token_id
         # Counting waits for the device, which a training step must not do; its batches are checked when they are made.
         if not is_checked and int(is_image_BT.sum()) != images_NVD.shape[0] * images_NVD.shape[1]:

@@ -17,6 +17,7 @@ from huggingface_hub import save_torch_state_dict
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from oqvl_model.feature_cache import FeatureCache
 from oqvl_model.flops import training_flops
 from oqvl_model.modeling import OqvlForConditionalGeneration
 from oqvl_model.processing import TOKENIZER_FILE, OqvlProcessor
@@ -41,8 +42,9 @@ class PackedBatch:
         max_seqlen: Tokens of the longest document.
         source_positions: int64 [N], positions whose logits predict the targets.
         targets: int64 [N].
-        pixel_values: float32 [I, 3, H, W].
+        pixel_values: float32 [I, 3, H, W], without the images whose features are cached.
         document_lengths: Tokens of each document.
+        pack_images: For each pack its id, and how many rows of `pixel_values` are its; none where it is cached.
     """
 
     input_ids: Tensor
@@ -53,6 +55,7 @@ class PackedBatch:
     targets: Tensor
     pixel_values: Tensor
     document_lengths: tuple[int, ...]
+    pack_images: tuple[tuple[int, int], ...]
 
     def to(self, device: torch.device | str, *, non_blocking: bool = True) -> Self:
         """Return the batch with its tensors on `device`."""
@@ -81,6 +84,8 @@ class PackedTrainee:
         trainable: Parts that train, of `vision`, `projector` and `text`; the others are frozen. What trains is float32.
         frozen_dtype: Precision that frozen parts are kept in, a name of torch such as `bfloat16`.
         max_image_pixels: Pixels that a stored image may have before it is decoded.
+        feature_cache_mib: Memory in MiB for features of a frozen tower, which later epochs then need not compute again;
+            0: none.
 
     Raises:
         ConfigError: When model and data do not belong together.
@@ -94,6 +99,7 @@ class PackedTrainee:
         trainable: Sequence[str] = ("projector", "text"),
         frozen_dtype: str = "float32",
         max_image_pixels: int = ReadLimits().max_image_pixels,
+        feature_cache_mib: int = 0,
     ) -> None:
         checkpoint = Path(checkpoint)
         _check_trainable(trainable)
@@ -108,6 +114,9 @@ class PackedTrainee:
             if part not in trainable:
                 module.to(getattr(torch, frozen_dtype))
         self._limits = ReadLimits(max_image_pixels=max_image_pixels)
+        if feature_cache_mib and "vision" in trainable:
+            raise ConfigError("feature_cache_mib needs a frozen tower, but trainable names vision")
+        self._feature_cache = FeatureCache(feature_cache_mib << 20) if feature_cache_mib else None
 
     def collate(self, packs: Sequence[Pack]) -> PackedBatch:
         """Decode and join packs; CPU only.
@@ -122,6 +131,8 @@ class PackedTrainee:
         # The logits at a position predict the next token; `expand` makes sure that position 0 is never a target.
         target_positions_N = np.flatnonzero(is_target_T)
         document_lengths = np.diff(sequence.cu_seqlens)
+        cached = self._feature_cache or ()
+        images_of_packs = [() if pack.pack_id in cached else tuple(self._images(pack)) for pack in packs]
         return PackedBatch(
             input_ids=torch.from_numpy(sequence.input_ids)[None],
             position_ids=torch.from_numpy(sequence.position_ids)[None],
@@ -129,8 +140,9 @@ class PackedTrainee:
             max_seqlen=int(document_lengths.max()),
             source_positions=torch.from_numpy(target_positions_N - 1),
             targets=torch.from_numpy(sequence.labels[target_positions_N]),
-            pixel_values=self.processor.pixels(list(self._images(packs))),
+            pixel_values=self.processor.pixels([image for images in images_of_packs for image in images]),
             document_lengths=tuple(document_lengths.tolist()),
+            pack_images=tuple((pack.pack_id, len(images)) for pack, images in zip(packs, images_of_packs, strict=True)),
         )
 
     def _check_pack(self, pack: Pack) -> None:
@@ -153,15 +165,14 @@ class PackedTrainee:
             if found:
                 raise DataError(f"pack {pack.pack_id}: {problem}", hint="pack the data for this model again")
 
-    def _images(self, packs: Sequence[Pack]) -> Iterable[Any]:
-        for pack in packs:
-            for index, data in enumerate(pack.images):
-                try:
-                    yield decode_image(data, self._limits, pack.record.image_types[index])
-                except SampleError as error:
-                    raise DataError(
-                        f"pack {pack.pack_id}, image {index}: {error}", hint="the packed shard is damaged: pack again"
-                    ) from error
+    def _images(self, pack: Pack) -> Iterable[Any]:
+        for index, data in enumerate(pack.images):
+            try:
+                yield decode_image(data, self._limits, pack.record.image_types[index])
+            except SampleError as error:
+                raise DataError(
+                    f"pack {pack.pack_id}, image {index}: {error}", hint="the packed shard is damaged: pack again"
+                ) from error
 
     def loss(self, model: OqvlForConditionalGeneration, batch: PackedBatch) -> tuple[Tensor, Tensor]:
         """Return the sum of the targets' cross entropies (float32 scalar) and their number (int64 scalar).
@@ -171,7 +182,7 @@ class PackedTrainee:
         """
         logits_1NV = model(
             input_ids=batch.input_ids,
-            pixel_values=batch.pixel_values,
+            **self._images_of(model, batch),
             position_ids=batch.position_ids,
             cu_seqlens=batch.cu_seqlens,
             max_seqlen=batch.max_seqlen,
@@ -179,6 +190,19 @@ class PackedTrainee:
         ).logits
         loss = cross_entropy(logits_1NV[0].float(), batch.targets, reduction="sum")
         return loss, torch.tensor(batch.targets.numel(), device=loss.device)
+
+    def _images_of(self, model: Any, batch: PackedBatch) -> dict[str, Tensor]:
+        """Return what the forward pass takes of the images: pixels, or with a cache the tower's features [I, P, D]."""
+        cache = self._feature_cache
+        if cache is None:
+            return {"pixel_values": batch.pixel_values}
+        pixels_of_packs = batch.pixel_values.split([num_images for _, num_images in batch.pack_images])
+        features = []
+        for (pack_id, _), pixels in zip(batch.pack_images, pixels_of_packs, strict=True):
+            features_IPD = cache[pack_id] if pack_id in cache else model.encode_images(pixels)
+            cache.add(pack_id, features_IPD)
+            features.append(features_IPD)
+        return {"vision_features": torch.cat(features)}
 
     def shard_units(self, model: OqvlForConditionalGeneration) -> list[nn.Module]:
         """Return the modules that are sharded one by one: the decoder's layers.
