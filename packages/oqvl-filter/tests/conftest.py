@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -124,7 +125,7 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
     from safetensors.torch import save_file
 
     directory = tmp_path_factory.mktemp("tiny-clip")
-    settings = {
+    settings: dict[str, Any] = {
         "embed_dim": 16,
         "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "patch_size": 16, "head_width": 16},
         "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,8 @@ def test_scores_are_cosines_and_failures_have_names(pool: Dataset, tiny_clip: st
 
     results = scores_of(pool, ClipScorerConfig(name="clip", model=tiny_clip))
     assert [str(result) for result in results if isinstance(result, str)] == ["no_image", "empty_text", "image_broken"]
-    model, _, preprocess = open_clip.create_model_and_transforms(tiny_clip)
+    loaded: tuple[Any, ...] = open_clip.create_model_and_transforms(tiny_clip)
+    model, _, preprocess = loaded
     tokenizer = open_clip.get_tokenizer(tiny_clip)
     with ShardReader(pool.path / "00000.tar") as reader, torch.inference_mode():
         for sample, result in zip(reader.samples, results, strict=True):

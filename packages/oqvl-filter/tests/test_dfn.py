@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import open_clip
 import pytest
@@ -43,7 +45,14 @@ def clean(make_pool, pair, picture, uid_of):
 
 
 def config_of(clean, tmp_path, trunk_weights, **changes) -> TrainDfnConfig:
-    values = {"image_trunk": TRUNK, "image_size": 32, "embed_dim": 8, "held_out_fraction": 0.2, "image_ridge": 0.1}
+    values: dict[str, Any] = {
+        "image_trunk": TRUNK,
+        "image_size": 32,
+        "embed_dim": 8,
+        "held_out_fraction": 0.2,
+        "image_ridge": 0.1,
+    }
+    values |= {"class_pairs": 0}
     return TrainDfnConfig(
         clean=clean.path, output=tmp_path / "dfn", image_trunk_weights=trunk_weights, **(values | changes)
     )
@@ -52,7 +61,7 @@ def config_of(clean, tmp_path, trunk_weights, **changes) -> TrainDfnConfig:
 def test_a_network_of_clean_pairs_finds_wrong_captions(
     clean, tmp_path, trunk_weights, make_pool, pair, picture, uid_of
 ):
-    report = run.train_dfn(config_of(clean, tmp_path, trunk_weights))
+    report = run.train_dfn(config_of(clean, tmp_path, trunk_weights, class_pairs=1e-3, max_vocabulary=200))
     assert report.account.rejected == {"image_broken": 1}
     assert (report.num_held_out, report.account.num_kept) == (8, 40)
     assert report.held_out_auc is not None and report.held_out_auc > 0.9
@@ -121,6 +130,8 @@ def test_weights_are_never_unpickled(tmp_path):
 
 
 def test_separation_is_the_chance_that_a_true_pair_wins():
-    assert separation(np.eye(5)) == 1
-    assert separation(np.ones((5, 5))) == 0.5
-    assert separation(np.array([[0.5, 0.1], [0.9, 0.5]])) == 0.5
+    assert separation(np.eye(5), "abcde") == 1
+    assert separation(np.ones((5, 5)), "abcde") == 0.5
+    assert separation(np.array([[0.5, 0.1], [0.9, 0.5]]), "ab") == 0.5
+    assert separation(np.array([[0.5, 0.9, 0.1], [0.9, 0.5, 0.1], [0.1, 0.1, 0.5]]), "aab") == 1
+    assert separation(np.eye(2), "aa") is None

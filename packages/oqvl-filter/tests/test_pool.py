@@ -45,7 +45,7 @@ def test_what_the_reader_rejects_is_there_too(pool: Dataset):
 
 
 def test_a_pair_is_read_or_its_reason_raised(pool: Dataset):
-    outcomes = {}
+    outcomes: dict[str, object] = {}
     with ShardReader(pool.path / "00000.tar") as reader:
         for sample in pool_samples(reader, "pool"):
             try:

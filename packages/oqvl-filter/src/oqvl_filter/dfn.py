@@ -16,7 +16,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,9 +31,10 @@ from oqvl_filter.pool import pool_samples, read_pair
 from oqvl_filter.uid_array import hash_uids
 from oqvl_shards.atomic import atomic_write
 from oqvl_shards.errors import ConfigError, DataError
-from oqvl_shards.manifest import Account, Dataset, describe_file
+from oqvl_shards.manifest import Account, Dataset, Shard, describe_file
 from oqvl_shards.reader import ShardReader
 from oqvl_shards.sample import SampleError
+from oqvl_shards.shard_map import map_shards
 from oqvl_shards.uid import UID_DTYPE, uid_to_words
 
 if TYPE_CHECKING:
@@ -187,33 +188,49 @@ def read_clean_pairs(clean: Dataset, trunk: FrozenTrunk, config: TrainDfnConfig)
     Raises:
         DataError: When fewer than two pairs can be used.
     """
-    from tqdm import tqdm
+    parts = map_shards(
+        partial(_read_shard, clean=clean, trunk=trunk, config=config),
+        clean.manifest.shards,
+        description="trunk features",
+        name=lambda shard: shard.path,
+    )
+    account = Account.total(part.account for part in parts)
+    if account.num_kept < 2:
+        raise DataError(
+            f"{clean.path} has {account.num_kept} usable pairs of {account.num_in}, at least 2 are needed",
+            hint=f"rejected: {account.rejected}" if account.rejected else "",
+        )
+    return CleanPairs(
+        np.concatenate([part.features_NX for part in parts if len(part.uids)]),
+        [caption for part in parts for caption in part.captions],
+        np.concatenate([part.uids for part in parts]),
+        account,
+    )
 
-    pairs: list[tuple[str, str]] = []
+
+def _read_shard(shard: Shard, clean: Dataset, trunk: FrozenTrunk, config: TrainDfnConfig) -> CleanPairs:
+    captions: list[str] = []
+    uids: list[tuple[int, int]] = []
     features: list[NDArray[np.float32]] = []
     rejected: Counter[str] = Counter()
-    for shard in tqdm(clean.manifest.shards, desc="trunk features", unit="shard", disable=None):
-        with ShardReader(clean.shard_path(shard), config.limits, name=shard.path) as reader:
-            samples = pool_samples(reader, clean.manifest.name)
-            for start in range(0, len(samples), config.batch_size):
-                pixels = []
-                for sample in samples[start : start + config.batch_size]:
-                    try:
-                        caption, image = read_pair(reader, sample, config.limits)
-                    except SampleError as error:
-                        rejected[str(error.reason)] += 1
-                        continue
-                    pairs.append((sample.uid.value, caption))
-                    pixels.append(trunk.preprocess(image))
-                if pixels:
-                    features.append(trunk.features(pixels))
-    if len(pairs) < 2:
-        raise DataError(f"{clean.path} has {len(pairs)} usable pairs, at least 2 are needed: {dict(rejected)}")
-    account = Account(
-        num_in=len(pairs) + rejected.total(), num_kept=len(pairs), rejected=dict(sorted(rejected.items()))
-    )
-    uids = np.array([uid_to_words(uid) for uid, _ in pairs], dtype=UID_DTYPE)
-    return CleanPairs(np.concatenate(features), [caption for _, caption in pairs], uids, account)
+    with ShardReader(clean.shard_path(shard), config.limits, name=shard.path) as reader:
+        samples = pool_samples(reader, clean.manifest.name)
+        for start in range(0, len(samples), config.batch_size):
+            pixels = []
+            for sample in samples[start : start + config.batch_size]:
+                try:
+                    caption, image = read_pair(reader, sample, config.limits)
+                except SampleError as error:
+                    rejected[str(error.reason)] += 1
+                    continue
+                captions.append(caption)
+                uids.append(uid_to_words(sample.uid.value))
+                pixels.append(trunk.preprocess(image))
+            if pixels:
+                features.append(trunk.features(pixels))
+    features_NX = np.concatenate(features) if features else np.empty((0, 0), np.float32)
+    account = Account(num_in=len(samples), num_kept=len(uids), rejected=dict(sorted(rejected.items())))
+    return CleanPairs(features_NX, captions, np.array(uids, dtype=UID_DTYPE), account)
 
 
 class BagOfWords:
@@ -331,12 +348,12 @@ def measure(pairs: CleanPairs, trunk: FrozenTrunk, config: TrainDfnConfig) -> tu
     """
     order = np.argsort(hash_uids(pairs.uids, seed=0), kind="stable")
     num_held_out = int(config.held_out_fraction * len(order))
-    held_out, rest = np.sort(order[:num_held_out]), np.sort(order[num_held_out:])
     if num_held_out < 2:
         return None, 0
-    captions = np.array(pairs.captions, dtype=object)
-    heads = fit_heads(pairs.features_NX[rest], captions[rest].tolist(), trunk, config)
-    return separation(heads.cosines(pairs.features_NX[held_out], captions[held_out].tolist())), num_held_out
+    held_out, rest = np.sort(order[:num_held_out]).tolist(), np.sort(order[num_held_out:]).tolist()
+    captions = [pairs.captions[row] for row in held_out]
+    heads = fit_heads(pairs.features_NX[rest], [pairs.captions[row] for row in rest], trunk, config)
+    return separation(heads.cosines(pairs.features_NX[held_out], captions), captions), num_held_out
 
 
 def assemble(heads: LinearHeads, trunk: FrozenTrunk, config: TrainDfnConfig) -> CustomTextCLIP:
@@ -356,16 +373,20 @@ def assemble(heads: LinearHeads, trunk: FrozenTrunk, config: TrainDfnConfig) -> 
     return model.eval()
 
 
-def separation(cosines_NN: NDArray[np.float64]) -> float:
-    """Return the area under the ROC curve of true pairs (the diagonal) against all other combinations.
+def separation(cosines_NN: NDArray[np.float64], captions: Sequence[str]) -> float | None:
+    """Return the area under the ROC curve of true pairs (the diagonal) against images with other pairs' captions.
 
     It is the probability that a true pair scores higher than a false one, ties counting half (Hanley and McNeil, 1982).
+    Pairs whose captions are equal are no false pairs of each other. None when there are no false pairs.
     """
-    is_true_NN = np.eye(len(cosines_NN), dtype=bool)
-    false = np.sort(cosines_NN[~is_true_NN])
-    below = np.searchsorted(false, cosines_NN[is_true_NN], side="left")
-    not_above = np.searchsorted(false, cosines_NN[is_true_NN], side="right")
-    return float((below + not_above).mean() / (2 * len(false)))
+    names = np.unique(np.array(captions, dtype=object), return_inverse=True)[1]
+    false = np.sort(cosines_NN[names[:, None] != names[None, :]])
+    if not len(false):
+        return None
+    true_N = np.diagonal(cosines_NN)
+    below_N = np.searchsorted(false, true_N, side="left")
+    not_above_N = np.searchsorted(false, true_N, side="right")
+    return float((below_N + not_above_N).mean() / (2 * len(false)))
 
 
 def write_network(network: CustomTextCLIP, config: TrainDfnConfig) -> list[Path]:

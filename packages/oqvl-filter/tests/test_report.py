@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from oqvl_filter.report import DfnReport, ReshardReport, ScoreReport, SelectReport
+from oqvl_shards.manifest import Account
+
+COMMON = {
+    "path": Path("out"),
+    "digest": "0" * 64,
+    "name": "thing",
+    "account": Account(num_in=1000, num_kept=900, rejected={"image_broken": 100}),
+}
+
+
+def test_every_report_shows_the_account():
+    reports = [
+        ScoreReport(**COMMON, scorer="clip", fingerprint="f" * 64, deciles={"clip_score": tuple(range(11))}),
+        SelectReport(**COMMON, rule="a.b >= 1", groups=(900, 12)),
+        ReshardReport(**COMMON, num_shards=3, num_bytes=12345, num_missing=7),
+        DfnReport(**COMMON, held_out_auc=0.9, num_held_out=76),
+        DfnReport(**COMMON, held_out_auc=None, num_held_out=0),
+    ]
+    for report in reports:
+        lines = report.table().splitlines()
+        assert lines[0] == "thing (out)"
+        assert any(line.split() == ["rejected:", "image_broken", "100", "10.0%"] for line in lines)
+        assert type(report).model_validate_json(report.model_dump_json()) == report
+
+
+def test_a_report_names_what_matters():
+    assert "900, 12 samples before the union" in SelectReport(**COMMON, rule="r", groups=(900, 12)).table()
+    assert "7 uids" in ReshardReport(**COMMON, num_shards=3, num_bytes=1, num_missing=7).table()
+    assert "not measured" in DfnReport(**COMMON, held_out_auc=None, num_held_out=0).table()

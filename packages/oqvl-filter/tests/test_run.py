@@ -1,0 +1,216 @@
+"""The stages end to end on small pools: accounts close, resumes and reruns give the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from oqvl_filter import run
+from oqvl_filter.config import (
+    ClipScorerConfig,
+    Condition,
+    ReshardConfig,
+    ScoreConfig,
+    SelectConfig,
+    ShowConfig,
+)
+from oqvl_shards.errors import ConfigError, DataError, ManifestError
+from oqvl_shards.manifest import Dataset, open_dataset
+from oqvl_shards.uid import array_to_uids, uids_to_array
+
+
+@pytest.fixture
+def pool(make_pool, pair, picture, plain_pairs, uid_of) -> Dataset:
+    """Two shards: nine good pairs, an exact copy under another uid, a repeated uid, a broken image."""
+    good = plain_pairs(9)
+    copy = pair("copy", good[0].image, "a copy", uid_of(100))
+    repeated = pair("repeated", picture((1, 1, 1)), "again", uid_of(3))
+    broken = pair("broken", picture()[:20], "broken", uid_of(101))
+    return make_pool([[*good[:5], copy], [repeated, *good[5:], broken]])
+
+
+def contents(directory: Path) -> dict[str, str]:
+    """Digest of every file below `directory`."""
+    files = (path for path in sorted(directory.rglob("*")) if path.is_file())
+    return {str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def members_of(directory: Path) -> dict[str, bytes]:
+    """Content of every member of the tars in `directory`, as the standard library reads them."""
+    members = {}
+    for tar in sorted(directory.glob("*.tar")):
+        with tarfile.open(tar) as archive:
+            for info in archive:
+                file = archive.extractfile(info)
+                assert file is not None
+                members[info.name] = file.read()
+    return members
+
+
+def score_rules(pool: Dataset, output: Path) -> Path:
+    run.score(ScoreConfig(pool=pool.path, output=output))
+    return output
+
+
+def test_scores_account_for_every_sample(pool: Dataset, tmp_path: Path):
+    report = run.score(ScoreConfig(pool=pool.path, output=tmp_path / "rules"))
+    assert report.account.model_dump() == {"num_in": 12, "num_kept": 11, "rejected": {"image_broken": 1}}
+    assert report.deciles["image_count"][-1] == 2
+    assert sorted(contents(tmp_path / "rules")) == ["00000.parquet", "00001.parquet", "manifest.json"]
+    assert str(tmp_path) not in (tmp_path / "rules" / "manifest.json").read_text()
+
+
+def test_a_killed_scoring_resumes_to_the_same_bytes(pool: Dataset, tmp_path: Path, tiny_clip, monkeypatch):
+    from oqvl_filter import scoring
+
+    def config(name: str) -> ScoreConfig:
+        scorer = ClipScorerConfig(name="clip", model=tiny_clip, batch_size=4)
+        return ScoreConfig(pool=pool.path, output=tmp_path / name, scorer=scorer)
+
+    run.score(config("whole"))
+    write, written = scoring.write_score_file, []
+
+    def write_one_then_die(table, job):
+        if written:
+            raise KeyboardInterrupt
+        written.append(job.file_name)
+        return write(table, job)
+
+    monkeypatch.setattr(scoring, "write_score_file", write_one_then_die)
+    with pytest.raises(KeyboardInterrupt):
+        run.score(config("killed"))
+    assert not (tmp_path / "killed" / "manifest.json").exists()
+    monkeypatch.setattr(scoring, "write_score_file", write)
+    run.score(config("killed"))
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def test_workers_do_not_change_a_byte(pool: Dataset, tmp_path: Path):
+    score_rules(pool, tmp_path / "one")
+    run.score(ScoreConfig(pool=pool.path, output=tmp_path / "two", num_workers=2))
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_a_finished_stage_answers_without_work(pool: Dataset, tmp_path: Path):
+    first = run.score(ScoreConfig(pool=pool.path, output=tmp_path / "rules"))
+    for shard in pool.manifest.shards:
+        pool.shard_path(shard).unlink()
+    assert run.score(ScoreConfig(pool=pool.path, output=tmp_path / "rules")) == first
+    with pytest.raises(ConfigError, match="already holds"):
+        run.score(ScoreConfig(pool=pool.path, output=tmp_path / "rules", limits={"min_image_side": 5}))
+
+
+def select(pool: Dataset, rules: Path, output: Path, *groups: list[Condition], **rest) -> run.SelectReport:
+    return run.select(SelectConfig(pool=pool.path, scores={"rules": rules}, output=output, keep=groups, **rest))
+
+
+def test_selection_removes_exact_copies(pool: Dataset, tmp_path: Path, uid_of):
+    rules = score_rules(pool, tmp_path / "rules")
+    report = select(pool, rules, tmp_path / "subset", [Condition(first_of="rules.content_sha")])
+    assert report.account.rejected == {
+        "duplicate_uid": 1,
+        "first of rules.content_sha": 1,
+        "rules rejected it: image_broken": 1,
+    }
+    uids = np.load(tmp_path / "subset" / "subset.npy")
+    assert np.array_equal(uids, uids_to_array(array_to_uids(uids)))
+    assert len({uid_of(0), uid_of(100)} & set(array_to_uids(uids))) == 1
+
+
+def test_a_published_list_joins_a_selection(pool: Dataset, tmp_path: Path, uid_of):
+    rules = score_rules(pool, tmp_path / "rules")
+    np.save(tmp_path / "list.npy", uids_to_array([uid_of(2), uid_of(4), uid_of(555)]))
+    widest = Condition(column="rules.width", top_count=1)
+    select(pool, rules, tmp_path / "a", [widest], [Condition(subset=tmp_path / "list.npy")])
+    assert {uid_of(2), uid_of(4)} <= set(array_to_uids(np.load(tmp_path / "a" / "subset.npy")))
+    report = select(pool, rules, tmp_path / "b", [Condition(subset=tmp_path / "a")])
+    assert report.account.num_kept == 2 + (report.groups[0] == 3)
+    parents = open_dataset(tmp_path / "b").manifest.lineage.parents
+    assert parents[-1] == open_dataset(tmp_path / "a").manifest.digest()
+    np.save(tmp_path / "list.npy", uids_to_array([uid_of(2)]))
+    with pytest.raises(ConfigError, match="already holds"):
+        select(pool, rules, tmp_path / "a", [widest], [Condition(subset=tmp_path / "list.npy")])
+
+
+def test_scores_of_another_pool_are_refused(pool: Dataset, make_pool, plain_pairs, tmp_path: Path):
+    rules = score_rules(make_pool([plain_pairs(2)], name="other"), tmp_path / "rules")
+    with pytest.raises(ConfigError, match="of another pool"):
+        select(pool, rules, tmp_path / "subset", [Condition(column="rules.width", at_least=1)])
+
+
+@pytest.fixture
+def subset(pool: Dataset, tmp_path: Path) -> Path:
+    rules = score_rules(pool, tmp_path / "rules")
+    select(pool, rules, tmp_path / "subset", [Condition(column="rules.width", at_least=21)])
+    return tmp_path / "subset"
+
+
+def reshard(pool: Dataset, subset: Path, output: Path, **changes) -> run.ReshardReport:
+    values: dict[str, Any] = {"name": "kept", "samples_per_shard": 3} | changes
+    return run.reshard(ReshardConfig(pools=(pool.path,), subset=subset, output=output, **values))
+
+
+def test_resharding_copies_every_byte(pool: Dataset, subset: Path, tmp_path: Path, uid_of):
+    report = reshard(pool, subset, tmp_path / "kept", keys="original")
+    kept = array_to_uids(np.load(subset / "subset.npy"))
+    assert report.account.num_in == 12
+    assert report.account.num_kept == len(kept)
+    before, after = members_of(pool.path), members_of(tmp_path / "kept")
+    assert len(after) == 3 * len(kept)
+    assert after.items() <= before.items()
+    parents = open_dataset(tmp_path / "kept").manifest.lineage.parents
+    assert parents == (pool.manifest.digest(), open_dataset(subset).manifest.digest())
+
+
+def test_keys_can_be_uids(pool: Dataset, subset: Path, tmp_path: Path):
+    reshard(pool, subset, tmp_path / "kept")
+    names = members_of(tmp_path / "kept")
+    keys = {name.partition(".")[0] for name in names}
+    assert keys == {f"{uid}-0" for uid in array_to_uids(np.load(subset / "subset.npy"))}
+    assert len(names) == 3 * len(keys)
+
+
+def test_webdataset_reads_what_was_resharded(pool: Dataset, subset: Path, tmp_path: Path):
+    import webdataset
+
+    report = reshard(pool, subset, tmp_path / "kept")
+    tars = [str(path) for path in sorted((tmp_path / "kept").glob("*.tar"))]
+    samples = list(webdataset.WebDataset(tars, shardshuffle=False))
+    assert len(samples) == report.account.num_kept
+    assert all({"png", "txt", "json"} <= sample.keys() for sample in samples)
+
+
+def test_a_killed_resharding_resumes_to_the_same_bytes(pool: Dataset, subset: Path, tmp_path: Path):
+    reshard(pool, subset, tmp_path / "whole", num_workers=2)
+    reshard(pool, subset, tmp_path / "killed")
+    (tmp_path / "killed" / "manifest.json").unlink()
+    (tmp_path / "killed" / "00001.tar").unlink()
+    (tmp_path / "killed" / "00002.tar.partial").write_bytes(b"half")
+    reshard(pool, subset, tmp_path / "killed")
+    (tmp_path / "killed" / "00002.tar.partial").unlink(missing_ok=True)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def test_missing_uids_are_counted_and_nothing_at_all_is_an_error(
+    pool: Dataset, subset: Path, make_pool, plain_pairs, tmp_path: Path
+):
+    part = make_pool([plain_pairs(3)], name="part")
+    report = reshard(part, subset, tmp_path / "part-kept")
+    assert report.account.num_kept + report.num_missing == len(np.load(subset / "subset.npy"))
+    nothing = make_pool([plain_pairs(3, start=500)], name="nothing")
+    with pytest.raises(DataError, match="none of the"):
+        reshard(nothing, subset, tmp_path / "nothing-kept")
+
+
+def test_show_reports_what_a_stage_reported(pool: Dataset, subset: Path, tmp_path: Path):
+    resharded = reshard(pool, subset, tmp_path / "kept")
+    assert run.show(ShowConfig(dataset=tmp_path / "kept")) == resharded
+    assert "rules.width >= 21" in run.show(ShowConfig(dataset=subset)).table()
+    assert "percentile" in run.show(ShowConfig(dataset=tmp_path / "rules")).table()
+    with pytest.raises(ManifestError):
+        run.show(ShowConfig(dataset=tmp_path))
