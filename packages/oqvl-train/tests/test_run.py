@@ -110,7 +110,7 @@ class TestOneProcess:
             {"micro_batch_size": 4},
             {"micro_batch_size": 3, "num_loader_workers": 1},
             {"recompute": "full"},
-            {"recompute": "selective"},
+            {"recompute": "selective", "deterministic": True},
         ],
         ids=str,
     )

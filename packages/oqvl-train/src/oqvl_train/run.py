@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -141,7 +142,7 @@ def _train_steps(
         save_checkpoint(plan.directory, step, trainee.model, optimizer, world, config.keep_checkpoints)
 
     with (
-        torch.random.fork_rng(),
+        torch.random.fork_rng([world.device] if world.device.type == "cuda" else []),
         StopRequest().listen() as stop_request,
         Monitor(config, plan.directory, world, first_step, num_steps) as monitor,
     ):
@@ -199,6 +200,9 @@ def _checkpoint_details(plan: _Plan, stage: str) -> CheckpointDetails:
 @contextmanager
 def _determinism(config: TrainConfig) -> Iterator[None]:
     before = torch.are_deterministic_algorithms_enabled()
+    if config.deterministic:
+        # cuBLAS reads this when it starts and refuses deterministic work without it.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(before or config.deterministic)
     try:
         yield
