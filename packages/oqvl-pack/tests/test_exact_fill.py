@@ -31,7 +31,7 @@ def test_fills_captions_to_the_last_token() -> None:
     assert (plan.fill == 4096).mean() > 0.95
 
 
-@pytest.mark.parametrize("limit", ["_SEARCH_BITS", "_MAX_TERMS"])
+@pytest.mark.parametrize("limit", ["_SEARCH_COST", "_MAX_TERMS"])
 def test_exhausted_search_still_packs_everything(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     lengths = np.random.default_rng(0).integers(1, 1000, 5000)
     monkeypatch.setattr(module, limit, 1 if limit == "_MAX_TERMS" else 1 << 15)

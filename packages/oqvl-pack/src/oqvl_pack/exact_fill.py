@@ -11,7 +11,7 @@ and Toth, *Knapsack Problems* (1990), section 3.2.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -23,7 +23,9 @@ MAX_CAPACITY = 1 << 24
 """Capacity up to which the search is worth its bits."""
 
 _MAX_TERMS = 4096  # of one subset sum: bounds its memory to that many big integers
-_SEARCH_BITS = 1 << 36  # shifted in all: a few seconds, after which best-fit decreasing packs what is left
+_SEARCH_COST = 1 << 32  # in all, about two seconds, after which best-fit decreasing packs what is left
+_SIZE_COST = 512  # of looking at a size, in bits that could be shifted meanwhile
+_TERM_COST = 2048  # of a term, beside the bits that it shifts
 
 
 def exact_fill(histogram: Histogram, capacity: int) -> Packing:
@@ -39,13 +41,13 @@ def exact_fill(histogram: Histogram, capacity: int) -> Packing:
     by_count = sorted((-count, -size) for size, count in remaining.items())
     placements: list[Placement] = []
     num_bins = 0
-    budget = _SEARCH_BITS
+    budget = _SEARCH_COST
     largest = iter(sizes)
     seed = next(largest, 0)
     while by_count and budget > 0:
         while seed not in remaining:
             seed = next(largest)
-        pattern, cost = _fullest_bin(seed, ((-size, -count) for count, size in by_count), capacity)
+        pattern, cost = _fullest_bin(seed, by_count, capacity)
         budget -= cost
         repeats = min(remaining[size] // per_bin for size, per_bin in pattern.items())
         for size in sorted(pattern, reverse=True):
@@ -62,18 +64,23 @@ def exact_fill(histogram: Histogram, capacity: int) -> Packing:
     return _pack_rest(histogram, capacity, remaining, placements, num_bins)
 
 
-def _fullest_bin(seed: int, stock: Iterable[tuple[int, int]], capacity: int) -> tuple[dict[int, int], int]:
-    """Fill one bin that holds an item of size `seed` with items of `stock` ((size, count), the seed included).
+def _fullest_bin(seed: int, by_count: Sequence[tuple[int, int]], capacity: int) -> tuple[dict[int, int], int]:
+    """Fill one bin that holds an item of size `seed` with items of `by_count` ((-count, -size), the seed included).
 
     Returns:
-        The bin as {size: items}, and what the search cost in bits.
+        The bin as {size: items}, and what the search cost (see `_SEARCH_COST`).
     """
     target = capacity - seed
     within = (1 << (target + 1)) - 1
     reachable = 1  # bit i: some choice of the terms so far adds up to i
     terms: list[tuple[int, int, int]] = []  # size, items, and what was reachable before the term
-    for size, count in stock:
-        available = min(count - (size == seed), target // size)
+    cost = 0
+    for minus_count, minus_size in by_count:
+        cost += _SIZE_COST
+        size = -minus_size
+        if size > target:
+            continue
+        available = min(-minus_count - (size == seed), target // size)
         items = 1
         while available > 0:
             items = min(items, available)
@@ -89,7 +96,7 @@ def _fullest_bin(seed: int, stock: Iterable[tuple[int, int]], capacity: int) -> 
         if not before >> fill & 1:
             pattern[size] = pattern.get(size, 0) + items
             fill -= items * size
-    return pattern, (len(terms) + 1) * (target + 64)
+    return pattern, cost + len(terms) * (_TERM_COST + target)
 
 
 def _pack_rest(

@@ -19,6 +19,8 @@ from oqvl_pack.placement import Packing, Runs
 from oqvl_pack.plan import Plan
 from oqvl_shards.errors import ConfigError, DataError
 
+_MAX_FIRST_FIT_SIZES = 4096  # distinct lengths up to which "best" tries first-fit decreasing, quadratic in them
+
 
 def pack(
     lengths: Sequence[int] | NDArray[np.integer],
@@ -37,8 +39,8 @@ def pack(
         capacity: What a bin holds at most, in the same unit.
         algorithm: `"bfd"` and `"ffd"` are best-fit and first-fit decreasing, bin for bin what the item-wise algorithms
             give; `"exact_fill"` fills one bin after another to the brim; `"next_fit"` keeps the given order; `"best"`
-            tries best-fit decreasing, exact fill and first-fit decreasing until one meets the lower bound, and keeps
-            the one with the fewest bins.
+            tries best-fit decreasing, exact fill and (up to 4096 distinct lengths) first-fit decreasing until one
+            meets the lower bound, and keeps the one with the fewest bins.
         max_items: Items a bin holds at most; 0 for any number. Not for `"exact_fill"`, which `"best"` then leaves out.
         overlong: Whether an item longer than `capacity` is an error or is left out (and listed in `Plan.dropped`).
 
@@ -86,9 +88,9 @@ def _search(histogram: Histogram, capacity: int, algorithm: Algorithm, max_items
             continue
         if name == "bfd":
             candidates[name] = best_fit_decreasing(histogram, capacity, max_items)
-        elif name == "ffd":
+        elif name == "ffd" and (algorithm == name or len(histogram.sizes) <= _MAX_FIRST_FIT_SIZES):
             candidates[name] = first_fit_decreasing(histogram, capacity, max_items)
-        elif algorithm == name or (not max_items and capacity <= MAX_CAPACITY):
+        elif name == "exact_fill" and (algorithm == name or (not max_items and capacity <= MAX_CAPACITY)):
             candidates[name] = exact_fill(histogram, capacity)
         if name in candidates and candidates[name].num_bins == lower_bounds(histogram, capacity, max_items).best:
             break
