@@ -100,7 +100,7 @@ def test_an_error_is_two_lines_and_a_code(
 def test_help_names_every_field(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(monkeypatch, "run", "--help") == 0
     text = capsys.readouterr().out
-    assert all(f"{name}: " in text for name in TrainConfig.model_fields)
+    assert all(f"  {name} (" in text for name in TrainConfig.model_fields)
 
 
 def test_the_command_line_imports_nothing_heavy() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from pathlib import Path
 
 import pytest
@@ -121,11 +120,13 @@ class TestOneProcess:
         assert_same_run(tmp_path / "run", alone)
 
     def test_a_killed_run_resumes_bit_by_bit(self, alone: Path, make_config: MakeConfig, tmp_path: Path) -> None:
-        config = make_config(tmp_path / "run")
+        config = make_config(tmp_path / "run", checkpoint_every=1, log_every=1)
         with tiny_trainee.accidents(error=pack_of_step(2, 0)), pytest.raises(DataError, match="an accident"):
             train(config)
-        # A checkpoint in the making is none.
-        shutil.copytree(tmp_path / "run/checkpoints/step-000002", tmp_path / "run/checkpoints/step-000004.partial")
+        # As if the kill had come while the second checkpoint was written: its step is logged already.
+        checkpoints = tmp_path / "run" / "checkpoints"
+        (checkpoints / "step-000002").rename(checkpoints / "step-000002.partial")
+        assert [row.step for row in metrics(tmp_path / "run")] == [1, 2]
         assert train(config).is_finished
         assert files(tmp_path / "run") == files(alone)
         assert (tmp_path / "run/model/manifest.json").read_bytes() == (alone / "model/manifest.json").read_bytes()

@@ -27,7 +27,7 @@ Overrides = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="print the report as JSON")]
 
 
-@app.command(epilog="\b\nFields:\n" + TrainConfig.describe_fields())
+@app.command(epilog=TrainConfig.help_text())
 def run(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Train one stage, or resume it; a finished one returns at once.
 
