@@ -22,7 +22,7 @@ def test_the_command_line_imports_nothing_heavy():
 def test_help_lists_the_fields(command: str):
     result = CliRunner().invoke(app, [command, "--help"])
     assert result.exit_code == 0
-    assert "[required]" in result.output
+    assert "(required)" in result.output
 
 
 def test_score_select_and_reshard_in_a_row(make_pool, plain_pairs, tmp_path):

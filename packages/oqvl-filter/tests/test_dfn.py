@@ -130,8 +130,8 @@ def test_weights_are_never_unpickled(tmp_path):
 
 
 def test_separation_is_the_chance_that_a_true_pair_wins():
-    assert separation(np.eye(5), "abcde") == 1
-    assert separation(np.ones((5, 5)), "abcde") == 0.5
-    assert separation(np.array([[0.5, 0.1], [0.9, 0.5]]), "ab") == 0.5
-    assert separation(np.array([[0.5, 0.9, 0.1], [0.9, 0.5, 0.1], [0.1, 0.1, 0.5]]), "aab") == 1
-    assert separation(np.eye(2), "aa") is None
+    assert separation(np.eye(5), list("abcde")) == 1
+    assert separation(np.ones((5, 5)), list("abcde")) == 0.5
+    assert separation(np.array([[0.5, 0.1], [0.9, 0.5]]), list("ab")) == 0.5
+    assert separation(np.array([[0.5, 0.9, 0.1], [0.9, 0.5, 0.1], [0.1, 0.1, 0.5]]), list("aab")) == 1
+    assert separation(np.eye(2), list("aa")) is None

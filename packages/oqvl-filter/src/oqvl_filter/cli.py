@@ -9,7 +9,6 @@ import typer
 
 from oqvl_filter.config import ReshardConfig, ScoreConfig, SelectConfig, ShowConfig, TrainDfnConfig
 from oqvl_filter.report import StageReport
-from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import run_cli
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
@@ -19,17 +18,12 @@ Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...",
 AsJson = Annotated[bool, typer.Option("--json", help="print the report as JSON")]
 
 
-def _fields_of(config_type: type[StageConfig]) -> str:
-    # \b keeps the help formatter from joining the lines.
-    return "Fields:\n\n\b\n" + config_type.describe_fields()
-
-
 @app.callback()
 def describe() -> None:
     """Score, select and reshard image-text data."""
 
 
-@app.command(epilog=_fields_of(ScoreConfig))
+@app.command(epilog=ScoreConfig.help_text())
 def score(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Score every sample of a pool with one scorer."""
     from oqvl_filter import run
@@ -37,7 +31,7 @@ def score(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJso
     _print(run.score(ScoreConfig.from_command_line(config, overrides or ())), as_json)
 
 
-@app.command(epilog=_fields_of(SelectConfig))
+@app.command(epilog=SelectConfig.help_text())
 def select(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Select samples of a pool by their scores."""
     from oqvl_filter import run
@@ -45,7 +39,7 @@ def select(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJs
     _print(run.select(SelectConfig.from_command_line(config, overrides or ())), as_json)
 
 
-@app.command(epilog=_fields_of(ReshardConfig))
+@app.command(epilog=ReshardConfig.help_text())
 def reshard(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Copy the samples of a subset into new shards, byte for byte."""
     from oqvl_filter import run
@@ -53,7 +47,7 @@ def reshard(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJ
     _print(run.reshard(ReshardConfig.from_command_line(config, overrides or ())), as_json)
 
 
-@app.command("train-dfn", epilog=_fields_of(TrainDfnConfig))
+@app.command("train-dfn", epilog=TrainDfnConfig.help_text())
 def train_dfn(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Train a data filtering network on clean pairs."""
     from oqvl_filter import run
@@ -61,7 +55,7 @@ def train_dfn(overrides: Overrides = None, config: ConfigFile = None, as_json: A
     _print(run.train_dfn(TrainDfnConfig.from_command_line(config, overrides or ())), as_json)
 
 
-@app.command(epilog=_fields_of(ShowConfig))
+@app.command(epilog=ShowConfig.help_text())
 def show(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Report on what one of the commands has written."""
     from oqvl_filter import run

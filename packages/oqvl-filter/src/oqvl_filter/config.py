@@ -168,7 +168,7 @@ class TrainDfnConfig(StageConfig):
         description="its pretrained weights: a .safetensors or .pth file of tensors in the order of timm's model",
         json_schema_extra={"lineage": False},
     )
-    image_size: int = Field(default=128, gt=0, description="images are squashed to this many pixels square")
+    image_size: int = Field(default=96, gt=0, description="images are squashed to this many pixels square")
     image_mean: tuple[float, float, float] = Field(default=(0.5, 0.5, 0.5), description="subtracted from RGB in 0 to 1")
     image_std: tuple[float, float, float] = Field(
         default=(0.5, 0.5, 0.5), description="RGB is divided by it after that"
