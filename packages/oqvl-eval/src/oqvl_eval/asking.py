@@ -83,7 +83,7 @@ class Asker:
             blank_prompts = [self._prompt(row, self._blank_pictures)[0] for row in rows]
             blanks = self._candidates(items, blank_prompts, scored)
             candidates = [with_blank(given, blank) for given, blank in zip(candidates, blanks, strict=True)]
-        return [Prediction(item, None, *rest) for item, *rest in zip(items, candidates, digests, strict=True)]
+        return [Prediction(*values) for values in zip(items, [None] * len(items), candidates, digests, strict=True)]
 
     def _candidates(
         self, items: Sequence[Item], prompts: Sequence[Prompt], scored: Sequence[Sequence[tuple[int, str]]]

@@ -8,7 +8,6 @@ from typing import Annotated, Protocol
 import typer
 
 from oqvl_eval.config import CompareConfig, EvalConfig, ImportConfig, ScoreConfig, ShowConfig
-from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import run_cli
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
@@ -30,16 +29,12 @@ class Report(Protocol):
         ...
 
 
-def _fields(config: type[StageConfig]) -> str:
-    return f"\b\nFields:\n{config.describe_fields()}"
-
-
 @app.callback()
 def describe() -> None:
     """Evaluate vision-language models: ask, score, compare."""
 
 
-@app.command(epilog=_fields(EvalConfig), short_help="Ask a model every item of a benchmark.")
+@app.command(epilog=EvalConfig.help_text(), short_help="Ask a model every item of a benchmark.")
 def run(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Ask a model every item of a benchmark and store its raw answers."""
     from oqvl_eval.run import evaluate
@@ -47,7 +42,7 @@ def run(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson 
     _print(evaluate(EvalConfig.from_command_line(config, overrides or ())), as_json)
 
 
-@app.command(epilog=_fields(ScoreConfig), short_help="Judge the answers of one run.")
+@app.command(epilog=ScoreConfig.help_text(), short_help="Judge the answers of one run.")
 def score(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Judge the answers of one run: accuracy, intervals, and how the answers were read."""
     from oqvl_eval import run as stages
@@ -55,7 +50,7 @@ def score(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJso
     _print(stages.score(ScoreConfig.from_command_line(config, overrides or ())), as_json)
 
 
-@app.command(epilog=_fields(CompareConfig), short_help="Compare two runs on the same items.")
+@app.command(epilog=CompareConfig.help_text(), short_help="Compare two runs on the same items.")
 def compare(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Compare two runs on the same items: exact McNemar test, interval of the difference."""
     from oqvl_eval import run as stages
@@ -63,7 +58,7 @@ def compare(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJ
     _print(stages.compare(CompareConfig.from_command_line(config, overrides or ())), as_json)
 
 
-@app.command("import", epilog=_fields(ImportConfig), short_help="Make a benchmark of local files.")
+@app.command("import", epilog=ImportConfig.help_text(), short_help="Make a benchmark of local files.")
 def import_(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Make a benchmark of local files: a JSON Lines file and a folder of pictures."""
     from oqvl_eval import run as stages
@@ -71,7 +66,7 @@ def import_(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJ
     _print(stages.import_benchmark(ImportConfig.from_command_line(config, overrides or ())), as_json)
 
 
-@app.command(epilog=_fields(ShowConfig), short_help="Print items, answers and how they were read.")
+@app.command(epilog=ShowConfig.help_text(), short_help="Print items, answers and how they were read.")
 def show(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Print items of a benchmark, or answers of a run and how they were read."""
     from oqvl_eval import run as stages

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
-from oqvl_filter.config import ClipScorerConfig, RulesScorerConfig, ScorerConfig
 from oqvl_filter.pool import PoolSample
 from oqvl_shards.manifest import FieldSpec
 from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits
 
 Row = Mapping[str, Any]
 """The values of one sample by column."""
@@ -39,25 +37,3 @@ class Scorer(Protocol):
     def score_shard(self, reader: ShardReader, samples: Sequence[PoolSample]) -> list[Row | StrEnum]:
         """Return for each of `samples` its columns, or the reason why it has none."""
         ...
-
-
-def make_scorer(config: ScorerConfig, limits: ReadLimits) -> Scorer:
-    """Return the scorer that `config` asks for.
-
-    Args:
-        config: Which scorer, and its settings.
-        limits: Caps on what is read from a sample.
-
-    Raises:
-        MissingExtraError: When it needs packages that are not installed.
-        ConfigError: When its model cannot be loaded.
-    """
-    match config:
-        case RulesScorerConfig():
-            from oqvl_filter.rules import RulesScorer
-
-            return RulesScorer(limits)
-        case ClipScorerConfig():
-            from oqvl_filter.clip import ClipScorer
-
-            return ClipScorer(config, limits)

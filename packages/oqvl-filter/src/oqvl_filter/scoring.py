@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from oqvl_filter.config import ScorerConfig
+from oqvl_filter.config import ClipScorerConfig, RulesScorerConfig, ScorerConfig
 from oqvl_filter.pool import pool_samples
 from oqvl_filter.score_file import account_of, count_values, read_table, score_table, write_table
-from oqvl_filter.scorer import Scorer, make_scorer
+from oqvl_filter.scorer import Scorer
 from oqvl_shards.manifest import Dataset, describe_file
 from oqvl_shards.reader import ShardReader
 from oqvl_shards.receipt import Receipt, read_receipt, write_receipt
@@ -74,6 +74,28 @@ def score_shard(job: ScoringJob, config: ScorerConfig, limits: ReadLimits) -> Re
 def shared_scorer(config: ScorerConfig, limits: ReadLimits) -> Scorer:
     """Return the scorer of `config`; a process that scores many shards loads its model once."""
     return make_scorer(config, limits)
+
+
+def make_scorer(config: ScorerConfig, limits: ReadLimits) -> Scorer:
+    """Return the scorer that `config` asks for.
+
+    Args:
+        config: Which scorer, and its settings.
+        limits: Caps on what is read from a sample.
+
+    Raises:
+        MissingExtraError: When it needs packages that are not installed.
+        ConfigError: When its model cannot be loaded.
+    """
+    match config:
+        case RulesScorerConfig():
+            from oqvl_filter.rules import RulesScorer
+
+            return RulesScorer(limits)
+        case ClipScorerConfig():
+            from oqvl_filter.clip import ClipScorer
+
+            return ClipScorer(config, limits)
 
 
 def fill_counts(

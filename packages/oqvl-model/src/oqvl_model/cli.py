@@ -35,19 +35,19 @@ def describe() -> None:
     """Build, inspect and ask Open-Qwen2VL models."""
 
 
-@app.command(epilog=InitConfig.describe_fields())
+@app.command(epilog=InitConfig.help_text())
 def init(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Build a model directory from a tokenizer, a vision tower and a decoder, fresh or from local files."""
     _print(run.init(InitConfig.from_command_line(config, overrides or [])), as_json)
 
 
-@app.command(epilog=ShowConfig.describe_fields())
+@app.command(epilog=ShowConfig.help_text())
 def show(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Count a model's parameters, visual tokens and operations."""
     _print(run.show(ShowConfig.from_command_line(config, overrides or [])), as_json)
 
 
-@app.command(epilog=GenerateConfig.describe_fields())
+@app.command(epilog=GenerateConfig.help_text())
 def generate(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Answer one prompt about image files."""
     _print(run.generate(GenerateConfig.from_command_line(config, overrides or [])), as_json)

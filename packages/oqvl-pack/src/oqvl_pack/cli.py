@@ -35,25 +35,25 @@ def describe() -> None:
     """Pack image-text pairs and conversations into training sequences of one length."""
 
 
-@app.command(epilog=PackConfig.describe_fields())
+@app.command(epilog=PackConfig.help_text())
 def run(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Tokenise a dataset, pack it, write packed shards."""
     _print(stages.pack_dataset(PackConfig.from_command_line(config, overrides or [])), as_json)
 
 
-@app.command(epilog=PackConfig.describe_fields())
+@app.command(epilog=PackConfig.help_text())
 def plan(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Tokenise and pack, but write nothing: packs, utilization, lower bounds, seconds."""
     _print(stages.plan_dataset(PackConfig.from_command_line(config, overrides or [])), as_json)
 
 
-@app.command(epilog=ShowConfig.describe_fields())
+@app.command(epilog=ShowConfig.help_text())
 def show(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Draw one pack to a PNG file: documents, pictures, targets."""
     _print(stages.show_pack(ShowConfig.from_command_line(config, overrides or [])), as_json)
 
 
-@app.command(epilog=CheckConfig.describe_fields())
+@app.command(epilog=CheckConfig.help_text())
 def check(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Prove that a packed dataset holds every sample of its source once, unchanged, or accounts for it."""
     _print(stages.check_dataset(CheckConfig.from_command_line(config, overrides or [])), as_json)

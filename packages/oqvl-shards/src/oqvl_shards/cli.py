@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from oqvl_shards.atomic import atomic_open
-from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import run_cli
 from oqvl_shards.importers.config import ImportLlavaConfig, ImportObelicsConfig, ImportWebdatasetConfig
 from oqvl_shards.manifest import Manifest, open_dataset
@@ -32,12 +31,7 @@ OverridesArgument = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALU
 JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 
 
-def _fields_of(config_type: type[StageConfig]) -> str:
-    # \b keeps the help formatter from joining the lines.
-    return "Fields:\n\n\b\n" + config_type.describe_fields()
-
-
-@import_app.command("webdataset", epilog=_fields_of(ImportWebdatasetConfig))
+@import_app.command("webdataset", epilog=ImportWebdatasetConfig.help_text())
 def import_webdataset(
     overrides: OverridesArgument = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
@@ -50,7 +44,7 @@ def import_webdataset(
     _print_report(run.import_webdataset(ImportWebdatasetConfig.from_command_line(config, overrides or ())), as_json)
 
 
-@import_app.command("llava", epilog=_fields_of(ImportLlavaConfig))
+@import_app.command("llava", epilog=ImportLlavaConfig.help_text())
 def import_llava(overrides: OverridesArgument = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Convert conversations in LLaVA's layout."""
     from oqvl_shards import run
@@ -58,7 +52,7 @@ def import_llava(overrides: OverridesArgument = None, config: ConfigOption = Non
     _print_report(run.import_llava(ImportLlavaConfig.from_command_line(config, overrides or ())), as_json)
 
 
-@import_app.command("obelics", epilog=_fields_of(ImportObelicsConfig))
+@import_app.command("obelics", epilog=ImportObelicsConfig.help_text())
 def import_obelics(
     overrides: OverridesArgument = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import textwrap
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from oqvl_shards.errors import ConfigError
 
@@ -64,17 +65,26 @@ class StageConfig(Frozen):
         return cls.from_values({}, overrides, where="command line")
 
     @classmethod
-    def describe_fields(cls, prefix: str = "") -> str:
-        """Return one line a field (`key  type  default  description`), for a command's `--help`."""
+    def help_text(cls) -> str:
+        """Return the fields for the end of a command's `--help`: a line `key (default)` each, its meaning below."""
         lines = []
+        for key, description, default in cls._fields():
+            lines += [
+                f"  {key} ({default})",
+                *textwrap.wrap(description, 74, initial_indent=" " * 6, subsequent_indent=" " * 6),
+            ]
+        # \b keeps the help formatter from joining the lines.
+        return "\n".join(["\b", "Fields:", *lines])
+
+    @classmethod
+    def _fields(cls, prefix: str = "") -> Iterator[tuple[str, str, str]]:
         for name, field in cls.model_fields.items():
             annotation = field.annotation
             if isinstance(annotation, type) and issubclass(annotation, StageConfig):
-                lines.append(annotation.describe_fields(f"{prefix}{name}."))
+                yield from annotation._fields(f"{prefix}{name}.")
                 continue
-            default = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)}"
-            lines.append(f"{prefix}{name}: {field.description or ''} [{default}]")
-        return "\n".join(lines)
+            default = "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
+            yield f"{prefix}{name}", field.description or "", default
 
     def lineage_values(self) -> dict[str, Any]:
         """Return the fields that decide the output, as JSON values with sorted keys."""
@@ -84,6 +94,13 @@ class StageConfig(Frozen):
         """Return the sha256 (64 hex digits) of `lineage_values` in canonical JSON."""
         canonical = json.dumps(self.lineage_values(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _shown(default: Any) -> str:
+    """Return a default value as a recipe would state it."""
+    if default is None:
+        return "unset"
+    return json.dumps(TypeAdapter(type(default)).dump_python(default, mode="json"), ensure_ascii=False)
 
 
 def _lineage_values(model: BaseModel) -> dict[str, Any]:
