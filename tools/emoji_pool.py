@@ -228,18 +228,15 @@ def clean_samples(concepts: tuple[Concept, ...]) -> list[PoolSample]:
 
 
 def instruction_records(config: EmojiPoolConfig, concepts: tuple[Concept, ...]) -> Iterator[dict[str, object]]:
-    """Yield LLaVA-style records: the name of a picture, its kind, and a choice among four names."""
+    """Yield LLaVA-style records: the name of a picture, its kind, and for every third a choice among four names."""
     generator = random.Random(config.seed + 3)
     names = [concept.name for concept in concepts]
     for index, concept in enumerate(concepts):
-        options = shuffled_options(generator, concept.name, names)
-        letter = "ABCD"[options.index(concept.name)]
-        listed = "\n".join(f"{mark}. {option}" for mark, option in zip("ABCD", options, strict=True))
-        turns = (
-            ("What is this?", concept.name),
-            ("What kind of thing is this?", concept.kind),
-            (f"{listed}\nAnswer with the letter.", letter),
-        )
+        turns = [("What is this?", concept.name), ("What kind of thing is this?", concept.kind)]
+        if index % 3 == 0:
+            options = shuffled_options(generator, concept.name, names)
+            listed = "\n".join(f"{mark}. {option}" for mark, option in zip("ABCD", options, strict=True))
+            turns.append((f"{listed}\nAnswer with the letter.", "ABCD"[options.index(concept.name)]))
         for task, (question, answer) in enumerate(turns):
             yield {
                 "id": f"{index:06d}-{task}",
