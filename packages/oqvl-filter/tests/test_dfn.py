@@ -80,6 +80,8 @@ def test_a_network_of_clean_pairs_finds_wrong_captions(
     run.score(ScoreConfig(pool=pool.path, output=tmp_path / "scores", scorer=scorer))
     right, wrong = read_table(tmp_path / "scores" / "00000.parquet").to_pylist()
     assert right["clip_score"] > wrong["clip_score"] + 0.2
+    parents = open_dataset(tmp_path / "scores").manifest.lineage.parents
+    assert parents == (pool.manifest.digest(), manifest.digest())
 
 
 def test_the_same_inputs_give_the_same_bytes(clean, tmp_path, trunk_weights):

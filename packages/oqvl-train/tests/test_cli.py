@@ -80,7 +80,7 @@ def test_a_stop_asks_to_be_tried_again(
     [
         (["run", "seed=7"], 3, "checkpoint: Field required"),
         (["run", "-c", "missing.toml"], 3, "no configuration file at missing.toml"),
-        (["show", "."], 5, "holds no training run"),
+        (["show", "."], 3, "holds no training run"),
         (["run", "checkpoint=a", "packed=b", "output=c", "trainee=d:E"], 3, "error: a "),
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from oqvl_shards.config import StageConfig
-from oqvl_shards.errors import DataError
+from oqvl_shards.errors import ManifestError
 from oqvl_shards.manifest import Lineage
 from oqvl_train.metrics import StepMetrics, Timing, append_rows
 from oqvl_train.report import TrainReport
@@ -56,5 +56,5 @@ def test_it_prints_as_a_table(output: Path) -> None:
 
 
 def test_no_run_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no training run"):
+    with pytest.raises(ManifestError, match="holds no training run"):
         TrainReport.read(tmp_path)

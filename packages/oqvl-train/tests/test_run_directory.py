@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from oqvl_shards.config import StageConfig
-from oqvl_shards.errors import ConfigError, DataError
+from oqvl_shards.errors import ConfigError, DataError, ManifestError
 from oqvl_shards.manifest import Lineage
 from oqvl_train.run_directory import RunDirectory, RunFile, partial
 
@@ -39,7 +39,7 @@ def test_a_directory_remembers_its_run(tmp_path: Path) -> None:
 
 
 def test_a_directory_without_a_run_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no training run"):
+    with pytest.raises(ManifestError, match="holds no training run"):
         RunDirectory(tmp_path).read_run_file()
 
 

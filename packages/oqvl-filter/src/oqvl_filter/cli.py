@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from oqvl_filter.config import ReshardConfig, ScoreConfig, SelectConfig, ShowConfig, TrainDfnConfig
-from oqvl_filter.report import StageReport
 from oqvl_shards.errors import run_cli
+
+if TYPE_CHECKING:
+    from oqvl_filter.report import StageReport
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 

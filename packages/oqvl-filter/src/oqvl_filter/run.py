@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 
 from pydantic import Field
 
-from oqvl_filter.config import ReshardConfig, ScoreConfig, SelectConfig, ShowConfig, TrainDfnConfig
+from oqvl_filter.config import (
+    ClipScorerConfig,
+    ReshardConfig,
+    ScoreConfig,
+    ScorerConfig,
+    SelectConfig,
+    ShowConfig,
+    TrainDfnConfig,
+)
 from oqvl_filter.dfn import (
     FrozenTrunk,
     assemble,
@@ -41,6 +50,7 @@ from oqvl_filter.subset import SUBSET_FILE, open_subset, write_subset
 from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import DataError, require_extra
 from oqvl_shards.manifest import (
+    MANIFEST_NAME,
     Account,
     CheckpointDetails,
     FieldSpec,
@@ -89,7 +99,8 @@ def score(config: ScoreConfig) -> ScoreReport:
     scorer = shared_scorer(config.scorer, config.limits)
     fingerprint = scorer.fingerprint()
     step = ScoreStep(config=config, fingerprint=fingerprint)
-    lineage = Lineage.derive(f"{PACKAGE} score", version(PACKAGE), step, [pool.manifest])
+    parents = [pool.manifest, *_manifest_of_model(config.scorer)]
+    lineage = Lineage.derive(f"{PACKAGE} score", version(PACKAGE), step, parents)
     finished = finished_output(config.output, lineage)
     if finished is not None:
         return ScoreReport.of(finished)
@@ -115,6 +126,14 @@ def score(config: ScoreConfig) -> ScoreReport:
     dataset = write_manifest(config.output, manifest)
     remove_receipts(config.output)
     return ScoreReport.of(dataset)
+
+
+def _manifest_of_model(scorer: ScorerConfig) -> list[Manifest]:
+    """Return the manifest of the scorer's model when it is a dataset of ours, such as a data filtering network."""
+    if not isinstance(scorer, ClipScorerConfig) or not scorer.model.startswith("local-dir:"):
+        return []
+    directory = Path(scorer.model.removeprefix("local-dir:"))
+    return [open_dataset(directory, Kind.CHECKPOINT).manifest] if (directory / MANIFEST_NAME).exists() else []
 
 
 def select(config: SelectConfig) -> SelectReport:

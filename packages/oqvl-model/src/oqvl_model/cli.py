@@ -7,7 +7,6 @@ from typing import Annotated, Protocol
 
 import typer
 
-from oqvl_model import run
 from oqvl_model.config import GenerateConfig, InitConfig, ShowConfig
 from oqvl_shards.errors import run_cli
 
@@ -38,18 +37,24 @@ def describe() -> None:
 @app.command(epilog=InitConfig.help_text())
 def init(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Build a model directory from a tokenizer, a vision tower and a decoder, fresh or from local files."""
+    from oqvl_model import run
+
     _print(run.init(InitConfig.from_command_line(config, overrides or [])), as_json)
 
 
 @app.command(epilog=ShowConfig.help_text())
 def show(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Count a model's parameters, visual tokens and operations."""
+    from oqvl_model import run
+
     _print(run.show(ShowConfig.from_command_line(config, overrides or [])), as_json)
 
 
 @app.command(epilog=GenerateConfig.help_text())
 def generate(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Answer one prompt about image files."""
+    from oqvl_model import run
+
     _print(run.generate(GenerateConfig.from_command_line(config, overrides or [])), as_json)
 
 

@@ -1,7 +1,7 @@
 """Provably tight sequence packing for multimodal training: numba kernels, packed shards, no torch.
 
-`pack` is the library: lengths in, plan out. `pack_dataset` and its neighbours are the stages behind the command line;
-they load lazily, so that `import oqvl_pack` imports neither a tokenizer nor an image library.
+`pack` is the library: lengths in, plan out. `pack_dataset` and its neighbours are the stages behind the command line.
+All names load lazily: the command line answers without numpy, the library packs without a tokenizer.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from oqvl_pack.algorithm import Algorithm, Overlong
-from oqvl_pack.bounds import LowerBounds
-from oqvl_pack.packing import pack
-from oqvl_pack.plan import Plan
-
 if TYPE_CHECKING:
+    from oqvl_pack.algorithm import Algorithm, Overlong
+    from oqvl_pack.bounds import LowerBounds
     from oqvl_pack.config import PackConfig
+    from oqvl_pack.packing import pack
+    from oqvl_pack.plan import Plan
     from oqvl_pack.report import PackReport, PlanReport
     from oqvl_pack.run import check_dataset, pack_dataset, plan_dataset
 
@@ -34,10 +33,15 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "Algorithm": "algorithm",
+    "LowerBounds": "bounds",
+    "Overlong": "algorithm",
     "PackConfig": "config",
     "PackReport": "report",
+    "Plan": "plan",
     "PlanReport": "report",
     "check_dataset": "run",
+    "pack": "packing",
     "pack_dataset": "run",
     "plan_dataset": "run",
 }

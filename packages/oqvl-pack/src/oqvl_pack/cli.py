@@ -7,7 +7,6 @@ from typing import Annotated, Protocol
 
 import typer
 
-from oqvl_pack import run as stages
 from oqvl_pack.config import CheckConfig, PackConfig, ShowConfig
 from oqvl_shards.errors import run_cli
 
@@ -38,24 +37,32 @@ def describe() -> None:
 @app.command(epilog=PackConfig.help_text())
 def run(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Tokenise a dataset, pack it, write packed shards."""
+    from oqvl_pack import run as stages
+
     _print(stages.pack_dataset(PackConfig.from_command_line(config, overrides or [])), as_json)
 
 
 @app.command(epilog=PackConfig.help_text())
 def plan(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Tokenise and pack, but write nothing: packs, utilization, lower bounds, seconds."""
+    from oqvl_pack import run as stages
+
     _print(stages.plan_dataset(PackConfig.from_command_line(config, overrides or [])), as_json)
 
 
 @app.command(epilog=ShowConfig.help_text())
 def show(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Draw one pack to a PNG file: documents, pictures, targets."""
+    from oqvl_pack import run as stages
+
     _print(stages.show_pack(ShowConfig.from_command_line(config, overrides or [])), as_json)
 
 
 @app.command(epilog=CheckConfig.help_text())
 def check(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Prove that a packed dataset holds every sample of its source once, unchanged, or accounts for it."""
+    from oqvl_pack import run as stages
+
     _print(stages.check_dataset(CheckConfig.from_command_line(config, overrides or [])), as_json)
 
 

@@ -3,24 +3,32 @@
 Beside the names here: `oqvl_shards.packed` (packed sequences), `oqvl_shards.image`, `oqvl_shards.uid`,
 `oqvl_shards.verify`, `oqvl_shards.webdataset_bridge` (a webdataset pipeline over any dataset) and `oqvl_shards.run`
 (the imports), each imported by who needs it.
+
+All names load lazily, so that a command line pays only for what it runs.
 """
 
-from oqvl_shards.config import StageConfig
-from oqvl_shards.errors import OqvlError
-from oqvl_shards.manifest import (
-    Account,
-    Dataset,
-    Kind,
-    Lineage,
-    Manifest,
-    Shard,
-    open_dataset,
-    write_manifest,
-)
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import Sample, SampleError
-from oqvl_shards.shard_map import map_shards
-from oqvl_shards.tar_writer import TarWriter
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from oqvl_shards.config import StageConfig
+    from oqvl_shards.errors import OqvlError
+    from oqvl_shards.manifest import (
+        Account,
+        Dataset,
+        Kind,
+        Lineage,
+        Manifest,
+        Shard,
+        open_dataset,
+        write_manifest,
+    )
+    from oqvl_shards.reader import ShardReader
+    from oqvl_shards.sample import Sample, SampleError
+    from oqvl_shards.shard_map import map_shards
+    from oqvl_shards.tar_writer import TarWriter
 
 __all__ = [
     "Account",
@@ -39,3 +47,27 @@ __all__ = [
     "open_dataset",
     "write_manifest",
 ]
+
+_MODULE_OF = {
+    "Account": "manifest",
+    "Dataset": "manifest",
+    "Kind": "manifest",
+    "Lineage": "manifest",
+    "Manifest": "manifest",
+    "OqvlError": "errors",
+    "Sample": "sample",
+    "SampleError": "sample",
+    "Shard": "manifest",
+    "ShardReader": "reader",
+    "StageConfig": "config",
+    "TarWriter": "tar_writer",
+    "map_shards": "shard_map",
+    "open_dataset": "manifest",
+    "write_manifest": "manifest",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

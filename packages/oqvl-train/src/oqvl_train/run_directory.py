@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 
 from oqvl_shards.atomic import TEMPORARY_SUFFIX, atomic_write
 from oqvl_shards.config import Frozen
-from oqvl_shards.errors import ConfigError, DataError
+from oqvl_shards.errors import ConfigError, DataError, ManifestError
 from oqvl_shards.manifest import Lineage
 
 _CHECKPOINT_NAME = re.compile(r"step-(\d{6,})")
@@ -56,12 +56,15 @@ class RunDirectory:
         """Read `run.json`.
 
         Raises:
-            DataError: When it is missing or malformed.
+            ManifestError: When it is missing.
+            DataError: When it is malformed.
         """
         try:
             return RunFile.model_validate_json(self.run_file.read_bytes())
         except FileNotFoundError as error:
-            raise DataError(f"{self.path} holds no training run: no {self.run_file.name} in it") from error
+            raise ManifestError(
+                f"{self.path} holds no training run: no {self.run_file.name} in it", hint="check the path"
+            ) from error
         except ValidationError as error:
             raise DataError(f"{self.run_file} is malformed: {error}") from error
 
