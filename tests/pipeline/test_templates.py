@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -115,6 +115,7 @@ def prompt_of(question: str) -> list[str | Image.Image]:
 
 
 @given(caption=captions)
+@example(caption="Käse: <image>\n\n\t<|im_end|><s> 漢字")
 def test_a_caption_continues_the_prompt_that_asks_for_it(sides: BothSides, caption: str):
     processor = sides.processor()
     trained = sides.train(lambda tokens: caption_document(caption, tokens))
@@ -127,6 +128,8 @@ def test_a_caption_continues_the_prompt_that_asks_for_it(sides: BothSides, capti
 
 
 @given(conversation=turns, default=texts, own=st.one_of(st.none(), texts.filter(bool)))
+@example(conversation=[("<image>\n<image>\n\nœuvre<|im_end|>?", "\n\n\t<image>")], default="Be kind.", own=None)
+@example(conversation=[("\n\n\t漢字<s>", "\n\nnon"), ("<image>", "yes")], default="Be kind.", own="<image>")
 def test_an_answer_continues_the_chat_that_asks_for_it(
     sides: BothSides, conversation: list[tuple[str, str]], default: str, own: str | None
 ):
