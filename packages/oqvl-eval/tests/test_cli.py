@@ -74,4 +74,4 @@ def test_mistakes_end_in_a_sentence(command, arguments, code, message):
 def test_help_lists_the_fields(command):
     code, out, _ = command("run", "--help")
     assert code == 0
-    assert "prompt.answer_cue: last line of every item, style completion [default" in out
+    assert '    prompt.answer_cue ("Answer:")\n        last line of every item, style completion\n' in out
