@@ -46,6 +46,7 @@ STEM_STOP_WORDS = frozenset(
     "man men woman women person people boy girl child children adult baby "
     "facing left right up down kiss with in of the".split()
 )
+SPEAKERS = ("human", "gpt")
 VARIATION_SELECTOR = "\ufe0f"
 
 
@@ -228,24 +229,22 @@ def clean_samples(concepts: tuple[Concept, ...]) -> list[PoolSample]:
 
 
 def instruction_records(config: EmojiPoolConfig, concepts: tuple[Concept, ...]) -> Iterator[dict[str, object]]:
-    """Yield LLaVA-style records: the name of a picture, its kind, and for every third a choice among four names."""
+    """Yield a LLaVA-style record a picture: its name, its kind, and for every third a choice among four names.
+
+    The questions are turns of one conversation, so that a picture goes through the vision tower once.
+    """
     generator = random.Random(config.seed + 3)
     names = [concept.name for concept in concepts]
     for index, concept in enumerate(concepts):
-        turns = [("What is this?", concept.name), ("What kind of thing is this?", concept.kind)]
+        turns = [("<image>\nWhat is this?", concept.name), ("What kind of thing is this?", concept.kind)]
         if index % 3 == 0:
             options = shuffled_options(generator, concept.name, names)
             listed = "\n".join(f"{mark}. {option}" for mark, option in zip("ABCD", options, strict=True))
             turns.append((f"{listed}\nAnswer with the letter.", "ABCD"[options.index(concept.name)]))
-        for task, (question, answer) in enumerate(turns):
-            yield {
-                "id": f"{index:06d}-{task}",
-                "image": f"{index:06d}.png",
-                "conversations": [
-                    {"from": "human", "value": f"<image>\n{question}"},
-                    {"from": "gpt", "value": answer},
-                ],
-            }
+        values = [
+            {"from": speaker, "value": value} for turn in turns for speaker, value in zip(SPEAKERS, turn, strict=True)
+        ]
+        yield {"id": f"{index:06d}", "image": f"{index:06d}.png", "conversations": values}
 
 
 def shuffled_options(generator: random.Random, answer: str, candidates: list[str], num_options: int = 4) -> list[str]:
