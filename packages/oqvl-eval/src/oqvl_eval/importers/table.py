@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +143,7 @@ class PictureCells(Mapping[str, bytes]):
         return f"{self._chunks[place[0]].where}, row {place[1]}"
 
 
-class Chunk:
+class Chunk(ABC):
     """Part of a table: a row group of a parquet file, or a TSV file.
 
     Args:
@@ -162,8 +163,8 @@ class Chunk:
         """Return the cells of the picture column."""
         return self._read([_PICTURE_COLUMN])[_PICTURE_COLUMN].to_pylist()
 
-    def _read(self, columns: list[str]) -> pa.Table:
-        raise NotImplementedError
+    @abstractmethod
+    def _read(self, columns: list[str]) -> pa.Table: ...
 
 
 class _RowGroup(Chunk):
