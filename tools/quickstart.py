@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import os
 
-# Two cores: spinning OpenMP threads would take the time of the threads that work. Set before torch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("GOMP_SPINCOUNT", "0")
+# Few cores: OpenMP threads that spin while they wait take the time of the threads that work, and threads that sleep at
+# once wake up late. Set before torch is imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+# Every stage loads its model in a blink; a bar for each would hide the stages.
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 import json
 import shutil

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -86,6 +86,28 @@ def test_the_flash_kernel_gives_the_same_result():
     output, _ = document_attention(MODULE, query, key, value, None, cu_seqlens=cu_seqlens, max_seqlen=130)
     expected = reference(query.float(), key.float(), value.float(), lengths, None)
     torch.testing.assert_close(output.float(), expected, atol=0.02, rtol=0.02)
+
+
+@pytest.mark.gpu
+def test_the_flash_kernel_gives_the_same_gradients_and_no_leak():
+    lengths = [300, 70]
+    cu_seqlens = bounds(lengths).cuda()
+
+    def gradients(dtype, choose):
+        query, key, value = (
+            x.to(dtype).requires_grad_() for x in inputs(sum(lengths), device="cuda", dtype=torch.bfloat16)
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(attention, "_can_use_varlen", choose)
+            output, _ = document_attention(MODULE, query, key, value, None, cu_seqlens=cu_seqlens, max_seqlen=300)
+        (output.float()[:, :300] ** 2).sum().backward()
+        return [cast(torch.Tensor, x.grad).float() for x in (query, key, value)]
+
+    found = gradients(torch.bfloat16, lambda query: True)
+    expected = gradients(torch.float32, lambda query: False)
+    for gradient, reference_gradient in zip(found, expected, strict=True):
+        assert (gradient - reference_gradient).norm() <= 0.01 * reference_gradient.norm()
+        assert not gradient[:, :, 300:].any()
 
 
 @pytest.mark.parametrize(

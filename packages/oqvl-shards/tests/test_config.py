@@ -88,6 +88,21 @@ def test_the_digest_covers_exactly_the_fields_that_decide_the_output(
     assert Outer(count=2, label=label, inner=Inner(rate=rate)).digest() != config.digest()
 
 
+class Collection(StageConfig):
+    parts: tuple[Inner, ...] = Field(description="several")
+    named: dict[str, Inner] = Field(description="several by name")
+
+
+def test_the_digest_looks_into_collections_of_models() -> None:
+    def collection(path: str, rate: float) -> Collection:
+        inner = Inner(rate=rate, path=Path(path))
+        return Collection(parts=(inner,), named={"a": inner})
+
+    assert collection("here", 1.0).digest() == collection("there", 1.0).digest()
+    assert collection("here", 1.0).digest() != collection("here", 2.0).digest()
+    assert collection("here", 1.0).lineage_values() == {"named": {"a": {"rate": 1.0}}, "parts": [{"rate": 1.0}]}
+
+
 def test_a_digest_is_the_same_in_every_release() -> None:
     # Changing it would make every finished output look like another configuration's.
     assert Outer(count=1).digest() == "8f100a92da3cd7dca1e1ce0b446976df5d849a339c4aa44c70ead363b076c629"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,12 +32,14 @@ def world() -> Iterator[World]:
 
 
 def test_a_process_alone_is_a_world_of_one_and_leaves_nothing_behind() -> None:
+    excepthook = sys.excepthook
     with open_world(make_config()) as world:
         assert (world.rank, world.size, world.is_first) == (0, 1, True)
         assert world.sum(torch.tensor([2.0])).tolist() == [2.0]
         assert (world.any(True), world.any(False)) == (True, False)
         world.barrier()
     assert not dist.is_initialized()
+    assert sys.excepthook is excepthook
 
 
 def test_a_process_group_that_exists_is_used_and_kept() -> None:

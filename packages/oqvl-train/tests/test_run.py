@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import tiny_trainee
@@ -250,3 +251,31 @@ class TestTwoProcesses:
         assert all(victims.close())
         assert pair.train(config) == [None, None]
         assert files(tmp_path / "run") == files(together)
+
+
+@pytest.mark.gpu
+class TestCuda:
+    CUDA: ClassVar[dict[str, Any]] = {"device": "cuda", "deterministic": True}
+
+    def test_it_computes_what_the_cpu_computes(self, alone: Path, make_config: MakeConfig, tmp_path: Path) -> None:
+        train(make_config(tmp_path / "run", **self.CUDA))
+        for row, wanted in zip(metrics(tmp_path / "run"), metrics(alone), strict=True):
+            assert row.loss == pytest.approx(wanted.loss, abs=1e-4)
+            assert row.num_targets == wanted.num_targets
+
+    @pytest.mark.parametrize("precision", ["fp32", "bf16"])
+    def test_a_killed_run_resumes_bit_by_bit(self, precision: str, make_config: MakeConfig, tmp_path: Path) -> None:
+        changes = self.CUDA | {"precision": precision}
+        train(make_config(tmp_path / "whole", **changes))
+        with tiny_trainee.accidents(error=pack_of_step(2, 0)), pytest.raises(DataError, match="an accident"):
+            train(make_config(tmp_path / "cut", **changes))
+        train(make_config(tmp_path / "cut", **changes))
+        assert files(tmp_path / "cut") == files(tmp_path / "whole")
+
+    def test_a_step_that_is_not_finite_changes_nothing(self, make_config: MakeConfig, tmp_path: Path) -> None:
+        config = make_config(tmp_path / "run", on_nonfinite="skip", **self.CUDA)
+        with tiny_trainee.accidents(nan=pack_of_step(1, 0)):
+            train(config)
+        rows = metrics(tmp_path / "run")
+        assert any(row.is_skipped for row in rows)
+        assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run").values())

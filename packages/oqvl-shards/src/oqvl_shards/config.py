@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import to_jsonable_python
 
 from oqvl_shards.errors import ConfigError
 
@@ -19,7 +20,8 @@ from oqvl_shards.errors import ConfigError
 class Frozen(BaseModel):
     """An immutable pydantic model that refuses unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Validators are built at first use: a command line that only prints its help needs none.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class StageConfig(Frozen):
@@ -100,7 +102,7 @@ def _shown(default: Any) -> str:
     """Return a default value as a recipe would state it."""
     if default is None:
         return "unset"
-    return json.dumps(TypeAdapter(type(default)).dump_python(default, mode="json"), ensure_ascii=False)
+    return json.dumps(to_jsonable_python(default), ensure_ascii=False)
 
 
 def _lineage_values(model: BaseModel) -> dict[str, Any]:
@@ -109,10 +111,21 @@ def _lineage_values(model: BaseModel) -> dict[str, Any]:
         extra = field.json_schema_extra
         if isinstance(extra, dict) and extra.get("lineage") is False:
             continue
-        value = getattr(model, name)
         dumped = model.model_dump(mode="json", include={name})[name]
-        values[name] = _lineage_values(value) if isinstance(value, BaseModel) else dumped
+        values[name] = _without_what_cannot_matter(getattr(model, name), dumped)
     return values
+
+
+def _without_what_cannot_matter(value: Any, dumped: Any) -> Any:
+    """Return `dumped`, the JSON form of `value`, with the models inside as `_lineage_values` gives them."""
+    if isinstance(value, BaseModel):
+        return _lineage_values(value)
+    if isinstance(value, Mapping):
+        items = zip(dumped.items(), value.values(), strict=True)
+        return {key: _without_what_cannot_matter(inner, inner_dumped) for (key, inner_dumped), inner in items}
+    if isinstance(value, list | tuple):
+        return [_without_what_cannot_matter(*pair) for pair in zip(value, dumped, strict=True)]
+    return dumped
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:

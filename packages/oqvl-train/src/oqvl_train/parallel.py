@@ -7,6 +7,7 @@ global batch, and only the optimizer step knows how many there are.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ def open_world(config: TrainConfig) -> Iterator[World]:
     # Control flow (flags, barriers, checkpoint plans) goes over gloo on the CPU and never waits for the device.
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     is_ours = not dist.is_initialized()
+    excepthook = sys.excepthook  # a process group replaces it for good, with one that names the rank
     if is_ours and "RANK" in os.environ:
         dist.init_process_group(backend)
     elif is_ours:
@@ -86,6 +88,7 @@ def open_world(config: TrainConfig) -> Iterator[World]:
     finally:
         if is_ours:
             dist.destroy_process_group()
+            sys.excepthook = excepthook
 
 
 def _device(name: str) -> torch.device:
