@@ -229,21 +229,22 @@ def clean_samples(concepts: tuple[Concept, ...]) -> list[PoolSample]:
 
 
 def instruction_records(config: EmojiPoolConfig, concepts: tuple[Concept, ...]) -> Iterator[dict[str, object]]:
-    """Yield a LLaVA-style record a picture: its name, its kind, and for every third a choice among four names.
+    """Yield a LLaVA-style record a picture: its name, its kind, and for every third first a choice among four names.
 
     The questions are turns of one conversation, so that a picture goes through the vision tower once.
     """
     generator = random.Random(config.seed + 3)
     names = [concept.name for concept in concepts]
     for index, concept in enumerate(concepts):
-        turns = [("<image>\nWhat is this?", concept.name), ("What kind of thing is this?", concept.kind)]
+        turns = [("What is this?", concept.name), ("What kind of thing is this?", concept.kind)]
         if index % 3 == 0:
             options = shuffled_options(generator, concept.name, names)
             listed = "\n".join(f"{mark}. {option}" for mark, option in zip("ABCD", options, strict=True))
-            turns.append((f"{listed}\nAnswer with the letter.", "ABCD"[options.index(concept.name)]))
+            turns.insert(0, (f"{listed}\nAnswer with the letter.", "ABCD"[options.index(concept.name)]))
         values = [
             {"from": speaker, "value": value} for turn in turns for speaker, value in zip(SPEAKERS, turn, strict=True)
         ]
+        values[0]["value"] = f"<image>\n{values[0]['value']}"
         yield {"id": f"{index:06d}", "image": f"{index:06d}.png", "conversations": values}
 
 

@@ -193,7 +193,8 @@ def score_histogram(groups: Mapping[str, Sequence[float]], colours: Mapping[str,
     axes.axvline(threshold, color="#1b1f24", linewidth=1.2, linestyle="--", label=f"threshold {threshold:.3f}")
     axes.set_xlabel("score of the filtering network (cosine)")
     axes.set_ylabel("samples")
-    axes.legend(frameon=False, fontsize=8, loc="upper right")
+    axes.margins(y=0.3)  # room for the legend above the bars
+    axes.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
     return to_svg(figure)
 
 

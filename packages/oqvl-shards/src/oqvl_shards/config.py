@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import hashlib
 import json
 import textwrap
@@ -57,7 +58,7 @@ class StageConfig(Frozen):
         try:
             return cls.model_validate(merged)
         except ValidationError as error:
-            raise ConfigError(_describe(error, where or cls.__name__)) from error
+            raise ConfigError(_describe(error, where or cls.__name__, [key for key, *_ in cls._fields()])) from error
 
     @classmethod
     def from_command_line(cls, config_file: Path | None, overrides: Sequence[str]) -> Self:
@@ -144,9 +145,17 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     values[last] = value
 
 
-def _describe(error: ValidationError, where: str) -> str:
+def _describe(error: ValidationError, where: str, known: Sequence[str]) -> str:
     lines = [f"{where}: {error.error_count()} configuration error(s)"]
     for problem in error.errors(include_url=False):
-        key = ".".join(str(part) for part in problem["loc"]) or "(whole)"
-        lines.append(f"  {key}: {problem['msg']}; found {problem['input']!r:.200}")
+        key = ".".join(str(part) for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "missing":
+            message = "is required and not given"
+        elif problem["type"] == "extra_forbidden":
+            close = difflib.get_close_matches(key, known, n=1)
+            message = f"no such field; found {problem['input']!r:.200}" + (f"; meant {close[0]}?" if close else "")
+        elif key:
+            message += f"; found {problem['input']!r:.200}"
+        lines.append(f"  {key}: {message}" if key else f"  {message}")
     return "\n".join(lines)
