@@ -33,7 +33,7 @@ def atomic_open(path: Path | str) -> Iterator[IO[bytes]]:
         raise
 
 
-def atomic_write(path: Path | str, data: bytes) -> None:
+def atomic_write(path: Path | str, data: bytes | memoryview) -> None:
     """Write `data` to `path` atomically; see `atomic_open`."""
     with atomic_open(path) as file:
         file.write(data)

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from oqvl_shards.image import decode_image
 from oqvl_shards.manifest import Dataset, Kind
-from oqvl_shards.packed.embedded import PackedReader
+from oqvl_shards.packed.reader import PackedReader
 from oqvl_shards.reader import ShardReader
 from oqvl_shards.sample import ReadLimits, Sample, SampleError
 

@@ -136,13 +136,37 @@ class SubsetDetails(Frozen):
     num_pool: Count = Field(description="samples it was selected from")
 
 
+class PackedSource(Frozen):
+    """One dataset that packs were made from."""
+
+    name: str = Field(description="its name")
+    sha256: Sha256 = Field(description="its digest, one of the lineage's parents; covers the sha256 of every shard")
+    path: str = Field(
+        default="",
+        description="layout reference: its directory, relative to the packed dataset's, POSIX separators; else empty",
+    )
+    num_tokens: Count = Field(description="tokens of its documents in all packs, visual tokens included")
+    account: Account = Field(description="what became of its samples")
+
+    @model_validator(mode="after")
+    def _path_is_relative(self) -> Self:
+        if PurePosixPath(self.path).is_absolute() or "\\" in self.path or "\0" in self.path:
+            raise ValueError(f"path {self.path!r} must be relative, with forward slashes")
+        return self
+
+
 class PackedDetails(Frozen):
-    """Packed training sequences; the layout is specified in `oqvl_shards/packed/README.md`."""
+    """Packed training sequences; the layouts are specified in `oqvl_shards/packed/README.md`."""
 
     kind: Literal[Kind.PACKED] = Kind.PACKED
-    layout: Literal["embedded"] = Field(default="embedded", description="embedded: tars that hold the image bytes")
+    layout: Literal["embedded", "reference"] = Field(
+        default="embedded",
+        description="embedded: tars that hold the image bytes; reference: Arrow files that point into the source tars",
+    )
     bin_capacity: int = Field(gt=0, description="tokens a pack holds at most, visual tokens included")
-    visual_tokens_per_image: int = Field(gt=0, description="visual tokens that one image placeholder stands for")
+    visual_tokens_per_image: Count = Field(
+        description="visual tokens that every image stands for; 0: they differ, `image_tokens` in the records"
+    )
     image_token_id: Count = Field(description="id of the image placeholder in input_ids")
     pad_token_id: Count = Field(description="id that a trainer may fill unused positions with; never a target")
     vocab_size: int = Field(gt=0, description="rows the model's embedding needs at least")
@@ -152,6 +176,15 @@ class PackedDetails(Frozen):
     num_tokens: Count = Field(description="tokens in all packs, visual tokens included, padding not")
     num_target_tokens: Count = Field(description="tokens that carry loss")
     lower_bound: Count = Field(description="packs that no packing of these documents can stay below")
+    sources: tuple[PackedSource, ...] = Field(
+        default=(), description="the datasets that were packed, in order; image references count their shards through"
+    )
+
+    @model_validator(mode="after")
+    def _references_lead_somewhere(self) -> Self:
+        if self.layout == "reference" and not all(source.path for source in self.sources):
+            raise ValueError("layout reference needs the path of every source")
+        return self
 
 
 class CheckpointDetails(Frozen):
@@ -334,7 +367,10 @@ def open_dataset(directory: Path | str, *kinds: Kind) -> Dataset:
     manifest = parse_manifest(text, where=str(path))
     if kinds and manifest.kind not in kinds:
         expected = " or ".join(kind.value for kind in kinds)
-        raise ManifestError(f"{path} is of kind {manifest.kind.value}, expected {expected}")
+        raise ManifestError(
+            f"{path} is of kind {manifest.kind.value}, expected {expected}",
+            hint=f"{manifest.lineage.tool} made it; name a dataset of kind {expected}, or make one first",
+        )
     return Dataset(directory, manifest)
 
 
@@ -413,6 +449,11 @@ def describe_file(path: Path, relative_to: Path, num_samples: int) -> Shard:
         size = file.tell()
     relative = path.relative_to(relative_to).as_posix()
     return Shard(path=relative, num_samples=num_samples, num_bytes=size, sha256=digest.hexdigest())
+
+
+def describe_bytes(data: bytes | memoryview, path: str, num_samples: int) -> Shard:
+    """Return the `Shard` entry of a file at `path`, below the dataset's directory, that holds `data`."""
+    return Shard(path=path, num_samples=num_samples, num_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

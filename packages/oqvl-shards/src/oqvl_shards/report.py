@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -62,7 +63,8 @@ class DatasetReport(Frozen):
                 "samples": self.num_samples,
                 "bytes": f"{self.num_bytes:,} ({readable_bytes(self.num_bytes)})",
             },
-            "details": self.details,
+            "details": {name: value for name, value in self.details.items() if name != "sources"},
+            "sources": dict(_source_line(source) for source in self.details.get("sources", ())),
             "fields": {field.name: f"{field.dtype}: {field.description}" for field in self.fields},
             "account": {"in": account.num_in, "kept": account.num_kept}
             | {f"rejected {reason}": count for reason, count in account.rejected.items()},
@@ -107,6 +109,13 @@ def lineage_tree(manifest: Manifest) -> str:
 
 def _step(name: str, kind: Kind, made_by: Lineage | Ancestor, digest: str) -> str:
     return f"{name}  {kind.value}  {made_by.tool} {made_by.version}  {digest[:DIGEST_LENGTH]}"
+
+
+def _source_line(source: Mapping[str, Any]) -> tuple[str, str]:
+    """Return a label and what to say about one source of a packed dataset."""
+    account, place = source["account"], f", at {source['path']}" if source["path"] else ""
+    used = f"{account['num_kept']:,} of {account['num_in']:,} samples, {source['num_tokens']:,} tokens"
+    return source["name"], f"{used}{place}"
 
 
 def readable_bytes(count: int) -> str:

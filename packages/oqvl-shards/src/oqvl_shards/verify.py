@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from pydantic import Field
 
 from oqvl_shards.config import Frozen
 from oqvl_shards.errors import DataError
-from oqvl_shards.manifest import Dataset, Kind, Shard, describe_file
+from oqvl_shards.manifest import Dataset, Kind, Manifest, PackedDetails, Shard, describe_file
+from oqvl_shards.packed.reference import ReferenceShard, open_source
 from oqvl_shards.reader import ShardReader
 from oqvl_shards.sample import MEMBER_TYPES, PACK_MEMBER_TYPES
 from oqvl_shards.shard_map import map_shards
 
 TAR_KINDS = frozenset({Kind.IMAGE_TEXT, Kind.CONVERSATION, Kind.INTERLEAVED, Kind.PACKED})
-"""Kinds of datasets whose shards are tars."""
+"""Kinds of datasets whose shards are tars; packed ones in the layout `embedded`."""
 
 
 class Fault(StrEnum):
@@ -27,6 +29,7 @@ class Fault(StrEnum):
     SHA256 = "sha256"
     DAMAGED = "damaged"
     NUM_SAMPLES = "num_samples"
+    SOURCE = "source"
 
 
 class Problem(Frozen):
@@ -65,8 +68,16 @@ class VerifyReport(Frozen):
             )
 
 
+def holds_tars(manifest: Manifest) -> bool:
+    """Whether the shards of a dataset are tars."""
+    details = manifest.details
+    return manifest.kind in TAR_KINDS and not (isinstance(details, PackedDetails) and details.layout == "reference")
+
+
 def verify(dataset: Dataset, *, num_workers: int = 0) -> VerifyReport:
     """Check every shard of `dataset`; all problems are collected.
+
+    Packs of layout `reference` are checked together with the source shards that they point into.
 
     Args:
         dataset: What to check.
@@ -74,7 +85,7 @@ def verify(dataset: Dataset, *, num_workers: int = 0) -> VerifyReport:
     """
     manifest = dataset.manifest
     problems = map_shards(
-        partial(_check_shard, directory=dataset.path, kind=manifest.kind),
+        partial(_check_shard, dataset=dataset),
         manifest.shards,
         num_workers=num_workers,
         description="verify",
@@ -85,11 +96,27 @@ def verify(dataset: Dataset, *, num_workers: int = 0) -> VerifyReport:
         num_shards=len(manifest.shards),
         num_samples=manifest.num_samples,
         num_bytes=manifest.num_bytes,
-        problems=tuple(problem for shard_problems in problems for problem in shard_problems),
+        problems=(*chain.from_iterable(problems), *_check_sources(dataset, num_workers)),
     )
 
 
-def _check_shard(shard: Shard, directory: Path, kind: Kind) -> list[Problem]:
+def _check_sources(dataset: Dataset, num_workers: int) -> list[Problem]:
+    """Check the datasets that packs of layout `reference` point into."""
+    details = dataset.manifest.details
+    problems: list[Problem] = []
+    if not isinstance(details, PackedDetails) or details.layout != "reference":
+        return problems
+    for source in details.sources:
+        try:
+            found = verify(open_source(dataset, source).dataset, num_workers=num_workers).problems
+        except DataError as error:
+            found = [Problem(shard="", fault=Fault.SOURCE, detail=error.message)]
+        problems += [one.model_copy(update={"shard": f"{source.path}/{one.shard}"}) for one in found]
+    return problems
+
+
+def _check_shard(shard: Shard, dataset: Dataset) -> list[Problem]:
+    directory, kind = dataset.path, dataset.manifest.kind
     path = directory / shard.path
     if not path.is_file():
         return [Problem(shard=shard.path, fault=Fault.MISSING, detail="no such file")]
@@ -101,7 +128,9 @@ def _check_shard(shard: Shard, directory: Path, kind: Kind) -> list[Problem]:
     if found.sha256 != shard.sha256:
         detail = f"found {found.sha256}, expected {shard.sha256}"
         problems.append(Problem(shard=shard.path, fault=Fault.SHA256, detail=detail))
-    if kind in TAR_KINDS:
+    if path.suffix == ".arrow":
+        problems += _check_packs(shard, path)
+    elif kind in TAR_KINDS:
         problems += _check_tar(shard, path, PACK_MEMBER_TYPES if kind is Kind.PACKED else MEMBER_TYPES)
     elif path.suffix == ".parquet":
         problems += _check_parquet(shard, path)
@@ -115,6 +144,16 @@ def _check_tar(shard: Shard, path: Path, member_types: frozenset[str]) -> list[P
             detail = f"{reader.index.damage} at byte {reader.index.end}"
             problems.append(Problem(shard=shard.path, fault=Fault.DAMAGED, detail=detail))
         return problems + _check_count(shard, len(reader.samples))
+
+
+def _check_packs(shard: Shard, path: Path) -> list[Problem]:
+    try:
+        packs = ReferenceShard(path, shard.num_samples, ())
+        for number in range(shard.num_samples):
+            packs.record(number)
+    except DataError as error:
+        return [Problem(shard=shard.path, fault=Fault.DAMAGED, detail=error.message)]
+    return []
 
 
 def _check_parquet(shard: Shard, path: Path) -> list[Problem]:

@@ -10,7 +10,7 @@ from oqvl_shards.errors import DataError, ManifestError
 from oqvl_shards.manifest import Dataset, Kind
 from oqvl_shards.reader import ShardReader
 from oqvl_shards.sample import MEMBER_TYPES, PACK_MEMBER_TYPES, ReadLimits, split_name
-from oqvl_shards.verify import TAR_KINDS
+from oqvl_shards.verify import TAR_KINDS, holds_tars
 
 if TYPE_CHECKING:
     from webdataset.compat import FluidWrapper
@@ -34,7 +34,7 @@ def to_webdataset(
         limits: Caps on what is read.
 
     Raises:
-        ManifestError: When the dataset's shards are not tars.
+        ManifestError: When the dataset's shards are not tars; those of packs of layout `reference` are not.
     """
     from webdataset.compat import FluidWrapper
     from webdataset.filters import detshuffle
@@ -44,6 +44,11 @@ def to_webdataset(
     if manifest.kind not in TAR_KINDS:
         raise ManifestError(
             f"{dataset.path} is of kind {manifest.kind}, expected one of {', '.join(sorted(TAR_KINDS))}"
+        )
+    if not holds_tars(manifest):
+        raise ManifestError(
+            f"{dataset.path} is packed with layout reference, whose shards are Arrow files; expected layout embedded",
+            hint="pack with layout=embedded, or read it with oqvl_shards.packed.PackedReader",
         )
     shards = [{"url": str(dataset.shard_path(shard)), "num_samples": shard.num_samples} for shard in manifest.shards]
     member_types = PACK_MEMBER_TYPES if manifest.kind is Kind.PACKED else MEMBER_TYPES

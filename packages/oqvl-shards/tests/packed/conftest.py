@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,3 +97,23 @@ def make_packed_dataset() -> PackedDatasetMaker:
         return write_manifest(directory, manifest)
 
     return make
+
+
+@pytest.fixture
+def packs(record: PackRecord) -> list[tuple[PackRecord, list[bytes]]]:
+    text_only = replace(
+        record,
+        input_ids=np.array([1, 2], dtype=np.int32),
+        is_target=np.array([False, True]),
+        document_lengths=np.array([2], dtype=np.int32),
+        image_positions=np.array([], dtype=np.int32),
+        image_tokens=np.array([], dtype=np.int32),
+        document_keys=("b",),
+        image_types=(),
+    )
+    return [(record, [b"image 0"]), (text_only, []), (record, [b"i" * 600]), (record, [b"image 3"])]
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, packs: list[tuple[PackRecord, list[bytes]]], make_packed_dataset) -> Dataset:
+    return make_packed_dataset(tmp_path / "packs", packs, [3, 1])
