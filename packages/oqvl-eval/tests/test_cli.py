@@ -53,9 +53,9 @@ def test_a_day_with_the_command_line(command, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("run",), 3, "benchmark: Field required"),
+        (("run",), 3, "benchmark: is required and not given"),
         (("run", *ASK, "output=x", "mode=guess"), 3, "mode: Input should be 'generate' or 'likelihood'; found 'guess'"),
-        (("run", *ASK, "output=x", "temprature=1"), 3, "temprature: Extra inputs are not permitted"),
+        (("run", *ASK, "output=x", "temprature=1"), 3, "temprature: no such field"),
         (("run", *ASK, "output=x", "benchmark=none"), 3, "error: none "),
         (("run", *ASK, "output=x", "answerer=colours:X"), 3, "No module named 'colours'"),
         (("score", "predictions=seer"), 3, "of kind checkpoint, expected predictions"),

@@ -78,7 +78,7 @@ def test_a_stop_asks_to_be_tried_again(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["run", "seed=7"], 3, "checkpoint: Field required"),
+        (["run", "seed=7"], 3, "checkpoint: is required and not given"),
         (["run", "-c", "missing.toml"], 3, "no configuration file at missing.toml"),
         (["show", "."], 3, "holds no training run"),
         (["run", "checkpoint=a", "packed=b", "output=c", "trainee=d:E"], 3, "error: a "),
