@@ -44,3 +44,14 @@ def test_a_ridge_keeps_noise_from_being_learned_by_heart():
     fits = [(x @ a).square().mean().item() for a, _ in (by_heart, cautious)]
     assert fits[0] > 0.9
     assert fits[1] < 0.2
+
+
+def test_directions_beyond_the_rank_are_nothing_rather_than_rounding_errors():
+    """Four distinct pairs hold four correlations; forty directions are asked for, and no error blows up among them."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(4, 60, generator=generator, dtype=torch.float64).repeat(10, 1) for _ in range(2))
+    four_x, four_y = canonical_directions(Moments.of(x, y), 0.1, 0.1, 4)
+    x_map, y_map = canonical_directions(Moments.of(x, y), 0.1, 0.1, 40)
+    assert (four_x.norm(dim=0) > 0.01).all() and (four_y.norm(dim=0) > 0.01).all()
+    assert torch.equal(x_map[:, :4], four_x) and torch.equal(y_map[:, :4], four_y)
+    assert not x_map[:, 4:].any() and not y_map[:, 4:].any()

@@ -137,3 +137,11 @@ def test_separation_is_the_chance_that_a_true_pair_wins():
     assert separation(np.array([[0.5, 0.1], [0.9, 0.5]]), list("ab")) == 0.5
     assert separation(np.array([[0.5, 0.9, 0.1], [0.9, 0.5, 0.1], [0.1, 0.1, 0.5]]), list("aab")) == 1
     assert separation(np.eye(2), list("aa")) is None
+
+
+def test_pairs_that_share_a_caption_are_no_false_pairs():
+    """A perfect network's separation is 1 however often captions repeat; counted apart they would tie at 25/28."""
+    captions = ["blue", *["green"] * 3, "red", *["white"] * 3]
+    cosines = np.array([[float(image == caption) for caption in captions] for image in captions])
+    assert separation(cosines, captions) == 1
+    assert separation(cosines, [str(place) for place in range(8)]) == pytest.approx(25 / 28)

@@ -60,7 +60,8 @@ def canonical_directions(
         moments: Of the training pairs; the views are centred, or hold a constant feature that stands for the centre.
         x_ridge: Added to the variance of every feature of the first view.
         y_ridge: Added to the variance of every feature of the second view.
-        num_directions: K, at most the number of features of either view.
+        num_directions: K, at most the number of features of either view. Directions beyond the rank of the
+            cross-covariance are zero in both maps.
     """
     import torch
 
@@ -74,8 +75,12 @@ def canonical_directions(
     white_XY = torch.linalg.solve_triangular(y_root_YY, half_XY.T, upper=False).T
     # The left singular vectors through the smaller Gram matrix: a full SVD of 1280 x 8192 would take a minute.
     squares_X, left_XX = torch.linalg.eigh(white_XY @ white_XY.T)
-    squares_K = squares_X.flip(0)[:num_directions].clamp(min=torch.finfo(squares_X.dtype).tiny)
+    squares_K = squares_X.flip(0)[:num_directions]
     left_XK = left_XX.flip(1)[:, :num_directions]
+    # Fewer distinct pairs than directions leave correlations of zero. They come out as rounding errors of either sign,
+    # which depend on the number of threads; along them the views share nothing, so both maps are zero there.
+    is_null_K = squares_K <= squares_X[-1] * len(squares_X) * torch.finfo(squares_X.dtype).eps
+    left_XK, squares_K = left_XK.masked_fill(is_null_K, 0), squares_K.masked_fill(is_null_K, 1)
     right_YK = white_XY.T @ left_XK / squares_K.sqrt()
     x_map_XK = torch.linalg.solve_triangular(x_root_XX.T, left_XK * squares_K**0.25, upper=True)
     y_map_YK = torch.linalg.solve_triangular(y_root_YY.T, right_YK * squares_K**0.25, upper=True)
