@@ -85,7 +85,8 @@ class TimmTower(PreTrainedModel):
 
     def forward(self, pixel_values_NCHW: Tensor) -> Tensor:
         """Return the features [N, P, D] of normalised pixels [N, 3, H, W]."""
-        pixel_values_NCHW = pixel_values_NCHW.to(self.dtype)
+        # Colours last: convolutions run up to 1.5 times faster so on a CPU, and on tensor cores.
+        pixel_values_NCHW = pixel_values_NCHW.to(self.dtype, memory_format=torch.channels_last)
         (map_NDhw,) = self.network.forward_intermediates(
             pixel_values_NCHW, indices=[self.stage], intermediates_only=True, output_fmt="NCHW"
         )
