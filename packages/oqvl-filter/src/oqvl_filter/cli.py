@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oqvl_filter.config import ReshardConfig, ScoreConfig, SelectConfig, ShowConfig, TrainDfnConfig
+from oqvl_filter.config import ReportConfig, ReshardConfig, ScoreConfig, SelectConfig, ShowConfig, TrainDfnConfig
 from oqvl_shards.errors import run_cli
 
 if TYPE_CHECKING:
-    from oqvl_filter.report import StageReport
+    from oqvl_filter.report import PageReport, StageReport
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -65,10 +65,18 @@ def show(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson
     _print(run.show(ShowConfig.from_command_line(config, overrides or ())), as_json)
 
 
+@app.command(epilog=ReportConfig.help_text())
+def report(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Show scores and a selection on one self-contained HTML page."""
+    from oqvl_filter import run
+
+    _print(run.report(ReportConfig.from_command_line(config, overrides or ())), as_json)
+
+
 def main() -> None:
     """Run the command line."""
     run_cli(app)
 
 
-def _print(report: StageReport, as_json: bool) -> None:
+def _print(report: StageReport | PageReport, as_json: bool) -> None:
     typer.echo(report.model_dump_json(indent=2) if as_json else report.table())

@@ -199,3 +199,41 @@ class ShowConfig(StageConfig):
     """Configuration of `show`."""
 
     dataset: Path = Field(description="what a command of the filter has written")
+
+
+class ReportConfig(StageConfig):
+    """Configuration of `report`."""
+
+    pool: Path = Field(description="dataset of kind image_text", json_schema_extra={"lineage": False})
+    scores: dict[str, Path] = Field(
+        min_length=1,
+        description="datasets of kind scores over the pool, each under a label of your choice: scores.LABEL=PATH",
+        json_schema_extra={"lineage": False},
+    )
+    subset: Path | None = Field(
+        default=None,
+        description="what is selected: a dataset of kind subset, or a .npy of dtype u8,u8",
+        json_schema_extra={"lineage": False},
+    )
+    against: Path | None = Field(
+        default=None,
+        description="another subset of the pool: the page shows which samples the two treat differently",
+        json_schema_extra={"lineage": False},
+    )
+    output: Path = Field(description="HTML file to write, over an older one", json_schema_extra={"lineage": False})
+    columns: tuple[str, ...] = Field(
+        default=(), description="LABEL.COLUMN of the columns whose deciles are pictured; all graded ones when empty"
+    )
+    top_fraction: float = Field(
+        default=0.3, gt=0, lt=1, description="share of the samples on whose choice the columns are compared"
+    )
+    pictures_per_row: int = Field(default=9, gt=0, description="pictures of each decile; twice as many of a difference")
+    num_clusters: int = Field(default=5, ge=0, description="largest clusters that are shown of every text column")
+    seed: int = Field(default=0, ge=0, description="seed of the hash that picks the samples to show")
+    limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read from a sample")
+
+    @model_validator(mode="after")
+    def _compares_with_something(self) -> Self:
+        if self.against is not None and self.subset is None:
+            raise ValueError("against is compared with subset: give both")
+        return self

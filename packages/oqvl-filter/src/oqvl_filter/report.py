@@ -160,6 +160,20 @@ class DfnReport(StageReport):
         )
 
 
+class PageReport(Frozen):
+    """A page to look at."""
+
+    path: Path = Field(description="the HTML file")
+    num_bytes: int = Field(description="its size")
+    num_samples: int = Field(description="samples it speaks of")
+    num_selected: int | None = Field(description="what the subset keeps of them; null without a subset")
+
+    def table(self) -> str:
+        """Return the report as text."""
+        selected = "" if self.num_selected is None else f", {self.num_selected:,} selected"
+        return f"{self.path} ({self.num_bytes:,} bytes)\n  samples   {self.num_samples:,}{selected}"
+
+
 def _short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 

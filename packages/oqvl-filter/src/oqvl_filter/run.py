@@ -10,6 +10,7 @@ from pydantic import Field
 
 from oqvl_filter.config import (
     ClipScorerConfig,
+    ReportConfig,
     ReshardConfig,
     ScoreConfig,
     ScorerConfig,
@@ -26,7 +27,8 @@ from oqvl_filter.dfn import (
     read_clean_pairs,
     write_network,
 )
-from oqvl_filter.report import DfnReport, Report, ReshardReport, ScoreReport, SelectReport
+from oqvl_filter.page import assemble_page, write_page
+from oqvl_filter.report import DfnReport, PageReport, Report, ReshardReport, ScoreReport, SelectReport
 from oqvl_filter.resharding import (
     CopyJob,
     PoolShard,
@@ -253,6 +255,27 @@ def train_dfn(config: TrainDfnConfig) -> DfnReport:
         lineage=lineage,
     )
     return DfnReport.of(write_manifest(config.output, manifest))
+
+
+def report(config: ReportConfig) -> PageReport:
+    """Write a self-contained HTML page about the scores of a pool and what subsets keep of it.
+
+    Raises:
+        ManifestError: When an input is of another kind.
+        ConfigError: When scores are of another pool, or a column is not there.
+        DataError: When a file is damaged.
+        MissingExtraError: When the extra `report` is not installed.
+    """
+    pool = open_dataset(config.pool, Kind.IMAGE_TEXT)
+    scores = {label: open_dataset(path, Kind.SCORES) for label, path in sorted(config.scores.items())}
+    subset, against = (None if path is None else open_subset(path) for path in (config.subset, config.against))
+    page = assemble_page(config, pool, scores, subset, against)
+    return PageReport(
+        path=config.output,
+        num_bytes=write_page(page, config.output),
+        num_samples=page.num_samples,
+        num_selected=page.num_selected,
+    )
 
 
 def show(config: ShowConfig) -> Report:
