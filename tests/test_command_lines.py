@@ -102,7 +102,7 @@ WRONG_KIND = {
     ("oqvl-eval", "run"): ["benchmark=wrong", "checkpoint=wrong", "answerer=oqvl_model.answerer:VlmAnswerer"],
     ("oqvl-filter", "reshard"): ["pools=['wrong']", "subset=wrong", "name=n"],
     ("oqvl-filter", "score"): ["pool=wrong", "scorer.name=rules"],
-    ("oqvl-filter", "select"): ["pool=wrong", "scores.a=wrong", "keep=[[{column='a.width', at_least=1}]]"],
+    ("oqvl-filter", "select"): ["pools=wrong", "scores.a=wrong", "keep=a.width >= 1"],
     ("oqvl-pack", "run"): ["source=wrong", "tokenizer=missing", "image_token=<image>"],
     ("oqvl-train", "run"): ["checkpoint=wrong", "packed=wrong", "trainee=oqvl_model.trainee:PackedTrainee"],
 }

@@ -23,7 +23,6 @@ PUBLIC = {
     ],
     "oqvl_filter": [
         "ClipScorerConfig",
-        "Condition",
         "DfnReport",
         "ReshardConfig",
         "ReshardReport",

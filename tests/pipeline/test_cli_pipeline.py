@@ -38,8 +38,7 @@ SIDE = 32
 """Side of a picture, in pixels."""
 
 SELECT_RECIPE = f"""
-keep = [[{{ column = "rules.width", at_least = {SIDE} }}, {{ column = "rules.height", at_least = {SIDE} }}]]
-then = [{{ first_of = "rules.content_sha" }}]
+keep = "rules.width >= {SIDE} and rules.height >= {SIDE} then one per rules.content_sha"
 """
 
 MODEL_RECIPE = """
@@ -98,7 +97,7 @@ TORCHRUN = "torchrun --standalone --local-addr localhost --nproc-per-node 2 -m o
 PATH = f"""
 oqvl-shards import webdataset directory=pool name=colours
 oqvl-filter score pool=pool output=scores
-oqvl-filter select pool=pool scores.rules=scores output=subset -c select.toml
+oqvl-filter select pools=pool scores.rules=scores output=subset -c select.toml
 oqvl-filter reshard pools=['pool'] subset=subset output=filtered name=colours-filtered samples_per_shard=5
 oqvl-pack run source=filtered output=packed-pretrain tokenizer=tokenizer.json bin_capacity=64 visual_tokens_per_image=4
 oqvl-model init -c model.toml output=model
@@ -236,7 +235,7 @@ def test_every_sample_is_accounted_for(datasets: dict[str, Dataset]):
     accounts = {path: dataset.manifest.account for path, dataset in datasets.items()}
     found = {path: (account.num_in, account.num_kept, account.rejected) for path, account in accounts.items()}
     selected_against = {
-        "first of rules.content_sha": 1,
+        "one per rules.content_sha": 1,
         f"rules.width >= {SIDE}": 1,
         "rules rejected it: empty_text": 1,
         "rules rejected it: image_broken": 1,

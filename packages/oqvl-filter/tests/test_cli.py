@@ -29,10 +29,10 @@ def test_score_select_and_reshard_in_a_row(make_pool, plain_pairs, tmp_path):
     pool = make_pool([plain_pairs(5)]).path
     rules, subset, kept = (tmp_path / name for name in ("rules", "subset", "kept"))
     recipe = tmp_path / "select.toml"
-    recipe.write_text('keep = [[{ column = "rules.caption_words", at_least = 2 }]]')
+    recipe.write_text('keep = "caption_words >= 2"')
     for arguments in (
         ["score", f"pool={pool}", f"output={rules}"],
-        ["select", "-c", str(recipe), f"pool={pool}", f"scores.rules={rules}", f"output={subset}"],
+        ["select", "-c", str(recipe), f"pools={pool}", f"scores.rules={rules}", f"output={subset}"],
         ["reshard", f"pools=['{pool}']", f"subset={subset}", f"output={kept}", "name=kept"],
         ["show", f"dataset={kept}"],
     ):

@@ -3,31 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
-from oqvl_filter.config import ClipScorerConfig, Condition, ScoreConfig, SelectConfig
+from oqvl_filter.config import ClipScorerConfig, ScoreConfig, SelectConfig
 from oqvl_shards.errors import ConfigError
-
-
-@pytest.mark.parametrize(
-    ("values", "problem"),
-    [
-        ({}, "exactly one of"),
-        ({"column": "a.b"}, "exactly one of"),
-        ({"column": "a.b", "at_least": 1, "equals": 2}, "exactly one of"),
-        ({"at_least": 1}, "needs a column"),
-        ({"column": "a.b", "first_of": "a.b"}, "needs no column"),
-        ({"column": "a.b", "top_fraction": 0}, "greater than 0"),
-        ({"column": "a.b", "at_leest": 1}, "Extra inputs"),
-    ],
-)
-def test_a_condition_is_of_exactly_one_kind(values: dict, problem: str):
-    with pytest.raises(ValidationError, match=problem):
-        Condition(**values)
-
-
-def test_a_threshold_of_zero_is_a_threshold():
-    assert Condition(column="a.b", at_least=0).at_least == 0
 
 
 def test_a_scorer_is_chosen_on_the_command_line():
@@ -51,16 +29,28 @@ def test_a_selection_reads_from_toml(tmp_path: Path):
     recipe = tmp_path / "select.toml"
     recipe.write_text(
         """
-        pool = "pool"
+        pools = ["a", "b"]
         output = "subset"
-        scores = { rules = "scores/rules", dfn = "scores/dfn" }
-        keep = [
-            [{ column = "rules.width", at_least = 200 }, { column = "dfn.clip_score", top_fraction = 0.15 }],
-            [{ subset = "published.npy" }],
-        ]
-        then = [{ first_of = "rules.content_sha" }]
+        scores = { rules = ["scores/a", "scores/b"], dfn = "scores/dfn" }
+        keep = "rules.width >= 200 and dfn in top(15%)"
+        tokens = 5e9
+        weights = { a = 2, b = 1.5 }
         """
     )
-    config = SelectConfig.from_toml(recipe, ["scores.mlm=scores/mlm"])
-    assert sorted(config.scores) == ["dfn", "mlm", "rules"]
-    assert [len(group) for group in config.keep] == [2, 1]
+    config = SelectConfig.from_toml(recipe, ["scores.mlm=scores/mlm", "keep=width >= 200 or uid in 'a.npy'"])
+    assert {label: len(paths) for label, paths in config.scores.items()} == {"rules": 2, "dfn": 1, "mlm": 1}
+    assert config.keep == "width >= 200 or uid in 'a.npy'"
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"pairs": 3, "tokens": 5.0}, "one budget"),
+        ({"weights": {"a": 1.0}}, "weights divide a budget"),
+        ({"quotas": {"a": -1}}, "from 0 up"),
+        ({"keep": [["a"]]}, "string"),
+    ],
+)
+def test_a_selection_that_cannot_be_meant_is_refused(values: dict, problem: str):
+    with pytest.raises(ConfigError, match=problem):
+        SelectConfig.from_values({"output": "o", **values})

@@ -13,7 +13,6 @@ import pytest
 from oqvl_filter import run
 from oqvl_filter.config import (
     ClipScorerConfig,
-    Condition,
     ReshardConfig,
     ScoreConfig,
     SelectConfig,
@@ -106,48 +105,112 @@ def test_a_finished_stage_answers_without_work(pool: Dataset, tmp_path: Path):
         run.score(ScoreConfig(pool=pool.path, output=tmp_path / "rules", limits={"min_image_side": 5}))
 
 
-def select(pool: Dataset, rules: Path, output: Path, *groups: list[Condition], **rest) -> run.SelectReport:
-    return run.select(SelectConfig(pool=pool.path, scores={"rules": rules}, output=output, keep=groups, **rest))
+def select(pool: Dataset, rules: Path, output: Path, keep: str, **rest) -> run.SelectReport:
+    return run.select(SelectConfig(pools=(pool.path,), scores={"rules": (rules,)}, output=output, keep=keep, **rest))
+
+
+def uids_of(subset: Path) -> set[str]:
+    return set(array_to_uids(np.load(subset / "subset.npy")))
 
 
 def test_selection_removes_exact_copies(pool: Dataset, tmp_path: Path, uid_of):
     rules = score_rules(pool, tmp_path / "rules")
-    report = select(pool, rules, tmp_path / "subset", [Condition(first_of="rules.content_sha")])
+    report = select(pool, rules, tmp_path / "subset", "one per content_sha")
     assert report.account.rejected == {
         "duplicate_uid": 1,
-        "first of rules.content_sha": 1,
+        "one per rules.content_sha": 1,
         "rules rejected it: image_broken": 1,
     }
+    assert report.conditions == (("one per rules.content_sha", 10, 1),)
     uids = np.load(tmp_path / "subset" / "subset.npy")
     assert np.array_equal(uids, uids_to_array(array_to_uids(uids)))
-    assert len({uid_of(0), uid_of(100)} & set(array_to_uids(uids))) == 1
+    assert len({uid_of(0), uid_of(100)} & uids_of(tmp_path / "subset")) == 1
 
 
 def test_a_published_list_joins_a_selection(pool: Dataset, tmp_path: Path, uid_of):
     rules = score_rules(pool, tmp_path / "rules")
     np.save(tmp_path / "list.npy", uids_to_array([uid_of(2), uid_of(4), uid_of(555)]))
-    widest = Condition(column="rules.width", top_count=1)
-    select(pool, rules, tmp_path / "a", [widest], [Condition(subset=tmp_path / "list.npy")])
-    assert {uid_of(2), uid_of(4)} <= set(array_to_uids(np.load(tmp_path / "a" / "subset.npy")))
-    report = select(pool, rules, tmp_path / "b", [Condition(subset=tmp_path / "a")])
-    assert report.account.num_kept == 2 + (report.groups[0] == 3)
-    parents = open_dataset(tmp_path / "b").manifest.lineage.parents
-    assert parents[-1] == open_dataset(tmp_path / "a").manifest.digest()
+    keep = f"width in top(1) or uid in '{tmp_path}/list.npy'"
+    select(pool, rules, tmp_path / "a", keep)
+    assert {uid_of(2), uid_of(4)} <= uids_of(tmp_path / "a")
+    report = select(pool, rules, tmp_path / "b", f'uid in "{tmp_path}/a"')
+    assert uids_of(tmp_path / "a") == uids_of(tmp_path / "b")
+    lineage = open_dataset(tmp_path / "b").manifest.lineage
+    assert lineage.parents[-1] == open_dataset(tmp_path / "a").manifest.digest()
+    assert lineage.config["config"]["keep"] == report.rule == 'uid in "a"'
+    assert str(tmp_path) not in (tmp_path / "b" / "manifest.json").read_text()
     np.save(tmp_path / "list.npy", uids_to_array([uid_of(2)]))
     with pytest.raises(ConfigError, match="already holds"):
-        select(pool, rules, tmp_path / "a", [widest], [Condition(subset=tmp_path / "list.npy")])
+        select(pool, rules, tmp_path / "a", keep)
+
+
+def test_the_same_rule_in_other_words_is_the_same_step(pool: Dataset, tmp_path: Path):
+    rules = score_rules(pool, tmp_path / "rules")
+    first = select(pool, rules, tmp_path / "a", "width >= 21 and (height > 3)")
+    assert select(pool, rules, tmp_path / "a", "rules.width>=21 and rules.height>3") == first
+
+
+def test_several_pools_are_sources(pool: Dataset, make_pool, plain_pairs, tmp_path: Path, uid_of):
+    other = make_pool([plain_pairs(4, start=200), plain_pairs(3, start=7)], name="other")  # 7 and 8 are in both
+    rules = (score_rules(pool, tmp_path / "rules"), score_rules(other, tmp_path / "other-rules"))
+
+    def kept(output: str, keep: str, **rest) -> set[str]:
+        config = SelectConfig(
+            pools=(pool.path, other.path), scores={"rules": rules}, output=tmp_path / output, keep=keep, **rest
+        )
+        report = run.select(config)
+        assert (report.account.num_in, report.account.rejected["duplicate_uid"]) == (20, 3)
+        return uids_of(tmp_path / output)
+
+    others = {uid_of(n) for n in (200, 201, 202, 203, 9)}
+    assert kept("a", "source == 'other'") == others
+    assert len(kept("b", "width in top(2) per source") & others) == 2
+    assert len(kept("c", "all", pairs=6, weights={"pool": 1, "other": 1}) & others) == 3
+    assert len(kept("d", "width is not null", quotas={"other": 1}) & others) == 1
+    with pytest.raises(ConfigError, match="quotas names"):
+        kept("e", "all", quotas={"nobody": 1})
+
+
+def test_subsets_alone_can_be_combined(tmp_path: Path, uid_of):
+    np.save(tmp_path / "a.npy", uids_to_array([uid_of(n) for n in range(6)])[::-1])
+    np.save(tmp_path / "b.npy", uids_to_array([uid_of(n) for n in range(4, 9)]))
+    keep = f"uid in '{tmp_path}/a.npy' and not uid in '{tmp_path}/b.npy'"
+    report = run.select(SelectConfig(output=tmp_path / "out", keep=keep))
+    assert uids_of(tmp_path / "out") == {uid_of(n) for n in range(4)}
+    assert (report.account.num_in, report.account.num_kept) == (9, 4)
+    assert run.select(SelectConfig(output=tmp_path / "out", keep=keep)) == report
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"keep": "rules.with >= 3"}, r"found 'rules.with', expected a column\n  rules.with >= 3\n  \^"),
+        ({"keep": "width >= 3", "scores": {}}, "expected a column"),
+        ({"keep": "width >= 'x'"}, "is of type int32, expected numbers"),
+        ({"keep": "content_sha >= 3"}, "is of type string, expected =="),
+        ({"keep": "uid in 'nothing.npy'"}, "no subset file at nothing.npy"),
+        ({"prefer": "beauty", "pairs": 3}, "prefer: found 'beauty'"),
+        ({"scores": {}}, "no scores of the pool"),
+    ],
+)
+def test_a_selection_that_does_not_fit_its_scores_is_refused(pool: Dataset, tmp_path: Path, changes, problem: str):
+    rules = score_rules(pool, tmp_path / "rules")
+    values = {"pools": [pool.path], "scores": {"rules": rules}, "output": tmp_path / "subset", **changes}
+    with pytest.raises(ConfigError, match=problem):
+        run.select(SelectConfig.model_validate(values))
+    assert not (tmp_path / "subset").exists()
 
 
 def test_scores_of_another_pool_are_refused(pool: Dataset, make_pool, plain_pairs, tmp_path: Path):
     rules = score_rules(make_pool([plain_pairs(2)], name="other"), tmp_path / "rules")
     with pytest.raises(ConfigError, match="of another pool"):
-        select(pool, rules, tmp_path / "subset", [Condition(column="rules.width", at_least=1)])
+        select(pool, rules, tmp_path / "subset", "width >= 1")
 
 
 @pytest.fixture
 def subset(pool: Dataset, tmp_path: Path) -> Path:
     rules = score_rules(pool, tmp_path / "rules")
-    select(pool, rules, tmp_path / "subset", [Condition(column="rules.width", at_least=21)])
+    select(pool, rules, tmp_path / "subset", "width >= 21")
     return tmp_path / "subset"
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oqvl_filter.uid_array import contains, hash_uids, parse_uids, read_uid_file, sort_uids
+from oqvl_filter.uid_array import contains, hash_uids, map_uid_file, parse_uids, sort_uids
 from oqvl_shards.errors import DataError
 from oqvl_shards.uid import UID_DTYPE, uids_to_array
 
@@ -65,11 +65,11 @@ def test_the_hash_is_that_of_the_published_generator(high: int, low: int, seed: 
 def test_a_subset_file_is_never_unpickled(tmp_path: Path):
     np.save(tmp_path / "evil.npy", np.array([object()]), allow_pickle=True)
     with pytest.raises(DataError, match="not a readable"):
-        read_uid_file(tmp_path / "evil.npy")
+        map_uid_file(tmp_path / "evil.npy")
 
 
 @pytest.mark.parametrize("array", [np.zeros(3), np.zeros((2, 2), dtype=UID_DTYPE)])
 def test_a_subset_file_of_another_layout_is_refused(tmp_path: Path, array: np.ndarray):
     np.save(tmp_path / "other.npy", array)
     with pytest.raises(DataError, match="expected 1-dimensional"):
-        read_uid_file(tmp_path / "other.npy")
+        map_uid_file(tmp_path / "other.npy")

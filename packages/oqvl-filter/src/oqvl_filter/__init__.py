@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from oqvl_filter.config import (
         ClipScorerConfig,
-        Condition,
         ReshardConfig,
         RulesScorerConfig,
         ScoreConfig,
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClipScorerConfig",
-    "Condition",
     "DfnReport",
     "ReshardConfig",
     "ReshardReport",
@@ -38,7 +36,6 @@ __all__ = [
 
 _MODULE_OF = {
     "ClipScorerConfig": "config",
-    "Condition": "config",
     "DfnReport": "report",
     "ReshardConfig": "config",
     "ReshardReport": "report",

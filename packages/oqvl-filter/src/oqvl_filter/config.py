@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from oqvl_shards.config import StageConfig
 from oqvl_shards.sample import ReadLimits
@@ -56,83 +56,84 @@ class ScoreConfig(StageConfig):
     )
 
 
-class Condition(StageConfig):
-    """One condition of a selection; exactly one kind of condition is given.
+class TokenCount(StageConfig):
+    """How many tokens a pair is taken to have: `fixed` + ceil(`per_value` x the column's value)."""
 
-    A condition on a column fails where the column is null, which is where its scorer rejected the sample.
-    """
-
-    column: str = Field(default="", description="LABEL.COLUMN of a score dataset, e.g. rules.width")
-    at_least: float | None = Field(default=None, description="keep values of the column from this one up")
-    at_most: float | None = Field(default=None, description="keep values of the column up to this one")
-    equals: bool | float | str | None = Field(default=None, description="keep this value of the column")
-    top_fraction: float | None = Field(
-        default=None, gt=0, le=1, description="keep the highest floor(fraction x n) of the n samples that are left"
+    column: str = Field(default="caption_chars", description="column that the length of the text is taken from")
+    # English captions have about four characters a token under the vocabularies of today's language models.
+    per_value: float = Field(
+        default=0.25,
+        ge=0,
+        description="tokens for each unit of the column: 1 when it counts tokens, 0.25 for characters",
     )
-    top_count: int | None = Field(
-        default=None, gt=0, description="keep the highest so many of the samples that are left"
-    )
-    first_of: str = Field(
-        default="", description="LABEL.COLUMN; keep one sample a value of it, the one whose uid has the smallest hash"
-    )
-    subset: Path | None = Field(
-        default=None,
-        description="keep members of this subset: a dataset of kind subset, or a .npy of dtype u8,u8",
-        json_schema_extra={"lineage": False},
+    fixed: int = Field(
+        default=147, ge=0, description="tokens that every pair has beside its text: 144 visual ones and three marks"
     )
 
-    @model_validator(mode="after")
-    def _is_of_one_kind(self) -> Self:
-        kinds = {
-            "at_least/at_most": self.at_least is not None or self.at_most is not None,
-            "equals": self.equals is not None,
-            "top_fraction": self.top_fraction is not None,
-            "top_count": self.top_count is not None,
-            "first_of": bool(self.first_of),
-            "subset": self.subset is not None,
-        }
-        given = [kind for kind, is_given in kinds.items() if is_given]
-        if len(given) != 1:
-            raise ValueError(f"found {given or 'no kind of condition'}, expected exactly one of {list(kinds)}")
-        if bool(self.column) == (given[0] in ("first_of", "subset")):
-            raise ValueError(f"{given[0]} {'needs no' if self.column else 'needs a'} column")
-        return self
 
-    def __str__(self) -> str:
-        if self.subset is not None:
-            return f"in {self.subset.name}"
-        if self.first_of:
-            return f"first of {self.first_of}"
-        if self.equals is not None:
-            return f"{self.column} = {self.equals}"
-        if self.top_count is not None:
-            return f"{self.column} in the top {self.top_count}"
-        if self.top_fraction is not None:
-            return f"{self.column} in the top {self.top_fraction:.6g} of them"
-        bounds = [f">= {self.at_least:.6g}"] if self.at_least is not None else []
-        bounds += [f"<= {self.at_most:.6g}"] if self.at_most is not None else []
-        return f"{self.column} {' and '.join(bounds)}"
+class Balance(StageConfig):
+    """MetaCLIP's balancing (Xu et al., 2023, arXiv 2309.16671): no entry of a list of metadata prevails."""
+
+    column: str = Field(
+        default="", description="column with the entries that each caption holds, from the scorer metadata; empty: none"
+    )
+    cap: int = Field(
+        default=20_000, gt=0, description="a pair is kept with probability cap / count of one of its entries, at most 1"
+    )
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str | Path) else value
+
+
+Paths = Annotated[tuple[Path, ...], BeforeValidator(_as_tuple)]
+"""Paths; a single one need not stand in a list."""
 
 
 class SelectConfig(StageConfig):
-    """Configuration of `select`."""
+    """Configuration of `select`. Its lineage is `oqvl_filter.run.SelectStep`, which resolves what is named here."""
 
-    pool: Path = Field(description="dataset of kind image_text to select from", json_schema_extra={"lineage": False})
-    scores: dict[str, Path] = Field(
-        min_length=1,
-        description="datasets of kind scores over the pool, each under a label of your choice: scores.LABEL=PATH",
+    keep: str = Field(
+        default="all",
+        description="the rule, e.g. clip >= 0.28 and su >= 85 or uid in 'dfn.npy' then one per rules.content_sha; "
+        "README.md of oqvl-filter has the language",
+    )
+    pools: Paths = Field(
+        default=(),
+        description="datasets of kind image_text to select from; none: the uids that scores, or else subsets, name",
+        json_schema_extra={"lineage": False},
+    )
+    scores: dict[str, Paths] = Field(
+        default={},
+        description="datasets of kind scores, each under a label of your choice: scores.LABEL=PATH; several are one "
+        "label's when they score several pools",
         json_schema_extra={"lineage": False},
     )
     output: Path = Field(description="directory of the subset", json_schema_extra={"lineage": False})
-    keep: tuple[tuple[Condition, ...], ...] = Field(
-        min_length=1,
-        description="groups of conditions: a sample is kept when it passes every condition of one group; "
-        "each condition applies to what the ones before it have left",
+    balance: Balance = Field(default=Balance(), description="applied to what the rule keeps")
+    quotas: dict[str, int] = Field(
+        default={}, description="most pairs to keep of a source (a pool's name): quotas.NAME=COUNT"
     )
-    then: tuple[Condition, ...] = Field(
-        default=(), description="further conditions, applied to the union of the groups"
+    weights: dict[str, float] = Field(
+        default={}, description="share of the budget that each source gets, in any unit: weights.NAME=WEIGHT"
     )
-    seed: int = Field(default=0, ge=0, description="seed of the hash that breaks ties between equal scores")
+    pairs: int | None = Field(default=None, gt=0, description="keep exactly so many pairs, or all when there are fewer")
+    tokens: float | None = Field(default=None, gt=0, description="keep as many pairs as fit into so many tokens")
+    token_count: TokenCount = Field(default=TokenCount(), description="how the tokens of a pair are counted")
+    prefer: str = Field(
+        default="", description="column whose highest values quotas and budgets take; empty: by hash of the uid"
+    )
+    seed: int = Field(default=0, ge=0, description="seed of the hash that orders equal values")
+
+    @model_validator(mode="after")
+    def _has_one_budget(self) -> Self:
+        if self.pairs is not None and self.tokens is not None:
+            raise ValueError("found pairs and tokens, expected one budget at most")
+        if self.weights and self.pairs is None and self.tokens is None:
+            raise ValueError("weights divide a budget: give pairs or tokens, or use quotas")
+        if any(quota < 0 for quota in self.quotas.values()) or any(not 0 <= w < 1e18 for w in self.weights.values()):
+            raise ValueError("quotas and weights are numbers from 0 up")
+        return self
 
 
 class ReshardConfig(StageConfig):

@@ -76,28 +76,34 @@ class SelectReport(StageReport):
     """A subset of a pool."""
 
     rule: str = Field(description="how it was selected")
-    groups: tuple[int, ...] = Field(description="samples that pass each group of conditions, before the union")
+    conditions: tuple[tuple[str, int, int], ...] = Field(
+        description="each condition of the rule, the samples in its scope that it holds for, and those without a value"
+    )
 
     @classmethod
     def of(cls, dataset: Dataset) -> Self:
         """Describe a dataset of kind subset from its manifest."""
         manifest = dataset.manifest
         assert manifest.details.kind == "subset"
-        groups = [value for name, value in sorted(manifest.statistics.items()) if name.startswith("group_")]
+        found = manifest.statistics
+        names = sorted(name for name in found if name.startswith("condition_") and f"{name}_true" in found)
         return cls(
             path=dataset.path,
             digest=manifest.digest(),
             name=manifest.name,
             account=manifest.account,
             rule=manifest.details.rule,
-            groups=tuple(int(value) for value in groups),
+            conditions=tuple(
+                (str(found[name]), int(found[f"{name}_true"]), int(found[f"{name}_null"])) for name in names
+            ),
         )
 
     def table(self) -> str:
         """Return the report as text."""
         lines = [*self._header(), f"  rule      {self.rule}"]
-        if len(self.groups) > 1:
-            lines.append(f"  groups    {', '.join(f'{count:,}' for count in self.groups)} samples before the union")
+        for text, num_true, num_null in self.conditions:
+            without = f", no value for {num_null:,}" if num_null else ""
+            lines.append(f"    {text}: {num_true:,} samples{without}")
         return "\n".join([*lines, *self._account_lines()])
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from oqvl_filter.candidates import read_candidates
 from oqvl_filter.config import (
     ClipScorerConfig,
     ReportConfig,
@@ -27,6 +28,7 @@ from oqvl_filter.dfn import (
     read_clean_pairs,
     write_network,
 )
+from oqvl_filter.expression import subset_paths
 from oqvl_filter.page import assemble_page, write_page
 from oqvl_filter.report import DfnReport, PageReport, Report, ReshardReport, ScoreReport, SelectReport
 from oqvl_filter.resharding import (
@@ -40,15 +42,10 @@ from oqvl_filter.resharding import (
 )
 from oqvl_filter.score_file import IDENTITY_FIELDS, REJECT_FIELD, deciles
 from oqvl_filter.scoring import fill_counts, score_shard, scoring_jobs, shared_scorer
-from oqvl_filter.selection import (
-    SelectStep,
-    apply_selection,
-    check_same_pool,
-    describe_rule,
-    read_candidates,
-    subset_paths,
-)
-from oqvl_filter.subset import SUBSET_FILE, open_subset, write_subset
+from oqvl_filter.selection import SelectStep, resolve_rule, select_candidates, statistics_of
+from oqvl_filter.set_algebra import combine, start_counts
+from oqvl_filter.subset import SUBSET_FILE, open_subset, write_subset, write_subset_blocks
+from oqvl_filter.uid_array import sort_uids
 from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import DataError, require_extra
 from oqvl_shards.manifest import (
@@ -139,33 +136,44 @@ def _manifest_of_model(scorer: ScorerConfig) -> list[Manifest]:
 
 
 def select(config: SelectConfig) -> SelectReport:
-    """Select samples of a pool by their scores and write their uids.
+    """Select samples by a rule over scores and subsets, and write their uids.
 
     Raises:
+        ConfigError: When the rule cannot be read or names what is not there, scores are of another pool, or the output
+            was made otherwise.
         ManifestError: When an input is of another kind.
-        ConfigError: When scores are of another pool, a condition does not fit them, or the output was made otherwise.
-        DataError: When a score file is damaged, or score datasets disagree on what the samples are.
+        DataError: When a file is damaged.
     """
-    pool = open_dataset(config.pool, Kind.IMAGE_TEXT)
-    scores = {label: open_dataset(path, Kind.SCORES) for label, path in sorted(config.scores.items())}
-    check_same_pool(scores, pool)
-    subsets = {path: open_subset(path) for path in subset_paths(config)}
-    parents = [pool.manifest, *(dataset.manifest for dataset in scores.values())]
+    pools = [open_dataset(path, Kind.IMAGE_TEXT) for path in config.pools]
+    scores = {
+        label: [open_dataset(path, Kind.SCORES) for path in paths] for label, paths in sorted(config.scores.items())
+    }
+    rule = resolve_rule(config.keep, scores)
+    subsets = {path: open_subset(Path(path)) for path in subset_paths(rule)}
+    step = SelectStep.of(config, rule, scores, subsets)
+    parents = [dataset.manifest for dataset in (*pools, *(one for datasets in scores.values() for one in datasets))]
     parents += [subset.manifest for subset in subsets.values() if subset.manifest is not None]
-    lineage = Lineage.derive(f"{PACKAGE} select", version(PACKAGE), SelectStep.of(config, scores, subsets), parents)
+    lineage = Lineage.derive(f"{PACKAGE} select", version(PACKAGE), step, parents)
     finished = finished_output(config.output, lineage)
     if finished is not None:
         return SelectReport.of(finished)
-    candidates = read_candidates(scores, subsets, config.seed)
-    selection = apply_selection(candidates, config.keep, config.then)
-    write_subset(candidates.uids[selection.kept], config.output / SUBSET_FILE)
+    path = config.output / SUBSET_FILE
+    if pools or scores:
+        candidates = read_candidates(pools, scores)
+        selection = select_candidates(step.config, rule, candidates, subsets)
+        write_subset(sort_uids(candidates.uids[selection.kept])[0], path)
+        account, counts = selection.account(candidates.num_duplicates), selection.conditions
+    else:
+        sets = start_counts(config, rule, subsets)
+        num_kept = write_subset_blocks(combine(rule, subsets, sets), path)
+        account, counts = sets.account(num_kept), sets.conditions()
     manifest = Manifest(
-        name=f"{pool.manifest.name}.subset",
-        details=SubsetDetails(rule=describe_rule(config), num_pool=selection.account.num_in),
-        shards=(describe_file(config.output / SUBSET_FILE, config.output, selection.account.num_kept),),
+        name="+".join(pool.manifest.name for pool in pools) + ".subset" if pools else "subset",
+        details=SubsetDetails(rule=str(rule), num_pool=account.num_in),
+        shards=(describe_file(path, config.output, account.num_kept),),
         fields=(FieldSpec(name="uid", dtype="u8,u8", description="uid as (high, low) words"),),
-        account=selection.account,
-        statistics={f"group_{index:03d}": size for index, size in enumerate(selection.group_sizes)},
+        account=account,
+        statistics=statistics_of(counts),
         lineage=lineage,
     )
     return SelectReport.of(write_manifest(config.output, manifest))

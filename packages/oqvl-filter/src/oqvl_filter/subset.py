@@ -3,49 +3,86 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oqvl_filter.uid_array import read_uid_file
+from oqvl_filter.uid_array import is_ascending, map_uid_file, sort_uids
 from oqvl_shards.atomic import atomic_open
+from oqvl_shards.errors import ConfigError
 from oqvl_shards.manifest import Kind, Manifest, open_dataset
+from oqvl_shards.uid import UID_DTYPE
 
 SUBSET_FILE = "subset.npy"
 
 
 @dataclass(frozen=True)
 class Subset:
-    """A set of uids.
+    """A set of uids on disk.
 
     Args:
-        uids: Of dtype `UID_DTYPE`; ascending and distinct when it is a dataset of ours.
+        paths: The `.npy` files that hold it.
         digest: sha256 of the manifest, or of the file when there is none.
         manifest: The dataset's manifest; None for a bare `.npy`.
     """
 
-    uids: NDArray[np.void]
+    paths: tuple[Path, ...]
     digest: str
     manifest: Manifest | None
 
+    @cached_property
+    def uids(self) -> NDArray[np.void]:
+        """The distinct uids, ascending, of dtype `UID_DTYPE`; files that are so already stay on disk (mapped)."""
+        files = [map_uid_file(path) for path in self.paths]
+        uids = files[0] if len(files) == 1 else np.concatenate([np.empty(0, UID_DTYPE), *files])
+        return uids if is_ascending(uids) else sort_uids(uids)[0]
+
 
 def open_subset(path: Path) -> Subset:
-    """Read the subset at `path`, a dataset of kind subset or a `.npy` of dtype "u8,u8".
+    """Open the subset at `path`, a dataset of kind subset or a `.npy` of dtype "u8,u8" in any order.
 
     Raises:
+        ConfigError: When there is nothing at `path`.
         ManifestError: When it is a directory without a manifest of kind subset.
         DataError: When the file is not of the layout above.
     """
     if path.suffix == ".npy":
-        return Subset(read_uid_file(path), hashlib.sha256(path.read_bytes()).hexdigest(), None)
+        if not path.is_file():
+            raise ConfigError(f"no subset file at {path}", hint="check the path; it counts from where the command runs")
+        map_uid_file(path)
+        with path.open("rb") as file:
+            return Subset((path,), hashlib.file_digest(file, "sha256").hexdigest(), None)
     dataset = open_dataset(path, Kind.SUBSET)
-    files = [read_uid_file(dataset.shard_path(shard)) for shard in dataset.manifest.shards]
-    return Subset(np.concatenate(files), dataset.manifest.digest(), dataset.manifest)
+    paths = tuple(dataset.shard_path(shard) for shard in dataset.manifest.shards)
+    for one in paths:
+        map_uid_file(one)
+    return Subset(paths, dataset.manifest.digest(), dataset.manifest)
 
 
 def write_subset(uids: NDArray[np.void], path: Path) -> None:
     """Write ascending, distinct uids to `path` atomically."""
+    write_subset_blocks([uids], path)
+
+
+def write_subset_blocks(blocks: Iterable[NDArray[np.void]], path: Path) -> int:
+    """Write ascending, distinct uids that come in blocks to `path` atomically; return how many there were."""
+    count = 0
     with atomic_open(path) as file:
-        np.save(file, uids, allow_pickle=False)
+        _write_header(file, 0)
+        for block in blocks:
+            file.write(np.ascontiguousarray(block).data)
+            count += len(block)
+        # numpy leaves room in the header for the length of the first axis to grow.
+        file.seek(0)
+        _write_header(file, count)
+    return count
+
+
+def _write_header(file: IO[bytes], count: int) -> None:
+    header = {"descr": UID_DTYPE.descr, "fortran_order": False, "shape": (count,)}
+    np.lib.format.write_array_header_1_0(file, header)

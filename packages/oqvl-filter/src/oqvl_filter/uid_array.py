@@ -5,6 +5,7 @@ A uid is a pair of 64-bit words, (high, low), in an array of dtype `UID_DTYPE`; 
 
 from __future__ import annotations
 
+import binascii
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 
 from oqvl_shards.errors import DataError
 from oqvl_shards.uid import UID_DTYPE
+
+BIG_ENDIAN_UID_DTYPE = np.dtype(">u8,>u8")
+"""The bytes of a uid in the order of its hex digits."""
 
 
 def parse_uids(column: pa.ChunkedArray) -> NDArray[np.void]:
@@ -23,29 +27,96 @@ def parse_uids(column: pa.ChunkedArray) -> NDArray[np.void]:
     """
     try:
         fixed = column.cast(pa.binary()).cast(pa.binary(32))  # the digits alone, back to back in the second buffer
-        digits = b"".join(memoryview(chunk.buffers()[1])[: 32 * len(chunk)] for chunk in fixed.chunks)
-        words_N2 = np.frombuffer(bytes.fromhex(digits.decode()), dtype=">u8").reshape(len(column), 2)
+        digits = [memoryview(one.buffers()[1])[32 * one.offset :][: 32 * len(one)] for one in fixed.chunks if len(one)]
+        words = b"".join(map(binascii.unhexlify, digits))
     except (pa.ArrowInvalid, ValueError) as error:
         raise DataError(
             f"found a uid that is not 32 hexadecimal digits: {error}", hint="score the pool again"
         ) from error
-    uids_N = np.empty(len(column), dtype=UID_DTYPE)
-    uids_N["f0"], uids_N["f1"] = words_N2[:, 0], words_N2[:, 1]
-    return uids_N
+    if len(words) != 16 * len(column):
+        raise DataError("found a row without a uid, expected 32 hexadecimal digits", hint="score the pool again")
+    return np.frombuffer(words, dtype=BIG_ENDIAN_UID_DTYPE).astype(UID_DTYPE)
+
+
+def format_uids(uids_N: NDArray[np.void]) -> pa.StringArray:
+    """Return uids of dtype `UID_DTYPE` as an Arrow column of 32 lower-case hex digits each."""
+    digits = binascii.hexlify(uids_N.astype(BIG_ENDIAN_UID_DTYPE).tobytes())
+    return (
+        pa.Array.from_buffers(pa.binary(32), len(uids_N), [None, pa.py_buffer(digits)])
+        .cast(pa.binary())
+        .cast(pa.string())
+    )
+
+
+def uid_order(uids_N: NDArray[np.void]) -> NDArray[np.int64]:
+    """Return the rows [N] in ascending order of uid; equal uids stay in row order."""
+    high_N, low_N = np.ascontiguousarray(uids_N["f0"]), uids_N["f1"]
+    order_N = np.argsort(high_N, kind="stable")
+    high_N, low_N = high_N[order_N], low_N[order_N]
+    # Digests hardly ever share their high words, so the low ones are looked at only where they do.
+    if np.any((high_N[1:] == high_N[:-1]) & (low_N[1:] < low_N[:-1])):
+        return np.lexsort((uids_N["f1"], uids_N["f0"]))
+    return order_N
+
+
+def starts_of_runs(sorted_N: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Return a mask [N]: which of the sorted uids differ from the one before."""
+    high_N, low_N = sorted_N["f0"], sorted_N["f1"]
+    is_first_N = np.ones(len(sorted_N), dtype=bool)
+    is_first_N[1:] = (high_N[1:] != high_N[:-1]) | (low_N[1:] != low_N[:-1])
+    return is_first_N
 
 
 def sort_uids(uids_N: NDArray[np.void]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
     """Return the distinct uids in ascending order, and the row of the first occurrence of each."""
-    order_N = np.lexsort((uids_N["f1"], uids_N["f0"]))  # stable: equal uids stay in row order
+    order_N = uid_order(uids_N)
     sorted_N = uids_N[order_N]
-    is_first_N = np.ones(len(order_N), dtype=bool)
-    is_first_N[1:] = sorted_N[1:] != sorted_N[:-1]
+    is_first_N = starts_of_runs(sorted_N)
+    if is_first_N.all():
+        return sorted_N, order_N
     return sorted_N[is_first_N], order_N[is_first_N]
+
+
+def first_rows(uids_N: NDArray[np.void]) -> NDArray[np.int64] | None:
+    """Return, ascending, the row of the first occurrence of every distinct uid; None when all are distinct."""
+    high_N = np.sort(uids_N["f0"])
+    if not np.any(high_N[1:] == high_N[:-1]):
+        return None
+    _, rows = sort_uids(uids_N)
+    return None if len(rows) == len(uids_N) else np.sort(rows)
+
+
+def is_ascending(uids_N: NDArray[np.void]) -> bool:
+    """Tell whether the uids are in ascending order and distinct."""
+    high, low = uids_N["f0"], uids_N["f1"]
+    ties = high[1:] == high[:-1]
+    return not (np.any(high[1:] < high[:-1]) or (ties.any() and np.any(low[1:][ties] <= low[:-1][ties])))
+
+
+def locate(sorted_M: NDArray[np.void], uids_N: NDArray[np.void]) -> NDArray[np.int64]:
+    """Return the place [N] of each of `uids_N` in `sorted_M` (ascending, distinct); -1 where it is not."""
+    high_M, high_N = np.ascontiguousarray(sorted_M["f0"]), uids_N["f0"]
+    places_N = np.searchsorted(high_M, high_N)
+    inside_N = places_N < len(high_M)
+    inside_N[inside_N] = high_M[places_N[inside_N]] == high_N[inside_N]
+    rows = np.flatnonzero(inside_N)
+    matches = sorted_M["f1"][places_N[rows]] == uids_N["f1"][rows]
+    places_N[~inside_N] = -1
+    # Where the first one with this high word is another uid, one after it may be the one (uids that count up).
+    others = rows[~matches]
+    if len(others):
+        bytes_M, bytes_R = as_bytes(sorted_M), as_bytes(uids_N[others])
+        found_R = np.searchsorted(bytes_M, bytes_R)
+        is_there_R = found_R < len(bytes_M)
+        is_there_R[is_there_R] = bytes_M[found_R[is_there_R]] == bytes_R[is_there_R]
+        places_N[others] = np.where(is_there_R, found_R, -1)
+    return places_N
 
 
 def contains(members_M: NDArray[np.void], uids_N: NDArray[np.void]) -> NDArray[np.bool_]:
     """Return a mask [N]: which of `uids_N` are among `members_M` (in any order, repeated or not)."""
-    return np.isin(_as_bytes(uids_N), _as_bytes(members_M))
+    sorted_M = members_M if is_ascending(members_M) else sort_uids(members_M)[0]
+    return locate(sorted_M, uids_N) >= 0
 
 
 def hash_uids(uids_N: NDArray[np.void], seed: int) -> NDArray[np.uint64]:
@@ -57,15 +128,20 @@ def hash_uids(uids_N: NDArray[np.void], seed: int) -> NDArray[np.uint64]:
     return _mix(uids_N["f0"] ^ _mix(uids_N["f1"] ^ _mix(np.array([seed], dtype=np.uint64))))
 
 
-def read_uid_file(path: Path) -> NDArray[np.void]:
-    """Read a subset file: `.npy`, dtype "u8,u8", one dimension.
+def hash_words(left_N: NDArray[np.uint64], right_N: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return a 64-bit hash [N] of every pair of words, by the same finalizer as `hash_uids`."""
+    return _mix(left_N ^ _mix(right_N))
+
+
+def map_uid_file(path: Path) -> NDArray[np.void]:
+    """Map a subset file into memory: `.npy`, dtype "u8,u8", one dimension; nothing is read yet.
 
     Raises:
         DataError: When it is anything else.
     """
     try:
-        uids = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+        uids = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path} is not a readable .npy file: {error}") from error
     if not isinstance(uids, np.ndarray) or uids.dtype != UID_DTYPE or uids.ndim != 1:
         found = f"{uids.ndim}-dimensional {uids.dtype}" if isinstance(uids, np.ndarray) else type(uids).__name__
@@ -73,15 +149,13 @@ def read_uid_file(path: Path) -> NDArray[np.void]:
     return uids
 
 
+def as_bytes(uids_N: NDArray[np.void]) -> NDArray[np.bytes_]:
+    """Return every uid as 16 bytes, which numpy compares at once and which sort as the uids do."""
+    return uids_N.astype(BIG_ENDIAN_UID_DTYPE).view("S16")
+
+
 def _mix(words_N: NDArray[np.uint64]) -> NDArray[np.uint64]:
     words_N = words_N + np.uint64(0x9E3779B97F4A7C15)
     words_N = (words_N ^ (words_N >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words_N = (words_N ^ (words_N >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return words_N ^ (words_N >> np.uint64(31))
-
-
-def _as_bytes(uids_N: NDArray[np.void]) -> NDArray[np.bytes_]:
-    """Return every uid as 16 bytes, which numpy compares at once."""
-    words_N2 = np.empty((len(uids_N), 2), dtype=">u8")
-    words_N2[:, 0], words_N2[:, 1] = uids_N["f0"], uids_N["f1"]
-    return words_N2.view("S16").ravel()

@@ -1,0 +1,47 @@
+"""MetaCLIP's balancing: the pairs of frequent metadata entries are thinned, those of rare ones are all kept.
+
+Algorithm 1 of Xu et al., 2023, "Demystifying CLIP Data", arXiv 2309.16671: an entry that occurs in `count` captions
+keeps each of them with probability min(1, cap / count), independently; a caption stays when one of its entries keeps
+it. The draws are hashes of uid, entry and seed, so they do not depend on the order of samples.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from oqvl_filter.uid_array import hash_words
+
+NO_ENTRY = "no entry of the metadata"
+THINNED = "thinned by the balance"
+
+
+def balance(
+    entries: pa.Array, uid_hashes_N: NDArray[np.uint64], kept_N: NDArray[np.bool_], cap: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return masks [N] of the samples that the balance keeps, and of those that have an entry at all.
+
+    Args:
+        entries: [N] the entries of each caption, as text: their numbers with spaces between; null or empty: none.
+        uid_hashes_N: Of the uids, with the seed.
+        kept_N: The samples that take part.
+        cap: t of the algorithm.
+    """
+    rows = np.flatnonzero(kept_N)
+    lists = pc.call_function("split_pattern", [entries.fill_null("").take(pa.array(rows))], pc.SplitPatternOptions(" "))
+    lengths_R = pc.call_function("list_value_length", [lists]).to_numpy()
+    words = lists.flatten()
+    owners_E = np.repeat(rows, lengths_R)
+    is_entry = pc.call_function("not_equal", [words, pa.scalar("")]).to_numpy(zero_copy_only=False)
+    numbers_E = words.filter(pa.array(is_entry)).cast(pa.uint64()).to_numpy()
+    owners_E = owners_E[is_entry]
+    _, places_E, counts = np.unique(numbers_E, return_inverse=True, return_counts=True)
+    keep_probability_E = np.minimum(1.0, cap / counts[places_E]) if len(counts) else np.empty(0)
+    draws_E = hash_words(uid_hashes_N[owners_E], numbers_E) * 2.0**-64
+    stays_N = np.zeros_like(kept_N)
+    stays_N[owners_E[draws_E < keep_probability_E]] = True
+    has_entry_N = np.zeros_like(kept_N)
+    has_entry_N[owners_E] = True
+    return stays_N, has_entry_N

@@ -1,0 +1,229 @@
+"""What is selected from: the samples of some pools, and the columns that score datasets hold about them.
+
+A score dataset that was made of a pool has that pool's rows; any other (an imported table, the groups of a
+deduplication) is joined to them by uid. A sample that a dataset says nothing about has no value in its columns. Columns
+are read when a rule names them. N is the number of samples: distinct uids, in the order of the pools.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from oqvl_filter.expression import SOURCE
+from oqvl_filter.score_file import REJECT_FIELD, read_table
+from oqvl_filter.uid_array import first_rows, locate, parse_uids, sort_uids
+from oqvl_shards.errors import ConfigError
+from oqvl_shards.manifest import Dataset, Kind
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Label:
+    """Score datasets under one label, and how their rows become the candidates' rows.
+
+    Args:
+        datasets: One a pool, None where the pool has none; in any number when they are joined by uid.
+        places: None when the datasets have the pools' rows; otherwise the row [N] in all of them together, -1: none.
+    """
+
+    datasets: tuple[Dataset | None, ...]
+    places: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The samples and how their columns are found; see the module's docstring.
+
+    Args:
+        uids: [N] of dtype `UID_DTYPE`, distinct.
+        sources: Names of the pools.
+        source_codes: [N] indices into `sources`.
+        labels: The score datasets.
+        pool_sizes: Rows of each pool.
+        rows: [N] rows in all pools together; None when no uid comes twice.
+    """
+
+    uids: NDArray[np.void]
+    sources: tuple[str, ...]
+    source_codes: NDArray[np.integer]
+    labels: Mapping[str, Label]
+    pool_sizes: tuple[int, ...]
+    rows: NDArray[np.int64] | None = None
+    _read: dict[str, pa.Array] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.uids)
+
+    @property
+    def num_duplicates(self) -> int:
+        """Rows beside the N, with a uid that an earlier one has."""
+        return sum(self.pool_sizes) - len(self)
+
+    def column(self, name: str) -> pa.Array:
+        """Return the values [N] of a column given as `LABEL.COLUMN`, or of `source`."""
+        if name == SOURCE:
+            codes = pa.array(self.source_codes.astype(np.int32))
+            return pa.DictionaryArray.from_arrays(codes, pa.array(self.sources, pa.string()))
+        if name not in self._read:
+            self._read[name] = self._load(*name.split(".", 1))
+        return self._read[name]
+
+    def rejects(self, label: str) -> pa.Array:
+        """Return the reasons [N] why the scorer of `label` gave samples no scores; null where it gave them."""
+        return self.column(f"{label}.{REJECT_FIELD.name}")
+
+    def _load(self, key: str, column: str) -> pa.Array:
+        label = self.labels[key]
+        parts = [_read(one, column) if one is not None and _has(one, column) else None for one in label.datasets]
+        types = {part.type for part in parts if part is not None}
+        if len(types) > 1:
+            raise ConfigError(f"{key}.{column} is of type {' and '.join(map(str, types))} in the datasets of {key!r}")
+        (type_,) = types
+        sizes = self.pool_sizes if label.places is None else [one.manifest.num_samples for one in label.datasets if one]
+        sized = zip(parts, sizes, strict=True)
+        whole = _join([pa.nulls(size, type_) if part is None else part for part, size in sized], type_)
+        if label.places is not None:
+            return whole.take(pa.array(label.places, mask=label.places < 0))
+        return whole if self.rows is None else whole.take(pa.array(self.rows))
+
+
+def read_candidates(pools: Sequence[Dataset], scores: Mapping[str, Sequence[Dataset]]) -> Candidates:
+    """Find the samples of `pools` in their scores, and how each label's datasets join them.
+
+    Without pools, the samples are those that the scores name, and a sample's source is the first dataset that does.
+
+    Raises:
+        ConfigError: When a pool has no scores of its own, or scores are of another pool or of none of the samples.
+        DataError: When a score file is damaged.
+    """
+    owners = {pool.manifest.digest(): index for index, pool in enumerate(pools)}
+    if len({pool.manifest.name for pool in pools}) != len(owners):
+        raise ConfigError(
+            f"the pools are called {[pool.manifest.name for pool in pools]}, expected names of their own",
+            hint="the name is what a rule calls the source: import the pools under different names",
+        )
+    own = {key: _own_scores(key, datasets, owners) for key, datasets in scores.items()}
+    columns, names = [], []
+    for index, pool in enumerate(pools):
+        first = next((found[index] for found in own.values() if index in found), None)
+        if first is None:
+            raise ConfigError(
+                f"there are no scores of the pool {pool.path}, which would tell what its samples are",
+                hint=f"oqvl-filter score pool={pool.path} output=..., and give it under scores.LABEL",
+            )
+        columns.append(_read(first, "uid"))
+        names.append(pool.manifest.name)
+    if not pools:
+        datasets = [dataset for one in scores.values() for dataset in one]
+        columns = [_read(dataset, "uid") for dataset in datasets]
+        names = [dataset.manifest.name for dataset in datasets]
+    sizes = tuple(map(len, columns))
+    uids = parse_uids(_join_chunks(columns))
+    codes = np.repeat(np.arange(len(sizes), dtype=np.int16), sizes)
+    rows = first_rows(uids)
+    if rows is not None:
+        uids, codes = uids[rows], codes[rows]
+    labels = {key: _align(found, scores[key], columns) or _match(key, scores[key], uids) for key, found in own.items()}
+    return Candidates(uids, tuple(names), codes, labels, sizes if pools else (len(uids),), rows if pools else None)
+
+
+def resolve_column(name: str, scores: Mapping[str, Sequence[Dataset]]) -> str:
+    """Return which column is meant by `name`: `LABEL.COLUMN`, or `source`.
+
+    That is one of its very name; else the only column of the label of that name; else the only column so called.
+
+    Raises:
+        ConfigError: When there is none, or more than one.
+    """
+    columns = {
+        key: list(dict.fromkeys(c for one in datasets for c in _columns(one))) for key, datasets in scores.items()
+    }
+    known = [SOURCE, *(f"{key}.{column}" for key, names in columns.items() for column in names)]
+    if name in known:
+        return name
+    own = columns.get(name, [])
+    found = {f"{name}.{own[0]}"} if len(own) == 1 else set()
+    found |= {column for column in known if column.partition(".")[2] == name}
+    if len(found) == 1:
+        return found.pop()
+    if found or own:
+        meant = sorted(found) or [f"{name}.{column}" for column in own]
+        raise ConfigError(f"found {name!r}, expected one column", hint=f"it may mean {', '.join(meant)}")
+    close = difflib.get_close_matches(name, [*known, *columns], n=1)
+    guess = f"did you mean {close[0]}? " if close else ""
+    raise ConfigError(f"found {name!r}, expected a column", hint=f"{guess}known: {', '.join(known)}")
+
+
+def _own_scores(key: str, datasets: Sequence[Dataset], owners: Mapping[str, int]) -> dict[int, Dataset]:
+    """Return the datasets that were scored from one of the pools, by the pool's index."""
+    found: dict[int, Dataset] = {}
+    for dataset in datasets:
+        lineage = dataset.manifest.lineage
+        tars = {one.digest for one in lineage.ancestors if one.kind is Kind.IMAGE_TEXT} & set(lineage.parents)
+        if owners and tars and not tars & owners.keys():
+            raise ConfigError(
+                f"scores.{key} ({dataset.path}) are of another pool than those given",
+                hint="score these pools, or give the pool that the scores were made of",
+            )
+        found |= {owners[digest]: dataset for digest in tars & owners.keys()}
+    return found
+
+
+def _align(
+    found: Mapping[int, Dataset], datasets: Sequence[Dataset], columns: Sequence[pa.ChunkedArray]
+) -> Label | None:
+    """Return a label whose datasets have the pools' rows; None when they have others."""
+    if (
+        not found
+        or len(found) < len(datasets)
+        or any(not _read(dataset, "uid").equals(columns[index]) for index, dataset in found.items())
+    ):
+        return None
+    return Label(tuple(found.get(index) for index in range(len(columns))))
+
+
+def _match(key: str, datasets: Sequence[Dataset], uids: NDArray[np.void]) -> Label:
+    """Return a label that is joined by uid; of rows that share one the first stands."""
+    sorted_M, rows_M = sort_uids(parse_uids(_join_chunks([_read(dataset, "uid") for dataset in datasets])))
+    places_N = locate(sorted_M, uids)
+    if len(uids) and not np.any(places_N >= 0):
+        raise ConfigError(
+            f"scores.{key} name {len(sorted_M)} uids, and none of the {len(uids)} samples is among them",
+            hint="check that they are of the same source",
+        )
+    rows_N = np.where(places_N < 0, -1, rows_M[places_N] if len(rows_M) else -1)
+    return Label(tuple(datasets), rows_N)
+
+
+def _columns(dataset: Dataset) -> tuple[str, ...]:
+    assert dataset.manifest.details.kind == Kind.SCORES
+    return dataset.manifest.details.columns
+
+
+def _has(dataset: Dataset, column: str) -> bool:
+    return column == REJECT_FIELD.name or column in _columns(dataset)
+
+
+def _read(dataset: Dataset, column: str) -> pa.ChunkedArray:
+    paths = [dataset.shard_path(shard) for shard in dataset.manifest.shards]
+    with ThreadPoolExecutor(4) as threads:
+        tables = list(threads.map(lambda path: read_table(path, [column]), paths))
+    return _join_chunks([table[column] for table in tables])
+
+
+def _join_chunks(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
+    chunks = [chunk for column in columns for chunk in column.chunks]
+    return pa.chunked_array(chunks, columns[0].type if columns else pa.string())
+
+
+def _join(parts: Sequence[pa.Array | pa.ChunkedArray], type_: pa.DataType) -> pa.Array:
+    chunks = [chunk for part in parts for chunk in (part.chunks if isinstance(part, pa.ChunkedArray) else [part])]
+    return pa.concat_arrays(chunks) if chunks else pa.nulls(0, type_)
