@@ -103,7 +103,7 @@ WRONG_KIND = {
     ("oqvl-filter", "reshard"): ["pools=['wrong']", "subset=wrong", "name=n"],
     ("oqvl-filter", "score"): ["pool=wrong", "scorer.name=rules"],
     ("oqvl-filter", "select"): ["pools=wrong", "scores.a=wrong", "keep=a.width >= 1"],
-    ("oqvl-pack", "run"): ["source=wrong", "tokenizer=missing", "image_token=<image>"],
+    ("oqvl-pack", "run"): ["source=wrong", "tokenizer=missing", "template=caption"],
     ("oqvl-train", "run"): ["checkpoint=wrong", "packed=wrong", "trainee=oqvl_model.trainee:PackedTrainee"],
 }
 

@@ -72,7 +72,7 @@ class BothSides:
         image_token_id = tokenizer.special_id(MARK)
         num_images = tokenized.input_ids.tolist().count(image_token_id)
         images = tuple(Member(f"0.{number}.png", 0, 0) for number in range(num_images))
-        record = make_record([Document("0", tokenized, images)], image_token_id, VISUAL_TOKENS)
+        record = make_record([Document("0", tokenized, images, (VISUAL_TOKENS,) * num_images)], image_token_id)
         return record.expand().input_ids.tolist()
 
     def train_conversation(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +19,20 @@ from oqvl_shards.config import StageConfig
 from oqvl_shards.manifest import (
     Account,
     ConversationDetails,
+    Details,
     ImageTextDetails,
+    InterleavedDetails,
     Lineage,
     Manifest,
     write_manifest,
 )
 from oqvl_shards.tar_writer import TarWriter
 
-SPECIAL_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>", "<s>", "<image>"]
+SPECIAL_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>", "<s>", "<image>", "<|endofchunk|>"]
 
 
 def byte_tokenizer() -> Tokenizer:
-    """One token a byte, and the special tokens behind them (256 ... 261)."""
+    """One token a byte, and the special tokens behind them (256 ... 262)."""
     alphabet = sorted(ByteLevel.alphabet())
     tokenizer = Tokenizer(BPE(vocab={letter: index for index, letter in enumerate(alphabet)}, merges=[]))
     tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
@@ -46,7 +48,9 @@ def picture(seed: int, side: int = 8, form: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
-def write_dataset(directory: Path, shards: Sequence[Sequence[Mapping[str, bytes]]], *, is_conversation: bool) -> Path:
+def write_dataset(
+    directory: Path, shards: Sequence[Sequence[Mapping[str, bytes]]], details: Details, name: str = "source"
+) -> Path:
     """Write samples ({suffix: bytes}) as `00000.tar ...` with a manifest."""
     entries = []
     num_samples = 0
@@ -59,14 +63,24 @@ def write_dataset(directory: Path, shards: Sequence[Sequence[Mapping[str, bytes]
                 num_samples += 1
         entries.append(tar.shard(len(samples), directory))
     manifest = Manifest(
-        name="source",
-        details=ConversationDetails() if is_conversation else ImageTextDetails(),
+        name=name,
+        details=details,
         shards=tuple(entries),
         account=Account(num_in=num_samples, num_kept=num_samples),
         lineage=Lineage.derive("test", "0", StageConfig()),
     )
     write_manifest(directory, manifest)
     return directory
+
+
+@pytest.fixture(scope="session")
+def make_dataset() -> Callable[..., Path]:
+    return write_dataset
+
+
+@pytest.fixture(scope="session")
+def png() -> bytes:
+    return picture(1)
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +109,7 @@ def captions(tmp_path: Path) -> Path:
         samples[8] = {"png": picture(6, side=1), "txt": b"one pixel"}
         samples[9] = {"jpg": picture(9, form="JPEG"), "txt": b"  "}
         shards.append(samples)
-    return write_dataset(tmp_path / "captions", shards, is_conversation=False)
+    return write_dataset(tmp_path / "captions", shards, ImageTextDetails())
 
 
 def conversation(*turns: tuple[str, str]) -> bytes:
@@ -120,4 +134,26 @@ def conversations(tmp_path: Path) -> Path:
         samples[5] = {"json": conversation(("human", "no answer"))}
         samples[6] = {"json": conversation(("human", "empty answer"), ("gpt", " "))}
         shards.append(samples)
-    return write_dataset(tmp_path / "conversations", shards, is_conversation=True)
+    return write_dataset(tmp_path / "conversations", shards, ConversationDetails(), "turns")
+
+
+@pytest.fixture
+def interleaved(tmp_path: Path) -> Path:
+    """Two shards of 20 interleaved documents of one to three images; some cannot be packed, some end in an image."""
+    shards = []
+    for shard in range(2):
+        samples: list[dict[str, bytes]] = []
+        for i in range(20):
+            num_images = 1 + i % 3
+            texts: list[str | None] = ["intro" * (1 + i), *[None, "after <image>"] * num_images]
+            images: list[str | None] = [None, *(one for n in range(num_images) for one in (f"{n}.png", None))]
+            if i % 5 == 4:
+                texts, images = texts[:-1], images[:-1]
+            document = json.dumps({"texts": texts, "images": images, "tokens": [3 + n for n in range(num_images)]})
+            files = {f"{n}.png": picture(500 * shard + 10 * i + n) for n in range(num_images)}
+            samples.append({"json": document.encode(), **files})
+        samples[0] = {"json": b'{"texts": ["a"], "images": ["0.png"]}', "0.png": picture(1)}
+        samples[1] = {"json": b'{"texts": ["a", null], "images": [null, "1.png"]}', "0.png": picture(1)}
+        samples[2] = {"json": b'{"texts": [null, "a"], "images": ["1.png", null]}', "0.png": picture(1)}
+        shards.append(samples)
+    return write_dataset(tmp_path / "interleaved", shards, InterleavedDetails(), "documents")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,27 +12,32 @@ import pytest
 
 from oqvl_pack.config import PackConfig
 from oqvl_pack.documents import DocumentTable, read_documents
+from oqvl_pack.source import list_shards, open_sources
+from oqvl_pack.template import SpecialTokens
+from oqvl_pack.tokenization import DocumentTokenizer
 from oqvl_pack.worker import Job
 from oqvl_shards.errors import DataError
-from oqvl_shards.manifest import open_dataset
+from oqvl_shards.manifest import ConversationDetails
 
 
 def read(source: Path, tokenizer: Path, **values: object) -> tuple[DocumentTable, Counter[str]]:
     config = PackConfig.model_validate({"source": source, "output": source, "tokenizer": tokenizer, **values})
-    return read_documents(source / "00000.tar", "00000.tar", config, Job(config, open_dataset(source)).tokenizer())
+    shard = list_shards(open_sources(config))[0]
+    documents = read_documents(shard, config, Job(config, frozenset({shard.template})).tokenizer())
+    return documents.table, Counter(documents.rejected)
 
 
 def test_captions(captions: Path, tokenizer_file: Path) -> None:
-    table, rejected = read(captions, tokenizer_file)
+    table, rejected = read(captions, tokenizer_file, visual_tokens_per_image=16)
     assert rejected == {"image_broken": 1, "image_too_small": 1, "empty_text": 1}
     assert len(table) == 37
     assert table.keys[:4] == tuple(f"00000.tar/00000{i}" for i in range(4))
     document = table[3]
-    assert document.images[0].name == "000003.png"
+    assert document.images[0].name == "0.png"
     # Begin, image, newline, 28 characters, end; the mark and the end token in the caption are characters.
     assert len(document.tokens.input_ids) == 32
     assert document.tokens.is_target.tolist() == [False, False, *[True] * 30]
-    assert table.lengths(16)[3] == 47
+    assert table.lengths()[3] == 47
 
 
 def test_conversations(conversations: Path, tokenizer_file: Path) -> None:
@@ -46,7 +53,7 @@ def test_overlong_document_is_named_or_counted(captions: Path, tokenizer_file: P
     table, rejected = read(captions, tokenizer_file, overlong="drop", **values)
     assert rejected["overlong"] > 0
     assert len(table) + rejected.total() == 40
-    assert table.lengths(16).max() <= 50
+    assert table.lengths().max() <= 50
 
 
 def test_decoding_finds_what_the_header_hides(tmp_path: Path, captions: Path, tokenizer_file: Path) -> None:
@@ -59,7 +66,69 @@ def test_decoding_finds_what_the_header_hides(tmp_path: Path, captions: Path, to
     assert read(captions, tokenizer_file, image_check="decode")[1]["image_broken"] == 2
 
 
-def test_no_documents() -> None:
-    table = DocumentTable.from_documents([])
+def test_no_documents(byte_tokenizer_json: bytes) -> None:
+    tokens = SpecialTokens(image="<image>", bos="<s>", start="", end="<|im_end|>", pad="<|pad|>")
+    table = DocumentTable.from_drafts("00000.tar", [], DocumentTokenizer(byte_tokenizer_json, tokens))
     assert len(table) == 0
-    assert table.lengths(144).tolist() == []
+    assert table.lengths().tolist() == table.tar_bytes().tolist() == []
+
+
+def test_interleaved(interleaved: Path, tokenizer_file: Path) -> None:
+    table, rejected = read(interleaved, tokenizer_file, max_images=2)
+    # Documents 5, 8, 11, 17 have three images; of 14's three the last is cut.
+    assert rejected == {"bad_interleaved": 1, "too_few_images": 2, "missing_image": 1, "too_many_images": 4}
+    assert table.keys[:2] == ("00000.tar/000003", "00000.tar/000004")
+    assert np.diff(table.image_offsets).tolist() == [1, 1, 1, 2, 2, 1, 2, 2, 1, 2, 1, 1]
+    # Begin, 20 letters, chunk, image, newline and 13 letters, chunk, end.
+    assert np.diff(table.token_offsets)[0] == 1 + 20 + 1 + 1 + 14 + 1 + 1
+    assert np.flatnonzero(~table[0].tokens.is_target).tolist() == [0, 22]
+
+
+def test_trailing_images_are_counted(interleaved: Path, tokenizer_file: Path) -> None:
+    config = PackConfig(source=interleaved, output=interleaved, tokenizer=tokenizer_file)
+    shard = list_shards(open_sources(config))[0]
+    documents = read_documents(shard, config, Job(config, frozenset({"interleaved"})).tokenizer())
+    assert documents.statistics == {"num_trailing_images_cut": 3}
+    kept, rejected = read(interleaved, tokenizer_file, trailing_images="keep")
+    assert len(kept.image_types) - len(documents.table.image_types) == 3 + 1  # document 9 had one image, the last
+    assert "too_few_images" not in rejected
+
+
+def test_visual_tokens_of_a_field(interleaved: Path, captions: Path, tokenizer_file: Path) -> None:
+    table, rejected = read(interleaved, tokenizer_file, visual_tokens_field="tokens")
+    assert table[0].image_tokens == (3,)
+    assert table[2].image_tokens == (3, 4, 5)
+    assert (table.lengths() - np.diff(table.token_offsets))[[0, 2]].tolist() == [2, 9]
+    assert "bad_visual_tokens" not in rejected
+    # Of the captions, one has a json member, and none the field.
+    assert read(captions, tokenizer_file, visual_tokens_field="tokens")[1]["bad_visual_tokens"] == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(7, (7, 7)), ([3, 4], (3, 4)), ([3], None), (True, None), (0, None), ([3, "4"], None)]
+)
+def test_visual_tokens_are_a_number_or_one_an_image(
+    make_dataset: Callable[..., Path],
+    png: bytes,
+    tmp_path: Path,
+    tokenizer_file: Path,
+    value: object,
+    expected: tuple[int, ...] | None,
+) -> None:
+    turns = [{"from": "human", "value": "<image><image>"}, {"from": "gpt", "value": "a"}]
+    document = json.dumps({"conversations": turns, "n": value}).encode()
+    sample = {"json": document, "0.png": png, "1.png": png}
+    source = make_dataset(tmp_path / "one", [[sample]], ConversationDetails())
+    table, rejected = read(source, tokenizer_file, visual_tokens_field="n")
+    assert [table[i].image_tokens for i in range(len(table))] == ([expected] if expected else [])
+    assert rejected["bad_visual_tokens"] == (expected is None)
+
+
+def test_taking_documents(interleaved: Path, tokenizer_file: Path) -> None:
+    table, _ = read(interleaved, tokenizer_file)
+    taken = table.take(np.asarray([5, 0, 5]))
+    for position, index in enumerate([5, 0, 5]):
+        assert taken[position].key == table[index].key
+        assert taken[position].images == table[index].images
+        assert taken[position].tokens.input_ids.tolist() == table[index].tokens.input_ids.tolist()
+    assert taken.tar_bytes().tolist() == table.tar_bytes()[[5, 0, 5]].tolist()

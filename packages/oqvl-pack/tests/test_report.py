@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from oqvl_pack.report import CheckReport, PackReport, PlanReport, ShowReport
+from oqvl_pack.report import CheckReport, PackReport, PlanReport, ShowReport, TrainingForecast
 
 
 def test_tables_name_the_figures() -> None:
     counts = {"num_samples": 12, "rejected": {"overlong": 2}, "num_documents": 10, "num_tokens": 150, "num_packs": 2}
     bounds = {"bound_volume": 2, "bound_martello_toth": 1, "bound_cardinality": 1, "bound_max_documents": 0}
     plan = PlanReport(
-        **counts, **bounds, num_leftovers=3, bin_capacity=100, seconds_tokenizing=1.0, seconds_packing=0.5
+        **counts,
+        **bounds,
+        num_leftovers=3,
+        bin_capacity=100,
+        seconds_tokenizing=1.0,
+        seconds_packing=0.5,
+        bytes_embedded=3 << 20,
+        bytes_reference=2048,
+        num_sequences_ffd=3,
+        num_slots_padded=300,
+        training=TrainingForecast(num_gpus=4, gpu_hours=2, gpu_hours_saved_to_ffd=1.25, gpu_hours_saved_to_padding=7.5),
     )
     packed = PackReport(
         **counts, output="out", digest="d" * 64, num_images=9, num_target_tokens=70, lower_bound=2, bin_capacity=100
@@ -20,6 +30,13 @@ def test_tables_name_the_figures() -> None:
         assert "75.000%" in table
         assert "2 left out" in table
     assert "70 targets" in packed.table()
+    for figure in (
+        "3.0 MiB embedded, 2.0 KiB reference",
+        "50.00% filled",
+        "0.50 hours on 4 GPUs",
+        "7.50 fewer than pad",
+    ):
+        assert figure in plan.table()
 
 
 def test_show_and_check() -> None:

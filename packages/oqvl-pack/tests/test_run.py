@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oqvl_pack.config import CheckConfig, PackConfig, ShowConfig
+from oqvl_pack.config import CheckConfig, PackConfig, PlanConfig, ShowConfig
 from oqvl_pack.run import check_dataset, pack_dataset, plan_dataset, show_pack
 from oqvl_shards.errors import ConfigError, DataError
-from oqvl_shards.packed import IGNORE_INDEX, PackedReader
+from oqvl_shards.packed import IGNORE_INDEX, Pack, PackedReader, encode_record
 from oqvl_shards.reader import ShardReader
+from oqvl_shards.verify import verify
 from oqvl_shards.webdataset_bridge import to_webdataset
 
 SMALL = {"bin_capacity": 256, "visual_tokens_per_image": 16, "packs_per_shard": 9}
@@ -24,6 +26,10 @@ SMALL = {"bin_capacity": 256, "visual_tokens_per_image": 16, "packs_per_shard": 
 def make_config(source: Path, tokenizer: Path, output: Path, **values: object) -> PackConfig:
     paths = {"source": source, "tokenizer": tokenizer, "output": output}
     return PackConfig.model_validate({**SMALL, **paths, **values})
+
+
+def make_plan_config(source: Path, tokenizer: Path, output: Path, **values: object) -> PlanConfig:
+    return PlanConfig.model_validate({**make_config(source, tokenizer, output).model_dump(), **values})
 
 
 def tree(directory: Path) -> dict[str, bytes]:
@@ -78,12 +84,74 @@ def test_webdataset_reads_it(packed: Path) -> None:
 
 
 def test_plan_says_what_run_writes(captions: Path, tokenizer_file: Path, packed: Path, tmp_path: Path) -> None:
-    report = plan_dataset(make_config(captions, tokenizer_file, tmp_path / "unwritten"))
+    report = plan_dataset(make_plan_config(captions, tokenizer_file, tmp_path / "unwritten"))
     manifest = PackedReader(packed).dataset.manifest
     assert report.num_packs == manifest.num_samples
     assert report.lower_bound == PackedReader(packed).details.lower_bound
     assert report.rejected == manifest.account.rejected
     assert not (tmp_path / "unwritten").exists()
+
+
+def content(pack: Pack) -> tuple[bytes, tuple[bytes, ...]]:
+    return encode_record(pack.record), pack.images
+
+
+def test_both_layouts_hold_the_same_packs(captions: Path, tokenizer_file: Path, packed: Path, tmp_path: Path) -> None:
+    reference = make_config(captions, tokenizer_file, tmp_path / "reference", layout="reference")
+    pack_dataset(reference)
+    assert [content(one) for one in PackedReader(reference.output)] == [content(one) for one in PackedReader(packed)]
+    assert verify(PackedReader(reference.output).dataset).is_good
+    # The source is named by the manifest; it can be named again.
+    for source in (None, captions):
+        check = CheckConfig(packed=reference.output, source=source, tokenizer=tokenizer_file)
+        assert check_dataset(check).num_images == 111
+    show_pack(ShowConfig(packed=reference.output, output=tmp_path / "pack.png"))
+    shutil.move(captions, tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="points into its source 'source', which is not at"):
+        show_pack(ShowConfig(packed=reference.output, output=tmp_path / "pack.png"))
+
+
+@pytest.mark.parametrize("layout", ["embedded", "reference"])
+def test_a_mixture_accounts_for_every_source(
+    captions: Path, conversations: Path, interleaved: Path, tokenizer_file: Path, tmp_path: Path, layout: str
+) -> None:
+    mixture = [
+        {"source": captions, "num_tokens": 1500},
+        {"source": conversations, "num_samples": 20},
+        {"source": interleaved},
+    ]
+    values = {**SMALL, "bin_capacity": 512, "output": tmp_path / "mixed", "tokenizer": tokenizer_file, "layout": layout}
+    report = pack_dataset(PackConfig.model_validate({**values, "mixture": mixture}))
+    first, second, third = report.sources
+    assert (first.name, second.name, third.name) == ("source", "turns", "documents")
+    assert 1400 < first.num_tokens <= 1500
+    assert (second.account.num_in, second.account.num_kept) == (60, 20)
+    assert third.account.num_in == 40
+    assert report.num_tokens == sum(source.num_tokens for source in report.sources)
+    dataset = PackedReader(tmp_path / "mixed").dataset
+    assert len(dataset.manifest.lineage.parents) == 3
+    assert dataset.manifest.statistics["num_trailing_images_cut"] == 6
+    prefixes = {key.split("/")[0] for pack in PackedReader(dataset) for key in pack.record.document_keys}
+    assert prefixes == {"source", "turns", "documents"}
+    assert "of 60 samples packed" in report.table()
+    check = CheckConfig(
+        packed=tmp_path / "mixed",
+        mixture=() if layout == "reference" else (captions, conversations, interleaved),
+        tokenizer=tokenizer_file,
+    )
+    assert check_dataset(check).num_documents == report.num_documents
+
+
+def test_visual_tokens_image_by_image(interleaved: Path, tokenizer_file: Path, tmp_path: Path) -> None:
+    pack_dataset(make_config(interleaved, tokenizer_file, tmp_path / "packed", visual_tokens_field="tokens"))
+    reader = PackedReader(tmp_path / "packed")
+    assert reader.details.visual_tokens_per_image == 0
+    counts = {count for pack in reader for count in pack.record.image_tokens.tolist()}
+    assert counts == {3, 4, 5}
+    sequence = reader[0].record.expand()
+    image_tokens = int((sequence.input_ids == reader.details.image_token_id).sum())
+    assert image_tokens == reader[0].record.image_tokens.sum()
+    check_dataset(CheckConfig(packed=tmp_path / "packed", source=interleaved, tokenizer=tokenizer_file))
 
 
 def test_conversations(conversations: Path, tokenizer_file: Path, tmp_path: Path) -> None:
@@ -99,11 +167,14 @@ def test_one_document_a_pack(captions: Path, tokenizer_file: Path, tmp_path: Pat
     assert report.num_packs == report.num_documents == report.lower_bound == 111
 
 
+@pytest.mark.parametrize("layout", ["embedded", "reference"])
 def test_same_bytes_for_any_number_of_workers(
-    captions: Path, tokenizer_file: Path, packed: Path, tmp_path: Path
+    captions: Path, tokenizer_file: Path, tmp_path: Path, layout: str
 ) -> None:
-    pack_dataset(make_config(captions, tokenizer_file, tmp_path / "parallel", num_workers=2))
-    assert tree(tmp_path / "parallel") == tree(packed)
+    for num_workers in (1, 2):
+        output = tmp_path / str(num_workers)
+        pack_dataset(make_config(captions, tokenizer_file, output, layout=layout, num_workers=num_workers))
+    assert tree(tmp_path / "1") == tree(tmp_path / "2")
 
 
 KILLER = """
@@ -111,7 +182,8 @@ import os, pathlib, signal, sys
 from oqvl_pack.config import PackConfig
 from oqvl_pack.run import pack_dataset
 
-source, tokenizer, root = map(pathlib.Path, sys.argv[1:])
+source, tokenizer, root = map(pathlib.Path, sys.argv[1:4])
+layout = sys.argv[4]
 rename = pathlib.Path.replace
 
 def attempt(output, kill_at):
@@ -126,7 +198,7 @@ def attempt(output, kill_at):
         global_count = [0]
         after = kill_at % 2
         pathlib.Path.replace = replace
-        pack_dataset(PackConfig(source=source, tokenizer=tokenizer, output=output, bin_capacity=256,
+        pack_dataset(PackConfig(source=source, tokenizer=tokenizer, output=output, bin_capacity=256, layout=layout,
                                 visual_tokens_per_image=16, packs_per_shard=9))
         os._exit(0)
     return os.waitstatus_to_exitcode(os.wait()[1])
@@ -138,16 +210,19 @@ while attempt(root / str(kill_at), kill_at) == -signal.SIGKILL:
 """
 
 
+@pytest.mark.parametrize("layout", ["embedded", "reference"])
 def test_same_bytes_after_a_kill_at_any_rename(
-    captions: Path, tokenizer_file: Path, packed: Path, tmp_path: Path
+    captions: Path, tokenizer_file: Path, tmp_path: Path, layout: str
 ) -> None:
     root = tmp_path / "killed"
-    subprocess.run([sys.executable, "-c", KILLER, captions, tokenizer_file, root], check=True, env=os.environ)
+    command = [sys.executable, "-c", KILLER, captions, tokenizer_file, root, layout]
+    subprocess.run(command, check=True, env=os.environ)
     outputs = sorted(root.iterdir())
     # Three work files, three shards with receipts, the manifest; and the run that was not killed.
     assert len(outputs) == 11
+    pack_dataset(make_config(captions, tokenizer_file, tmp_path / "whole" / "packed", layout=layout))
     for output in outputs:
-        assert tree(output) == tree(packed)
+        assert tree(output) == tree(tmp_path / "whole" / "packed")
 
 
 def test_finished_output_is_not_made_again(captions: Path, tokenizer_file: Path, packed: Path) -> None:
@@ -187,7 +262,7 @@ def test_template_must_fit_the_source(
     captions: Path, conversations: Path, tokenizer_file: Path, tmp_path: Path
 ) -> None:
     for source, template in ((captions, "conversation"), (conversations, "caption")):
-        with pytest.raises(ConfigError, match=f"template '{template}' packs a dataset of kind"):
+        with pytest.raises(ConfigError, match=f"for template '{template}'"):
             pack_dataset(make_config(source, tokenizer_file, tmp_path / "packed", template=template))
 
 
@@ -204,7 +279,7 @@ def test_overlong_document_names_shard_and_sample(captions: Path, tokenizer_file
 
 def test_nothing_to_pack(captions: Path, tokenizer_file: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no sample that can be packed"):
-        plan_dataset(make_config(captions, tokenizer_file, tmp_path / "p", bin_capacity=5, overlong="drop"))
+        plan_dataset(make_plan_config(captions, tokenizer_file, tmp_path / "p", bin_capacity=5, overlong="drop"))
 
 
 def test_show_draws_a_pack(packed: Path, tokenizer_file: Path, tmp_path: Path) -> None:

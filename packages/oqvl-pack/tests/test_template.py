@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from oqvl_pack.template import PackReason, Segment, SpecialTokens, caption_document, conversation_document
-from oqvl_shards.sample import SampleError
+from oqvl_pack.template import (
+    PackReason,
+    Segment,
+    SpecialTokens,
+    caption_document,
+    conversation_document,
+    interleaved_document,
+    interleaved_layout,
+)
+from oqvl_shards.sample import RejectReason, SampleError
 
 TOKENS = SpecialTokens(image="<image>", bos="<s>", start="<|im_start|>", end="<|im_end|>", pad="<|pad|>")
 NO_BOS = SpecialTokens(image="<image>", bos="", start="<|im_start|>", end="<|im_end|>", pad="<|pad|>")
@@ -93,4 +103,57 @@ def test_marks_outside_human_turns_are_text() -> None:
 def test_conversations_that_are_none(turns: object, reason: PackReason) -> None:
     with pytest.raises(SampleError) as caught:
         conversation_document(turns, 0, TOKENS, "")
+    assert caught.value.reason is reason
+
+
+CHUNKS = SpecialTokens(image="<image>", bos="<s>", start="", end="<|im_end|>", pad="<|pad|>", chunk="<|endofchunk|>")
+
+
+def test_interleaved() -> None:
+    segments = interleaved_document(["One", None, "two", None, None, "<image> three"], CHUNKS)
+    assert text(segments) == (
+        "<s>One<|endofchunk|><image>\ntwo<|endofchunk|><image>\n<image>\n<image> three<|endofchunk|><|im_end|>"
+    )
+    assert [segment.text for segment in segments if not segment.is_target] == ["<s>", *["<image>"] * 3]
+    assert sum(segment.is_special and segment.text == "<image>" for segment in segments) == 3
+    # The newline behind an image is one piece with the text it stands before.
+    assert [segment.text for segment in segments if "\n" in segment.text] == ["\ntwo", "\n", "\n<image> three"]
+
+
+def test_interleaved_that_ends_in_an_image_and_without_chunk_token() -> None:
+    assert text(interleaved_document(["One", None], NO_BOS)) == "One<image>\n<|im_end|>"
+
+
+def layout(texts: object, images: object, **values: object) -> tuple[tuple[str | None, ...], tuple[str, ...], int]:
+    options: dict[str, Any] = {"min_images": 1, "max_images": 2, "cut_trailing": True, **values}
+    found = interleaved_layout(texts, images, **options)
+    return found.places, found.images, found.num_cut
+
+
+def test_interleaved_layout_cuts_trailing_images_before_it_counts() -> None:
+    lists = ([None, "a", None, None], ["0.jpg", None, "1.jpg", "2.jpg"])
+    assert layout(*lists) == ((None, "a"), ("0.jpg",), 2)
+    kept = layout(*lists, cut_trailing=False, max_images=3)
+    assert kept == ((None, "a", None, None), ("0.jpg", "1.jpg", "2.jpg"), 0)
+    assert layout(["a"], [None], min_images=0) == (("a",), (), 0)
+    assert layout([None] * 9 + ["a"], ["0.jpg"] * 9 + [None], max_images=0)[1] == ("0.jpg",) * 9
+
+
+@pytest.mark.parametrize(
+    ("texts", "images", "reason"),
+    [
+        (None, [], PackReason.BAD_INTERLEAVED),
+        (["a"], [None, "0.jpg"], PackReason.BAD_INTERLEAVED),
+        (["a"], ["0.jpg"], PackReason.BAD_INTERLEAVED),
+        ([None], [None], PackReason.BAD_INTERLEAVED),
+        ([None, 1], ["0.jpg", None], PackReason.BAD_INTERLEAVED),
+        (["a", None], [None, "0.jpg"], PackReason.TOO_FEW_IMAGES),
+        ([], [], PackReason.TOO_FEW_IMAGES),
+        ([None, None, None, "a"], ["0.jpg", "1.jpg", "2.jpg", None], PackReason.TOO_MANY_IMAGES),
+        ([None, " "], ["0.jpg", None], RejectReason.EMPTY_TEXT),
+    ],
+)
+def test_interleaved_documents_that_are_none(texts: object, images: object, reason: object) -> None:
+    with pytest.raises(SampleError) as caught:
+        layout(texts, images)
     assert caught.value.reason is reason

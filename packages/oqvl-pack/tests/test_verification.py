@@ -101,7 +101,7 @@ def test_names_what_differs(config: CheckConfig, change: Callable[[list[Pack]], 
 def test_another_source_or_tokenizer(config: CheckConfig, tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     other.write_bytes(config.tokenizer.read_bytes() + b"\n")
-    with pytest.raises(ConfigError, match="was packed from dataset and tokenizer"):
+    with pytest.raises(ConfigError, match="was packed from datasets and tokenizer"):
         check_dataset(config.model_copy(update={"tokenizer": other}))
 
 

@@ -1,67 +1,69 @@
-"""Packs from documents: the records, and where their images are copied from."""
+"""Packs from documents: the records, and where their images lie."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from oqvl_pack.division import PackTable
-from oqvl_pack.documents import Document, DocumentTable, image_type
-from oqvl_shards.packed import ImageSource, PackRecord
+from oqvl_pack.documents import Document, DocumentTable
+from oqvl_shards.packed import ImageReference, PackRecord
+from oqvl_shards.sample import member_type
 
 
-class SourceDocument(NamedTuple):
-    """A document and the tar that its images lie in."""
+class AssembledPack(NamedTuple):
+    """A pack, ready to be written.
 
-    document: Document
-    tar: Path
+    Args:
+        record: Its tokens and boundaries.
+        images: Where the images of its placeholders lie, by number of the source shard.
+    """
+
+    record: PackRecord
+    images: list[ImageReference]
 
 
 def assemble(
-    packs: PackTable,
-    load_table: Callable[[int], DocumentTable],
-    tar_path: Callable[[int], Path],
-    *,
-    image_token_id: int,
-    visual_tokens_per_image: int,
-) -> Iterator[tuple[PackRecord, list[ImageSource]]]:
-    """Yield each pack's record with its images.
+    packs: PackTable, load_table: Callable[[int], DocumentTable], *, image_token_id: int
+) -> Iterator[AssembledPack]:
+    """Yield the packs, in order.
 
     Args:
         packs: The documents of each pack.
         load_table: Gives the documents of the source shard with an index; called once a shard.
-        tar_path: Gives the source shard's file.
         image_token_id: Id of the image placeholder.
-        visual_tokens_per_image: Visual tokens that a placeholder stands for.
     """
-    documents: dict[int, SourceDocument] = {}
+    documents: dict[int, Document] = {}
     for shard in np.unique(packs.shards).tolist():
         table = load_table(shard)
         for place in np.flatnonzero(packs.shards == shard).tolist():
-            documents[place] = SourceDocument(table[packs.documents[place]], tar_path(shard))
+            documents[place] = table[packs.documents[place]]
+    shards = packs.shards.tolist()
     for begin, end in pairwise(packs.offsets.tolist()):
-        members = [documents[place] for place in range(begin, end)]
-        record = make_record([member.document for member in members], image_token_id, visual_tokens_per_image)
-        yield record, [(member.tar, image) for member in members for image in member.document.images]
+        record = make_record([documents[place] for place in range(begin, end)], image_token_id)
+        images = [
+            ImageReference(shards[place], image.offset, image.size)
+            for place in range(begin, end)
+            for image in documents[place].images
+        ]
+        yield AssembledPack(record, images)
 
 
-def make_record(documents: Sequence[Document], image_token_id: int, visual_tokens_per_image: int) -> PackRecord:
+def make_record(documents: Sequence[Document], image_token_id: int) -> PackRecord:
     """Put documents end to end."""
     input_ids = np.concatenate([document.tokens.input_ids for document in documents])
-    images = [image for document in documents for image in document.images]
     return PackRecord(
         input_ids=input_ids,
         is_target=np.concatenate([document.tokens.is_target for document in documents]),
         document_lengths=np.asarray([len(document.tokens.input_ids) for document in documents], dtype=np.int32),
         image_positions=np.flatnonzero(input_ids == image_token_id).astype(np.int32),
-        image_tokens=np.full(len(images), visual_tokens_per_image, dtype=np.int32),
+        image_tokens=np.asarray([count for one in documents for count in one.image_tokens], dtype=np.int32),
         document_keys=tuple(document.key for document in documents),
-        image_types=tuple(image_type(image) for image in images),
+        image_types=tuple(member_type(image.name) for document in documents for image in document.images),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Protocol
 
 import typer
 
-from oqvl_pack.config import CheckConfig, PackConfig, ShowConfig
+from oqvl_pack.config import CheckConfig, PackConfig, PlanConfig, ShowConfig
 from oqvl_shards.errors import run_cli
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
@@ -31,23 +31,23 @@ class Report(Protocol):
 
 @app.callback()
 def describe() -> None:
-    """Pack image-text pairs and conversations into training sequences of one length."""
+    """Pack image-text pairs, conversations and interleaved documents into training sequences of one length."""
 
 
 @app.command(epilog=PackConfig.help_text())
 def run(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Tokenise a dataset, pack it, write packed shards."""
+    """Tokenise one or several datasets, pack them, write packed shards."""
     from oqvl_pack import run as stages
 
     _print(stages.pack_dataset(PackConfig.from_command_line(config, overrides or [])), as_json)
 
 
-@app.command(epilog=PackConfig.help_text())
+@app.command(epilog=PlanConfig.help_text())
 def plan(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Tokenise and pack, but write nothing: packs, utilization, lower bounds, seconds."""
+    """Tokenise and pack, but write nothing: packs, lower bounds, disk, seconds, GPU hours saved."""
     from oqvl_pack import run as stages
 
-    _print(stages.plan_dataset(PackConfig.from_command_line(config, overrides or [])), as_json)
+    _print(stages.plan_dataset(PlanConfig.from_command_line(config, overrides or [])), as_json)
 
 
 @app.command(epilog=ShowConfig.help_text())

@@ -3,28 +3,70 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from oqvl_pack.algorithm import Algorithm, Overlong
+from oqvl_pack.algorithm import Algorithm
 from oqvl_shards.config import StageConfig
 from oqvl_shards.sample import ReadLimits
 
 
-class PackConfig(StageConfig):
-    """Configuration of `run` and `plan`."""
+class MixturePart(StageConfig):
+    """One source of a mixture; at most one of `weight`, `num_samples` and `num_tokens` says how much of it is packed.
+
+    With none of them it is packed whole.
+    """
 
     source: Path = Field(
-        description="directory of a dataset of kind image_text or conversation", json_schema_extra={"lineage": False}
+        description="directory of a dataset of kind image_text, conversation or interleaved",
+        json_schema_extra={"lineage": False},
+    )
+    weight: float | None = Field(
+        default=None,
+        gt=0,
+        description="share of the tokens of all sources with a weight, in proportion to their weights; "
+        "as much is packed as can be without using a document twice",
+    )
+    num_samples: int | None = Field(default=None, gt=0, description="documents to pack, exactly")
+    num_tokens: int | None = Field(
+        default=None, gt=0, description="tokens to pack, less what no left-out document fits into"
+    )
+
+    @model_validator(mode="after")
+    def _at_most_one_measure(self) -> Self:
+        given = [name for name in ("weight", "num_samples", "num_tokens") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} exclude each other")
+        return self
+
+
+class PackConfig(StageConfig):
+    """Configuration of `run`; exactly one of `source` and `mixture` is needed."""
+
+    source: Path | None = Field(
+        default=None,
+        description="directory of a dataset of kind image_text, conversation or interleaved",
+        json_schema_extra={"lineage": False},
+    )
+    mixture: tuple[MixturePart, ...] = Field(
+        default=(),
+        description="in place of source: several datasets, each a table with source and at most one of weight (share "
+        "of tokens), num_samples (documents, exactly) and num_tokens (budget); none of them: all of it",
     )
     output: Path = Field(description="directory of the packed dataset", json_schema_extra={"lineage": False})
     name: str = Field(default="", description="name of the packed dataset; empty: the source's, with -packed")
     tokenizer: Path = Field(
         description="tokenizer.json of the model; its sha256 is recorded", json_schema_extra={"lineage": False}
     )
-    template: Literal["caption", "conversation"] = Field(
-        default="caption", description="how a sample becomes tokens: caption for image_text, conversation for its kind"
+    layout: Literal["embedded", "reference"] = Field(
+        default="embedded",
+        description="embedded: tars with the records and the images' bytes; reference: Arrow files that point into the "
+        "source shards, which must stay where they are",
+    )
+    template: Literal["auto", "caption", "conversation", "interleaved"] = Field(
+        default="auto",
+        description="how a sample becomes tokens; auto: as the kind of its dataset asks (image_text: caption)",
     )
     system_prompt: str = Field(
         default="You are a helpful assistant.",
@@ -34,13 +76,23 @@ class PackConfig(StageConfig):
     visual_tokens_per_image: int = Field(
         default=144, gt=0, description="visual tokens that one image becomes in the model"
     )
+    visual_tokens_field: str = Field(
+        default="",
+        description="field of a sample's json that says how many visual tokens each of its images becomes, a number or "
+        "a list with one an image; empty: visual_tokens_per_image for all",
+    )
+    min_images: int = Field(default=1, ge=0, description="interleaved: images a document has at least")
+    max_images: int = Field(default=9, ge=0, description="interleaved: images a document has at most; 0: any number")
+    trailing_images: Literal["cut", "keep"] = Field(
+        default="cut", description="interleaved: images behind the last text, which no text follows: cut, or keep"
+    )
     algorithm: Algorithm = Field(
         default="best", description="best, bfd, exact_fill, ffd or next_fit; see the package's README"
     )
     max_documents: int = Field(
         default=0, ge=0, description="documents a pack holds at most; 0: any number, 1: one sample a sequence"
     )
-    overlong: Overlong = Field(
+    overlong: Literal["error", "drop"] = Field(
         default="error", description="a document longer than bin_capacity: error, or drop (counted)"
     )
     seed: int = Field(default=0, description="seed of the order of packs, and of documents in a pack")
@@ -48,7 +100,10 @@ class PackConfig(StageConfig):
     image_token: str = Field(default="<image>", description="special token that stands for an image")
     bos_token: str = Field(default="<s>", description="special token that every document begins with; empty: none")
     start_token: str = Field(default="<|im_start|>", description="special token that begins a turn of a conversation")
-    end_token: str = Field(default="<|im_end|>", description="special token that ends a caption or a turn")
+    chunk_token: str = Field(
+        default="<|endofchunk|>", description="interleaved: special token that ends every text; empty: none"
+    )
+    end_token: str = Field(default="<|im_end|>", description="special token that ends a document or a turn")
     pad_token: str = Field(default="<|pad|>", description="special token that a trainer may fill up with")
     image_check: Literal["header", "decode"] = Field(
         default="header",
@@ -57,6 +112,31 @@ class PackConfig(StageConfig):
     limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read from the source")
     num_workers: int = Field(
         default=1, ge=1, description="processes that read and write shards", json_schema_extra={"lineage": False}
+    )
+
+    @property
+    def parts(self) -> tuple[MixturePart, ...]:
+        """The sources; `source` counts as a mixture of one."""
+        return self.mixture or ((MixturePart(source=self.source),) if self.source else ())
+
+    @model_validator(mode="after")
+    def _source_or_mixture(self) -> Self:
+        if (self.source is None) == (not self.mixture):
+            raise ValueError("exactly one of source and mixture is needed")
+        if self.max_images and self.max_images < self.min_images:
+            raise ValueError(f"max_images={self.max_images} is below min_images={self.min_images}")
+        return self
+
+
+class PlanConfig(PackConfig):
+    """Configuration of `plan`: that of `run`, and what the training that follows is like."""
+
+    tokens_per_second: float = Field(
+        default=0, ge=0, description="tokens a second that one GPU trains on; 0: unknown, no GPU hours are reported"
+    )
+    num_gpus: int = Field(default=1, ge=1, description="GPUs that train")
+    padding_batch: int = Field(
+        default=16, gt=0, description="sequences of a batch that is padded to its longest, to compare with"
     )
 
 
@@ -73,6 +153,12 @@ class CheckConfig(StageConfig):
     """Configuration of `check`."""
 
     packed: Path = Field(description="directory of the packed dataset")
-    source: Path = Field(description="directory of the dataset that it was packed from")
+    source: Path | None = Field(
+        default=None,
+        description="directory of the dataset that it was packed from; layout reference knows it",
+    )
+    mixture: tuple[Path, ...] = Field(
+        default=(), description="in place of source: the directories of the mixture's sources, in order"
+    )
     tokenizer: Path = Field(description="the tokenizer.json that it was packed with")
     num_workers: int = Field(default=1, ge=1, description="processes that read shards")

@@ -66,24 +66,28 @@ class PackTable:
         return PackTable(self.shards[documents], self.documents[documents], offsets)
 
 
-def divide_shard(lengths: NDArray[np.int64], shard_index: int, config: PackConfig) -> ShardDivision:
+def divide_shard(
+    lengths: NDArray[np.int64], shard_index: int, config: PackConfig, is_chosen: NDArray[np.bool_] | None = None
+) -> ShardDivision:
     """Pack the documents of one shard, and choose the packs that it keeps.
 
     Args:
         lengths: Expanded lengths of the shard's documents, at most `bin_capacity` each.
         shard_index: Index of the shard; it goes into the seed.
         config: Capacity, algorithm and seed.
+        is_chosen: Whether each document is packed at all; None for all.
     """
-    plan = _pack(lengths, shard_index, config)
+    chosen = np.arange(len(lengths)) if is_chosen is None else np.flatnonzero(is_chosen)
+    plan = _pack(lengths[chosen], shard_index, config)
     is_kept = plan.fill * plan.num_bins >= plan.num_tokens
     if config.max_documents == 1:
         is_kept[:] = True  # nothing can be gained from packing again
     num_documents = np.diff(plan.offsets)
     of_kept = np.repeat(is_kept, num_documents)
     return ShardDivision(
-        documents=plan.indices[of_kept].astype(np.int64),
+        documents=chosen[plan.indices[of_kept]],
         offsets=np.concatenate([[0], np.cumsum(num_documents[is_kept])]),
-        leftovers=np.sort(plan.indices[~of_kept]).astype(np.int64),
+        leftovers=np.sort(chosen[plan.indices[~of_kept]]),
     )
 
 

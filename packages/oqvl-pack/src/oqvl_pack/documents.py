@@ -6,20 +6,31 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oqvl_pack.config import PackConfig
-from oqvl_pack.template import PackReason, Segment, SpecialTokens, caption_document, conversation_document
+from oqvl_pack.source import SourceShard, Template
+from oqvl_pack.template import (
+    PackReason,
+    Segment,
+    SpecialTokens,
+    caption_document,
+    conversation_document,
+    interleaved_document,
+    interleaved_layout,
+)
 from oqvl_pack.tokenization import DocumentTokenizer, TokenizedDocument
 from oqvl_shards.errors import DataError
 from oqvl_shards.image import decode_image, image_size
 from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import Sample, SampleError, member_type
-from oqvl_shards.tar_index import Member
+from oqvl_shards.sample import RejectReason, Sample, SampleError, member_type
+from oqvl_shards.tar_index import BLOCK_SIZE, Member
+
+TRAILING_IMAGES = "num_trailing_images_cut"
+"""Statistic: images that were cut because no text follows them."""
 
 
 class Document(NamedTuple):
@@ -29,11 +40,29 @@ class Document(NamedTuple):
         key: The source sample, `{shard}/{key}`.
         tokens: Its stored tokens.
         images: Where the image files of its placeholders lie in the source shard, in order.
+        image_tokens: Visual tokens that each placeholder stands for.
     """
 
     key: str
     tokens: TokenizedDocument
     images: tuple[Member, ...]
+    image_tokens: tuple[int, ...]
+
+
+class Draft(NamedTuple):
+    """One sample before it is tokenised; the fields are those of `Document`, but for the segments.
+
+    Args:
+        key: The sample's key in its shard.
+        segments: What is tokenised.
+        images: Where its image files lie.
+        image_tokens: Visual tokens of each.
+    """
+
+    key: str
+    segments: list[Segment]
+    images: tuple[Member, ...]
+    image_tokens: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -45,8 +74,9 @@ class DocumentTable:
         input_ids: int32 [S].
         is_target: bool [S].
         token_offsets: int64 [D + 1], where each document begins in `input_ids`.
-        image_names: [I], names of the image members in the source shard.
+        image_types: [I], file endings of the image members, lower case.
         image_spans: int64 [I, 2], offset and size in bytes of the image files in the source shard.
+        image_tokens: int32 [I], visual tokens of each image.
         image_offsets: int64 [D + 1], where each document's images begin.
     """
 
@@ -54,24 +84,25 @@ class DocumentTable:
     input_ids: NDArray[np.int32]
     is_target: NDArray[np.bool_]
     token_offsets: NDArray[np.int64]
-    image_names: tuple[str, ...]
+    image_types: tuple[str, ...]
     image_spans: NDArray[np.int64]
+    image_tokens: NDArray[np.int32]
     image_offsets: NDArray[np.int64]
 
     @classmethod
-    def from_documents(cls, documents: Sequence[Document]) -> DocumentTable:
-        """Put documents side by side."""
-        images = [image for document in documents for image in document.images]
-        no_tokens = TokenizedDocument(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.bool_))
-        tokens = [no_tokens, *(document.tokens for document in documents)]
+    def from_drafts(cls, shard: str, drafts: Sequence[Draft], tokenizer: DocumentTokenizer) -> DocumentTable:
+        """Tokenise drafts of the samples of `shard`, all in one batch."""
+        tokens = tokenizer.encode([draft.segments for draft in drafts])
+        images = [image for draft in drafts for image in draft.images]
         return cls(
-            keys=tuple(document.key for document in documents),
-            input_ids=np.concatenate([part.input_ids for part in tokens]),
-            is_target=np.concatenate([part.is_target for part in tokens]),
-            token_offsets=np.cumsum([len(part.input_ids) for part in tokens]),
-            image_names=tuple(image.name for image in images),
+            keys=tuple(f"{shard}/{draft.key}" for draft in drafts),
+            input_ids=tokens.input_ids,
+            is_target=tokens.is_target,
+            token_offsets=tokens.offsets,
+            image_types=tuple(member_type(image.name) for image in images),
             image_spans=np.asarray([(image.offset, image.size) for image in images], dtype=np.int64).reshape(-1, 2),
-            image_offsets=np.cumsum([0, *(len(document.images) for document in documents)]),
+            image_tokens=np.asarray([count for draft in drafts for count in draft.image_tokens], dtype=np.int32),
+            image_offsets=np.cumsum([0, *(len(draft.images) for draft in drafts)]),
         )
 
     def __len__(self) -> int:
@@ -83,12 +114,37 @@ class DocumentTable:
         return Document(
             key=self.keys[index],
             tokens=TokenizedDocument(self.input_ids[tokens], self.is_target[tokens]),
-            images=tuple(Member(self.image_names[image], *self.image_spans[image].tolist()) for image in images),
+            images=tuple(
+                Member(f"{number}.{self.image_types[image]}", *self.image_spans[image].tolist())
+                for number, image in enumerate(images)
+            ),
+            image_tokens=tuple(self.image_tokens[images.start : images.stop].tolist()),
         )
 
-    def lengths(self, visual_tokens_per_image: int) -> NDArray[np.int64]:
+    def lengths(self) -> NDArray[np.int64]:
         """Expanded length of each document in tokens, int64 [D]."""
-        return np.diff(self.token_offsets) + np.diff(self.image_offsets) * (visual_tokens_per_image - 1)
+        visual = np.concatenate([[0], np.cumsum(self.image_tokens - 1, dtype=np.int64)])
+        return np.diff(self.token_offsets) + np.diff(visual[self.image_offsets])
+
+    def tar_bytes(self) -> NDArray[np.int64]:
+        """Bytes that each document's images take in a tar, headers included, int64 [D]."""
+        padded = BLOCK_SIZE + -(-self.image_spans[:, 1] // BLOCK_SIZE) * BLOCK_SIZE
+        return np.diff(np.concatenate([[0], np.cumsum(padded)])[self.image_offsets])
+
+    def take(self, documents: NDArray[np.integer]) -> DocumentTable:
+        """Return the documents with these indices, in this order."""
+        tokens, token_offsets = _spans(self.token_offsets, documents)
+        images, image_offsets = _spans(self.image_offsets, documents)
+        return DocumentTable(
+            keys=tuple(self.keys[document] for document in documents.tolist()),
+            input_ids=self.input_ids[tokens],
+            is_target=self.is_target[tokens],
+            token_offsets=token_offsets,
+            image_types=tuple(self.image_types[image] for image in images.tolist()),
+            image_spans=self.image_spans[images],
+            image_tokens=self.image_tokens[images],
+            image_offsets=image_offsets,
+        )
 
     def columns(self) -> dict[str, NDArray]:
         """Return everything as arrays of numbers, for `numpy.savez`."""
@@ -97,8 +153,9 @@ class DocumentTable:
             "input_ids": self.input_ids,
             "is_target": self.is_target,
             "token_offsets": self.token_offsets,
-            "image_names": _strings_to_bytes(self.image_names),
+            "image_types": _strings_to_bytes(self.image_types),
             "image_spans": self.image_spans,
+            "image_tokens": self.image_tokens,
             "image_offsets": self.image_offsets,
         }
 
@@ -110,78 +167,149 @@ class DocumentTable:
             input_ids=columns["input_ids"],
             is_target=columns["is_target"],
             token_offsets=columns["token_offsets"],
-            image_names=_bytes_to_strings(columns["image_names"]),
+            image_types=_bytes_to_strings(columns["image_types"]),
             image_spans=columns["image_spans"],
+            image_tokens=columns["image_tokens"],
             image_offsets=columns["image_offsets"],
         )
 
 
-def read_documents(
-    path: Path, shard: str, config: PackConfig, tokenizer: DocumentTokenizer
-) -> tuple[DocumentTable, Counter[str]]:
+@dataclass(frozen=True)
+class ShardDocuments:
+    """What one source shard holds.
+
+    Args:
+        table: Its documents.
+        rejected: Samples left out, by reason.
+        statistics: Counts that add up over shards.
+    """
+
+    table: DocumentTable
+    rejected: dict[str, int]
+    statistics: dict[str, int]
+
+
+def read_documents(shard: SourceShard, config: PackConfig, tokenizer: DocumentTokenizer) -> ShardDocuments:
     """Tokenise all samples of one source shard, in its order.
 
     Args:
-        path: The shard's file.
-        shard: The shard's path below the dataset's directory.
+        shard: The shard.
         config: Template, image check and limits.
         tokenizer: Made for the same special tokens.
-
-    Returns:
-        The documents, and the number of rejected samples by reason.
 
     Raises:
         DataError: When the shard cannot be read, or by default when a document is longer than a pack.
     """
     rejected: Counter[str] = Counter()
-    accepted: list[tuple[Sample, list[Segment]]] = []
-    with ShardReader(path, config.limits, name=shard) as reader:
+    statistics: Counter[str] = Counter()
+    drafts = []
+    with ShardReader(shard.path, config.limits, name=shard.name) as reader:
         rejected.update(reject.reason.value for reject in reader.rejects)
+        drafting = _Drafting(reader, config, tokenizer.tokens, statistics)
         for sample in reader.samples:
             try:
-                accepted.append((sample, _segments(reader, sample, config, tokenizer.tokens)))
+                drafts.append(drafting.draft(sample, shard.template))
             except SampleError as error:
                 rejected[error.reason.value] += 1
-    tokenized = tokenizer.encode([segments for _, segments in accepted])
-    documents = []
-    for (sample, _), tokens in zip(accepted, tokenized, strict=True):
-        document = Document(f"{shard}/{sample.key}", tokens, sample.image_members)
-        if _fits(document, config):
-            documents.append(document)
+    table = _drop_overlong(DocumentTable.from_drafts(shard.name, drafts, tokenizer), config, rejected)
+    return ShardDocuments(table, dict(sorted(rejected.items())), dict(sorted(statistics.items())))
+
+
+class _Drafting:
+    """Turns the samples of one shard into drafts."""
+
+    def __init__(
+        self, reader: ShardReader, config: PackConfig, tokens: SpecialTokens, statistics: Counter[str]
+    ) -> None:
+        self.reader, self.config, self.tokens, self.statistics = reader, config, tokens, statistics
+
+    def draft(self, sample: Sample, template: Template) -> Draft:
+        """Return the draft of one sample.
+
+        Raises:
+            SampleError: When it cannot be packed.
+        """
+        num_cut = 0
+        if template == "caption":
+            segments, images = self._caption(sample)
+        elif template == "conversation":
+            images = sample.image_members
+            turns = self.reader.json(sample).get("conversations")
+            segments = conversation_document(turns, len(images), self.tokens, self.config.system_prompt)
         else:
-            rejected[PackReason.OVERLONG.value] += 1
-    return DocumentTable.from_documents(documents), rejected
+            segments, images, num_cut = self._interleaved(sample)
+        for image in images:
+            self._check_image(image)
+        image_tokens = self._image_tokens(sample, len(images), num_cut)
+        if num_cut:
+            self.statistics[TRAILING_IMAGES] += num_cut
+        return Draft(sample.key, segments, images, image_tokens)
+
+    def _caption(self, sample: Sample) -> tuple[list[Segment], tuple[Member, ...]]:
+        images = sample.image_members
+        if len(images) != 1:
+            reason = RejectReason.MANY_IMAGES if images else RejectReason.NO_IMAGE
+            raise SampleError(reason, f"{len(images)} image members, expected one")
+        return caption_document(self.reader.text(sample), self.tokens), images
+
+    def _interleaved(self, sample: Sample) -> tuple[list[Segment], tuple[Member, ...], int]:
+        values, config = self.reader.json(sample), self.config
+        layout = interleaved_layout(
+            values.get("texts"),
+            values.get("images"),
+            min_images=config.min_images,
+            max_images=config.max_images,
+            cut_trailing=config.trailing_images == "cut",
+        )
+        images = []
+        for suffix in layout.images:
+            member = sample.member(suffix)
+            if member not in sample.image_members:
+                raise SampleError(PackReason.MISSING_IMAGE, f"no image member {suffix!r:.40}")
+            images.append(member)
+        return interleaved_document(layout.places, self.tokens), tuple(images), layout.num_cut
+
+    def _check_image(self, image: Member) -> None:
+        data = self.reader.read(image)
+        if self.config.image_check == "decode":
+            decode_image(data, self.config.limits, member_type(image.name))
+        else:
+            image_size(data, self.config.limits)
+
+    def _image_tokens(self, sample: Sample, num_images: int, num_cut: int) -> tuple[int, ...]:
+        field = self.config.visual_tokens_field
+        if not field:
+            return (self.config.visual_tokens_per_image,) * num_images
+        value: Any = self.reader.json(sample).get(field)
+        counts = value if isinstance(value, list) else [value] * (num_images + num_cut)
+        if len(counts) != num_images + num_cut or not all(
+            type(count) is int and 0 < count <= self.config.bin_capacity for count in counts
+        ):
+            raise SampleError(
+                PackReason.BAD_VISUAL_TOKENS, f"{field} holds {value!r:.40} for {num_images + num_cut} images"
+            )
+        return tuple(counts[:num_images])
 
 
-def _fits(document: Document, config: PackConfig) -> bool:
-    length = len(document.tokens.input_ids) + len(document.images) * (config.visual_tokens_per_image - 1)
-    if length > config.bin_capacity and config.overlong == "error":
+def _drop_overlong(table: DocumentTable, config: PackConfig, rejected: Counter[str]) -> DocumentTable:
+    lengths = table.lengths()
+    overlong = np.flatnonzero(lengths > config.bin_capacity)
+    if not len(overlong):
+        return table
+    if config.overlong == "error":
         raise DataError(
-            f"{document.key} has {length} tokens, a pack holds {config.bin_capacity}",
+            f"{table.keys[overlong[0]]} has {lengths[overlong[0]]} tokens, a pack holds {config.bin_capacity}",
             hint="raise bin_capacity, or leave such documents out with overlong=drop",
         )
-    return length <= config.bin_capacity
+    rejected[PackReason.OVERLONG.value] += len(overlong)
+    return table.take(np.flatnonzero(lengths <= config.bin_capacity))
 
 
-def _segments(reader: ShardReader, sample: Sample, config: PackConfig, tokens: SpecialTokens) -> list[Segment]:
-    if config.template == "caption":
-        segments = caption_document(reader.text(sample), tokens)
-        images = [reader.image(sample)]
-    else:
-        turns = reader.json(sample).get("conversations")
-        segments = conversation_document(turns, len(sample.image_members), tokens, config.system_prompt)
-        images = reader.images(sample)
-    for image_type, data in images:
-        if config.image_check == "decode":
-            decode_image(data, config.limits, image_type)
-        else:
-            image_size(data, config.limits)
-    return segments
-
-
-def image_type(member: Member) -> str:
-    """Return the file ending of an image member, lower case."""
-    return member_type(member.name)
+def _spans(offsets: NDArray[np.int64], indices: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the positions of all items of the ranges with these indices, and where each range then begins."""
+    sizes = np.diff(offsets)[indices]
+    begins = np.concatenate([[0], np.cumsum(sizes)])
+    return np.arange(int(begins[-1])) + np.repeat(offsets[:-1][indices] - begins[:-1], sizes), begins
 
 
 def _strings_to_bytes(strings: Sequence[str]) -> NDArray[np.uint8]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 from pydantic import Field
 
 from oqvl_shards.config import Frozen
-from oqvl_shards.manifest import Dataset, PackedDetails
+from oqvl_shards.manifest import Dataset, PackedDetails, PackedSource
+from oqvl_shards.report import readable_bytes
 
 
 class PackReport(Frozen):
@@ -24,6 +26,7 @@ class PackReport(Frozen):
     num_packs: int = Field(description="packs")
     lower_bound: int = Field(description="packs that no packing of these documents can stay below")
     bin_capacity: int = Field(description="tokens a pack holds at most")
+    sources: tuple[PackedSource, ...] = Field(default=(), description="what became of each source")
 
     @property
     def utilization(self) -> float:
@@ -48,6 +51,7 @@ class PackReport(Frozen):
             num_packs=manifest.num_samples,
             lower_bound=details.lower_bound,
             bin_capacity=details.bin_capacity,
+            sources=details.sources,
         )
 
     def table(self) -> str:
@@ -55,6 +59,7 @@ class PackReport(Frozen):
         return _pairs(
             ("samples", f"{self.num_samples:,}"),
             *((f"  {reason}", f"{count:,} left out") for reason, count in self.rejected.items()),
+            *_source_lines(self.sources, self.num_tokens),
             ("documents", f"{self.num_documents:,} with {self.num_images:,} images"),
             ("tokens", f"{self.num_tokens:,}, of these {self.num_target_tokens:,} targets"),
             ("packs", f"{self.num_packs:,} of {self.bin_capacity:,} tokens; lower bound {self.lower_bound:,}"),
@@ -62,6 +67,28 @@ class PackReport(Frozen):
             ("output", self.output),
             ("digest", self.digest),
         )
+
+
+class TrainingForecast(Frozen):
+    """What one epoch of training costs when every slot of a sequence costs the same, filled or not."""
+
+    num_gpus: int = Field(description="GPUs that train")
+    gpu_hours: float = Field(description="GPU hours of the packs")
+    gpu_hours_saved_to_ffd: float = Field(description="GPU hours less than with first-fit decreasing")
+    gpu_hours_saved_to_padding: float = Field(description="GPU hours less than with padded batches")
+
+    @property
+    def hours(self) -> float:
+        """Hours on the clock."""
+        return self.gpu_hours / self.num_gpus
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Return the forecast as lines of a report."""
+        saved = f"{self.gpu_hours_saved_to_ffd:,.2f} fewer than first-fit decreasing"
+        return [
+            ("training", f"{self.gpu_hours:,.2f} GPU hours an epoch, {self.hours:,.2f} hours on {self.num_gpus} GPUs"),
+            ("saved", f"{saved}, {self.gpu_hours_saved_to_padding:,.2f} fewer than padding"),
+        ]
 
 
 class PlanReport(Frozen):
@@ -78,8 +105,17 @@ class PlanReport(Frozen):
     bound_martello_toth: int = Field(description="lower bound: Martello and Toth's L2")
     bound_cardinality: int = Field(description="lower bound: long documents that cannot share a pack")
     bound_max_documents: int = Field(description="lower bound: documents over max_documents; 0 without that limit")
-    seconds_tokenizing: float = Field(description="seconds of reading, tokenising and packing each shard")
-    seconds_packing: float = Field(description="seconds of packing the leftovers and of the bounds")
+    seconds_tokenizing: float = Field(description="seconds of reading and tokenising")
+    seconds_packing: float = Field(description="seconds of packing and of the bounds")
+    bytes_embedded: int = Field(description="bytes that the shards of layout embedded will take, about")
+    bytes_reference: int = Field(description="bytes that the shards of layout reference will take, about")
+    num_sequences_ffd: int = Field(description="sequences that first-fit decreasing over all documents makes")
+    num_slots_padded: int = Field(
+        description="token slots of one document a sequence, in random batches padded to their longest"
+    )
+    training: TrainingForecast | None = Field(
+        default=None, description="what one epoch costs; only with tokens_per_second"
+    )
 
     @property
     def utilization(self) -> float:
@@ -93,6 +129,7 @@ class PlanReport(Frozen):
 
     def table(self) -> str:
         """Return the report as text."""
+        embedded = readable_bytes(self.bytes_embedded)
         bounds = f"volume {self.bound_volume:,}, Martello-Toth {self.bound_martello_toth:,}"
         return _pairs(
             ("samples", f"{self.num_samples:,}"),
@@ -102,8 +139,15 @@ class PlanReport(Frozen):
             ("packs", f"{self.num_packs:,} of {self.bin_capacity:,} tokens; lower bound {self.lower_bound:,}"),
             ("bounds", f"{bounds}, cardinality {self.bound_cardinality:,}"),
             ("utilization", f"{self.utilization:.3%}"),
+            ("compared", f"{self.num_sequences_ffd:,} first-fit decreasing; padded, {self._padded_fill:.2%} filled"),
+            ("disk", f"about {embedded} embedded, {readable_bytes(self.bytes_reference)} reference"),
             ("seconds", f"{self.seconds_tokenizing:.2f} tokenising, {self.seconds_packing:.2f} packing"),
+            *(self.training.lines() if self.training else ()),
         )
+
+    @property
+    def _padded_fill(self) -> float:
+        return self.num_tokens / self.num_slots_padded
 
 
 class ShowReport(Frozen):
@@ -144,6 +188,16 @@ class CheckReport(Frozen):
             ("images", f"{self.num_images:,}, byte for byte the source's"),
             *((f"  {reason}", f"{count:,} left out, as the manifest says") for reason, count in self.rejected.items()),
         )
+
+
+def _source_lines(sources: Sequence[PackedSource], num_tokens: int) -> list[tuple[str, str]]:
+    """Return a line a source, when there are several."""
+    lines = []
+    for source in sources if len(sources) > 1 else ():
+        kept, num_in = source.account.num_kept, source.account.num_in
+        share = f"{source.num_tokens:,} tokens ({source.num_tokens / num_tokens:.2%})"
+        lines.append((f"  {source.name}", f"{kept:,} of {num_in:,} samples packed, {share}"))
+    return lines
 
 
 def _pairs(*pairs: tuple[str, str]) -> str:

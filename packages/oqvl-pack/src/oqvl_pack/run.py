@@ -1,57 +1,68 @@
 """The stages: pack a dataset, plan without writing, show a pack, check a packed dataset against its source.
 
-Packing runs in three steps, each spread over processes and resumed after a kill from the files that are finished:
+Packing runs in steps, each spread over processes; 1 and 4 are resumed after a kill from the files that are finished:
 
-    1. every source shard: read, tokenise, pack alone, keep the full packs      -> work/00000.npz ...
-    2. all leftovers together, in shard order; packs are numbered               (in memory)
-    3. every output shard: records from the work files, images from the source  -> shard-00000.tar ...
+    1. every source shard: read, tokenise                                       -> work/00000.npz ...
+    2. every source: choose the documents that its share or budget asks for     (in memory)
+    3. every source shard packs alone and keeps the full packs; the leftovers
+       are packed together, in shard order; packs are numbered                  (in memory)
+    4. every output shard: records from the work files, and of the images
+       their bytes or where they lie                                            -> shard-00000.tar | .arrow ...
 
 The manifest is written when all shards are there; then the work files go.
 """
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 
-from oqvl_pack.bounds import LowerBounds, lower_bounds
-from oqvl_pack.config import CheckConfig, PackConfig, ShowConfig
-from oqvl_pack.division import PackTable, join_divisions
+from oqvl_pack.config import CheckConfig, PackConfig, PlanConfig, ShowConfig
+from oqvl_pack.corpus import PackedCorpus, pack_corpus
 from oqvl_pack.drawing import draw_pack
-from oqvl_pack.emission import count_sizes
+from oqvl_pack.forecast import forecast
 from oqvl_pack.report import CheckReport, PackReport, PlanReport, ShowReport
+from oqvl_pack.source import TEMPLATE_OF_KIND, open_sources, relative_directory
 from oqvl_pack.verification import check_packed
 from oqvl_pack.version import VERSION
-from oqvl_pack.worker import Job, ShardSummary, tokenize_shard, write_shard
+from oqvl_pack.worker import Job, OutputPart, write_shard
 from oqvl_pack.workspace import remove_work
 from oqvl_shards.config import StageConfig
-from oqvl_shards.errors import ConfigError, DataError
+from oqvl_shards.errors import ConfigError
 from oqvl_shards.manifest import (
-    Account,
     Dataset,
     FieldSpec,
     Kind,
     Lineage,
     Manifest,
     PackedDetails,
+    PackedSource,
     Sha256,
     finished_output,
     open_dataset,
     write_manifest,
 )
 from oqvl_shards.packed import PackedReader
+from oqvl_shards.packed.reference import open_sources as open_packed_sources
 from oqvl_shards.receipt import Receipt, remove_receipts, step_digest
 from oqvl_shards.shard_map import map_shards
 
-_KIND_OF_TEMPLATE = {"caption": Kind.IMAGE_TEXT, "conversation": Kind.CONVERSATION}
-_FIELDS = (
-    FieldSpec(name="record", dtype="safetensors", description="tokens, targets and boundaries of the documents"),
-    FieldSpec(name="images", dtype="image", description="the source's files, in the order of their placeholders"),
-)
+_FIELDS = {
+    "embedded": (
+        FieldSpec(name="record", dtype="safetensors", description="tokens, targets and boundaries of the documents"),
+        FieldSpec(name="images", dtype="image", description="the source's files, in the order of their placeholders"),
+    ),
+    "reference": (
+        FieldSpec(name="record", dtype="struct", description="tokens, targets and boundaries of the documents"),
+        FieldSpec(name="image_references", dtype="struct", description="where the source's files lie, in that order"),
+    ),
+}
 
 
 class PinnedConfig(StageConfig):
@@ -62,55 +73,37 @@ class PinnedConfig(StageConfig):
 
 
 def pack_dataset(config: PackConfig) -> PackReport:
-    """Pack a dataset of image-text pairs or conversations into training sequences.
+    """Pack one or several datasets of image-text pairs, conversations or interleaved documents.
 
     Raises:
-        ConfigError: When the tokenizer lacks a special token, the template does not fit the source, or the output
-            directory holds something else.
-        DataError: When the source holds no sample that can be packed, or by default one that is longer than a pack.
+        ConfigError: When the tokenizer lacks a special token, the template does not fit a source, a source has less
+            than the mixture wants of it, or the output directory holds something else.
+        DataError: When the sources hold no sample that can be packed, or by default one that is longer than a pack.
     """
-    source = _open_source(config)
-    pinned = PinnedConfig(config=config, tokenizer_sha256=Job(config, source).tokenizer().sha256)
-    lineage = Lineage.derive("oqvl-pack run", VERSION, pinned, [source.manifest])
+    sources = open_sources(config)
+    job = _job(config, sources)
+    pinned = PinnedConfig(config=config, tokenizer_sha256=job.tokenizer().sha256)
+    lineage = Lineage.derive("oqvl-pack run", VERSION, pinned, [source.manifest for source in sources])
     dataset = finished_output(config.output, lineage)
     if dataset is None:
-        job = Job(config, source, step_digest(lineage))
-        summaries = _tokenize(job)
-        packs, bounds = _join(summaries, config)
-        receipts = _write(job, packs)
-        dataset = write_manifest(config.output, _manifest(job, summaries, receipts, bounds, lineage))
+        job = replace(job, step=step_digest(lineage))
+        corpus = pack_corpus(sources, job)
+        receipts = _write(job, corpus)
+        dataset = write_manifest(config.output, _manifest(job, sources, corpus, receipts, lineage))
     remove_receipts(config.output)
     remove_work(config.output)
     return PackReport.of(dataset)
 
 
-def plan_dataset(config: PackConfig) -> PlanReport:
-    """Find out what `pack_dataset` would write: tokenise and pack, but write nothing.
+def plan_dataset(config: PlanConfig) -> PlanReport:
+    """Find out what `pack_dataset` would write, and what that saves: tokenise and pack, but write nothing.
 
     Raises:
         ConfigError: As `pack_dataset`.
         DataError: As `pack_dataset`.
     """
-    started = time.perf_counter()
-    summaries = _tokenize(Job(config, _open_source(config)))
-    tokenized = time.perf_counter()
-    packs, bounds = _join(summaries, config)
-    account = Account.total(summary.account for summary in summaries)
-    return PlanReport(
-        num_samples=account.num_in,
-        rejected=account.rejected,
-        num_documents=account.num_kept,
-        num_tokens=sum(int(summary.lengths.sum()) for summary in summaries),
-        num_packs=packs.num_packs,
-        num_leftovers=sum(len(summary.division.leftovers) for summary in summaries),
-        bin_capacity=config.bin_capacity,
-        bound_volume=bounds.volume,
-        bound_martello_toth=bounds.martello_toth,
-        bound_cardinality=bounds.cardinality,
-        bound_max_documents=bounds.max_items,
-        seconds_tokenizing=tokenized - started,
-        seconds_packing=time.perf_counter() - tokenized,
-    )
+    sources = open_sources(config)
+    return forecast(pack_corpus(sources, _job(config, sources)), config)
 
 
 def show_pack(config: ShowConfig) -> ShowReport:
@@ -135,73 +128,62 @@ def show_pack(config: ShowConfig) -> ShowReport:
 
 
 def check_dataset(config: CheckConfig) -> CheckReport:
-    """Prove that a packed dataset holds every sample of its source once, or accounts for it, and nothing else.
+    """Prove that a packed dataset holds every sample of its sources once, or accounts for it, and nothing else.
 
-    The source is read and tokenised again under the configuration that the manifest records.
+    The sources are read and tokenised again under the configuration that the manifest records.
 
     Raises:
-        ConfigError: When `packed` was not made from `source` with `tokenizer`.
+        ConfigError: When `packed` was not made from these sources with `tokenizer`.
         DataError: When anything differs; the first difference is named.
     """
     packed = open_dataset(config.packed, Kind.PACKED)
     recorded = packed.manifest.lineage
-    values = recorded.config.get("config", {})
-    paths = {"source": config.source, "output": config.packed, "tokenizer": config.tokenizer}
-    pack_config = PackConfig.from_values({**values, **paths, "num_workers": config.num_workers}, where=str(packed.path))
-    job = Job(pack_config, _open_source(pack_config))
-    found = (job.source.manifest.digest(), job.tokenizer().sha256)
+    pack_config = PackConfig.from_values(_recorded_values(config, packed), where=str(packed.path))
+    sources = open_sources(pack_config)
+    job = _job(pack_config, sources)
+    found = (*(source.manifest.digest() for source in sources), job.tokenizer().sha256)
     expected = (*recorded.parents, recorded.config.get("tokenizer_sha256"))
     if found != expected:
         raise ConfigError(
-            f"{config.packed} was packed from dataset and tokenizer {expected}, found {found}",
+            f"{config.packed} was packed from datasets and tokenizer {expected}, found {found}",
             hint="name the source and the tokenizer.json that it was packed from",
         )
-    return check_packed(packed, job)
+    return check_packed(packed, sources, job)
 
 
-def _open_source(config: PackConfig) -> Dataset:
-    source = open_dataset(config.source, *_KIND_OF_TEMPLATE.values())
-    expected = _KIND_OF_TEMPLATE[config.template]
-    if source.manifest.kind is not expected:
-        raise ConfigError(
-            f"template {config.template!r} packs a dataset of kind {expected.value}, "
-            f"{config.source} is of kind {source.manifest.kind.value}",
-            hint="set template=conversation for conversations, template=caption for image-text pairs",
-        )
-    return source
+def _recorded_values(config: CheckConfig, packed: Dataset) -> dict[str, Any]:
+    """Return the configuration that `packed` was made with, the paths being those of `config`."""
+    values = dict(packed.manifest.lineage.config.get("config", {}))
+    paths = config.mixture or ((config.source,) if config.source else ())
+    details = packed.manifest.details
+    if not paths and isinstance(details, PackedDetails) and details.layout == "reference":
+        paths = tuple(source.dataset.path for source in open_packed_sources(packed))
+    if values.get("mixture"):
+        parts = zip_longest(values["mixture"], paths)
+        values["mixture"] = [{**(part or {}), "source": path} for part, path in parts if path is not None]
+    else:
+        values["source"] = paths[0] if len(paths) == 1 else None
+    return {**values, "output": config.packed, "tokenizer": config.tokenizer, "num_workers": config.num_workers}
 
 
-def _tokenize(job: Job) -> list[ShardSummary]:
-    """Step 1."""
-    job.tokenizer()  # a missing special token is named before any shard is read
-    return map_shards(
-        partial(tokenize_shard, job=job),
-        range(len(job.source.manifest.shards)),
-        num_workers=job.config.num_workers,
-        description="tokenise",
-        name=job.source_name,
-    )
+def _job(config: PackConfig, sources: Sequence[Dataset]) -> Job:
+    """Return the job, after its tokenizer is found to have every special token."""
+    job = Job(config, frozenset(TEMPLATE_OF_KIND[source.manifest.kind] for source in sources))
+    job.tokenizer()
+    return job
 
 
-def _join(summaries: Sequence[ShardSummary], config: PackConfig) -> tuple[PackTable, LowerBounds]:
-    """Step 2: number all packs, and find how many there must be at least."""
-    lengths = [summary.lengths for summary in summaries]
-    all_lengths = np.concatenate([np.zeros(0, dtype=np.int64), *lengths])
-    if not len(all_lengths):
-        account = Account.total(summary.account for summary in summaries)
-        raise DataError(f"{config.source} holds no sample that can be packed; left out: {account.rejected}")
-    packs = join_divisions([summary.division for summary in summaries], lengths, config)
-    histogram = count_sizes(all_lengths, int(all_lengths.max()))
-    return packs, lower_bounds(histogram, config.bin_capacity, config.max_documents)
-
-
-def _write(job: Job, packs: PackTable) -> list[Receipt]:
-    """Step 3."""
-    num = job.config.packs_per_shard
-    starts = range(0, packs.num_packs, num)
+def _write(job: Job, corpus: PackedCorpus) -> list[Receipt]:
+    """Step 4."""
+    num, packs = job.config.packs_per_shard, corpus.packs
+    parts = []
+    for start in range(0, packs.num_packs, num):
+        table = packs.part(start, min(start + num, packs.num_packs))
+        shards = {index: corpus.parts[index].shard for index in np.unique(table.shards).tolist()}
+        parts.append(OutputPart(start, table, shards))
     return map_shards(
         partial(write_shard, job=job),
-        [(start, packs.part(start, min(start + num, packs.num_packs))) for start in starts],
+        parts,
         num_workers=job.config.num_workers,
         description="write",
         name=job.output_name,
@@ -209,16 +191,18 @@ def _write(job: Job, packs: PackTable) -> list[Receipt]:
 
 
 def _manifest(
-    job: Job, summaries: Sequence[ShardSummary], receipts: Sequence[Receipt], bounds: LowerBounds, lineage: Lineage
+    job: Job, sources: Sequence[Dataset], corpus: PackedCorpus, receipts: Sequence[Receipt], lineage: Lineage
 ) -> Manifest:
-    config, tokenizer = job.config, job.tokenizer()
+    config, tokenizer, bounds = job.config, job.tokenizer(), corpus.bounds
     total = sum((Counter(receipt.statistics) for receipt in receipts), Counter[str]())
     num_packs = sum(receipt.shard.num_samples for receipt in receipts)
+    names = [source.manifest.name for source in sources]
     return Manifest(
-        name=config.name or f"{job.source.manifest.name}-packed",
+        name=config.name or f"{'-'.join(names)}-packed",
         details=PackedDetails(
+            layout=config.layout,
             bin_capacity=config.bin_capacity,
-            visual_tokens_per_image=config.visual_tokens_per_image,
+            visual_tokens_per_image=0 if config.visual_tokens_field else config.visual_tokens_per_image,
             image_token_id=tokenizer.special_id(config.image_token),
             pad_token_id=tokenizer.special_id(config.pad_token),
             vocab_size=tokenizer.vocab_size,
@@ -228,18 +212,33 @@ def _manifest(
             num_tokens=total["num_tokens"],
             num_target_tokens=total["num_target_tokens"],
             lower_bound=bounds.best,
+            sources=_packed_sources(config, sources, corpus),
         ),
         shards=tuple(receipt.shard for receipt in receipts),
-        fields=_FIELDS,
-        account=Account.total(summary.account for summary in summaries),
+        fields=_FIELDS[config.layout],
+        account=corpus.account(),
         statistics={
+            **corpus.statistics(),
             "lower_bound_cardinality": bounds.cardinality,
             "lower_bound_martello_toth": bounds.martello_toth,
             "lower_bound_max_documents": bounds.max_items,
             "lower_bound_volume": bounds.volume,
-            "num_leftover_documents": sum(len(summary.division.leftovers) for summary in summaries),
+            "num_leftover_documents": corpus.num_leftovers,
             "num_packs": num_packs,
             "utilization": round(total["num_tokens"] / (num_packs * config.bin_capacity), 6),
         },
         lineage=lineage,
+    )
+
+
+def _packed_sources(config: PackConfig, sources: Sequence[Dataset], corpus: PackedCorpus) -> tuple[PackedSource, ...]:
+    return tuple(
+        PackedSource(
+            name=source.manifest.name,
+            sha256=source.manifest.digest(),
+            path=relative_directory(source, config.output) if config.layout == "reference" else "",
+            num_tokens=corpus.num_tokens(index),
+            account=corpus.account(index),
+        )
+        for index, source in enumerate(sources)
     )

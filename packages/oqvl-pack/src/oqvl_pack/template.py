@@ -10,14 +10,18 @@ Conversation (ChatML as Qwen2.5 has it; the system turn is left out when it is e
     <|im_start|>user\n{content}<|im_end|>\n<|im_start|>assistant\n{answer}<|im_end|>\n
     <|im_start|>user\n{content}<|im_end|>\n<|im_start|>assistant\n{answer}<|im_end|>\n ...
 
+Interleaved, texts and images in the order of the document (`chunk_token` is left out when it is empty):
+
+    {bos}<image>\n{text}<|endofchunk|>{text}<|endofchunk|><image>\n<image>\n{text}<|endofchunk|><|im_end|>
+
 (all on one line: every newline is spelled `\n`).
 
 An `<image>` mark in a user's content becomes the placeholder token, and what follows the mark follows the placeholder.
 Everywhere else the mark, like the spelling of any other special token, is text and stays text.
 
-Targets are a caption's newline, text and end token, and an answer's text and end token; everything else is context.
-So a document's first token is never a target, with or without a begin-of-document token. Begin-of-document and image
-placeholder are no targets because nothing before them in the document predicts them.
+Targets are a caption's newline, text and end token, an answer's text and end token, and of an interleaved document
+everything but images and begin-of-document; all else is context. A document's first token is never a target, with or
+without a begin-of-document token: nothing before it in the document predicts it.
 
 A text between two special tokens is tokenised as one piece, as a tokenizer does that meets them in a prompt. An answer
 is tokenised apart from the `assistant\n` before it, because at inference the prompt ends there.
@@ -30,7 +34,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from oqvl_shards.sample import SampleError
+from oqvl_shards.sample import RejectReason, SampleError
 
 IMAGE_MARK = "<image>"
 """What stands for an image in the human turns of conversation data, whatever the tokenizer's placeholder is."""
@@ -47,6 +51,16 @@ class PackReason(StrEnum):
     """An answer is empty or whitespace."""
     IMAGE_MARK_MISMATCH = "image_mark_mismatch"
     """The human turns hold another number of `<image>` marks than the sample has images."""
+    BAD_INTERLEAVED = "bad_interleaved"
+    """`texts` and `images` are no lists of one length with exactly one of the two at each place."""
+    MISSING_IMAGE = "missing_image"
+    """`images` names a member that the sample does not have."""
+    TOO_FEW_IMAGES = "too_few_images"
+    """An interleaved document has fewer images than `min_images`, trailing ones that are cut not counted."""
+    TOO_MANY_IMAGES = "too_many_images"
+    """An interleaved document has more images than `max_images`, trailing ones that are cut not counted."""
+    BAD_VISUAL_TOKENS = "bad_visual_tokens"
+    """The field `visual_tokens_field` holds no number of visual tokens for each image."""
     OVERLONG = "overlong"
     """The document is longer than a pack, and such documents are to be dropped."""
 
@@ -68,13 +82,14 @@ class Segment:
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """The spellings of the special tokens that templates and packs use; `bos` may be empty."""
+    """The spellings of the special tokens that templates and packs use; `bos`, `start` and `chunk` may be empty."""
 
     image: str
     bos: str
     start: str
     end: str
     pad: str
+    chunk: str = ""
 
 
 def caption_document(caption: str, tokens: SpecialTokens) -> list[Segment]:
@@ -111,6 +126,79 @@ def conversation_document(
     for role, value in checked:
         document += _turn(role, value, tokens)
     return document
+
+
+@dataclass(frozen=True)
+class InterleavedLayout:
+    """An interleaved document as its sample gives it, checked.
+
+    Args:
+        places: For each place its text, or None where an image stands.
+        images: Suffixes of the image members, one a place without text, in order.
+        num_cut: Trailing images that were cut.
+    """
+
+    places: tuple[str | None, ...]
+    images: tuple[str, ...]
+    num_cut: int
+
+
+def interleaved_layout(
+    texts: object, images: object, *, min_images: int, max_images: int, cut_trailing: bool
+) -> InterleavedLayout:
+    """Check the lists of an interleaved document.
+
+    Args:
+        texts: The value of `texts` in a sample's JSON; untrusted.
+        images: The value of `images`, suffixes of image members; untrusted.
+        min_images: Images that must be there.
+        max_images: Images that may be there; 0 for any number.
+        cut_trailing: Whether images behind the last text are left out before they are counted.
+
+    Raises:
+        SampleError: When the lists are malformed, or hold too few or too many images.
+    """
+    if not isinstance(texts, list) or not isinstance(images, list) or len(texts) != len(images):
+        raise SampleError(PackReason.BAD_INTERLEAVED, "texts and images are no lists of one length")
+    for place, pair in enumerate(zip(texts, images, strict=True)):
+        if sorted(type(one).__name__ for one in pair) != ["NoneType", "str"]:
+            raise SampleError(PackReason.BAD_INTERLEAVED, f"place {place} holds not exactly one text or image")
+    length = len(texts)
+    while cut_trailing and length and texts[length - 1] is None:
+        length -= 1
+    kept = tuple(image for image in images[:length] if image is not None)
+    if len(kept) < min_images:
+        raise SampleError(PackReason.TOO_FEW_IMAGES, f"{len(kept)}, at least {min_images}")
+    if max_images and len(kept) > max_images:
+        raise SampleError(PackReason.TOO_MANY_IMAGES, f"{len(kept)}, at most {max_images}")
+    if not any(text is not None and text.strip() for text in texts):
+        raise SampleError(RejectReason.EMPTY_TEXT)
+    return InterleavedLayout(tuple(texts[:length]), kept, len(texts) - length)
+
+
+def interleaved_document(places: Iterable[str | None], tokens: SpecialTokens) -> list[Segment]:
+    """Return the segments of an interleaved document.
+
+    Args:
+        places: For each place its text, or None where an image stands.
+        tokens: The special tokens.
+    """
+    document = _begin(tokens)
+    line_break = ""  # that an image leaves to the text behind it, with which it is one piece
+    for text in places:
+        if text is not None:
+            document.append(Segment(line_break + text, is_target=True))
+            if tokens.chunk:
+                document.append(Segment(tokens.chunk, is_special=True, is_target=True))
+            line_break = ""
+            continue
+        if line_break:
+            document.append(Segment(line_break, is_target=True))
+        document.append(Segment(tokens.image, is_special=True))
+        line_break = "\n"
+    if line_break:
+        document.append(Segment(line_break, is_target=True))
+    return [*document, Segment(tokens.end, is_special=True, is_target=True)]
 
 
 def _begin(tokens: SpecialTokens) -> list[Segment]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,30 @@ class TokenizedDocument(NamedTuple):
 
     input_ids: NDArray[np.int32]
     is_target: NDArray[np.bool_]
+
+
+class TokenizedDocuments(Sequence[TokenizedDocument]):
+    """Documents end to end. D documents, S stored tokens.
+
+    Args:
+        input_ids: int32 [S].
+        is_target: bool [S]; a document's first token is never a target.
+        offsets: int64 [D + 1], where each document begins.
+    """
+
+    def __init__(self, input_ids: NDArray[np.int32], is_target: NDArray[np.bool_], offsets: NDArray[np.int64]) -> None:
+        self.input_ids = input_ids
+        self.is_target = is_target
+        self.offsets = offsets
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> TokenizedDocument:  # pyrefly: ignore
+        if not 0 <= index < len(self):
+            raise IndexError(f"document {index} of {len(self)}")
+        tokens = slice(self.offsets[index], self.offsets[index + 1])
+        return TokenizedDocument(self.input_ids[tokens], self.is_target[tokens])
 
 
 class DocumentTokenizer:
@@ -55,7 +80,7 @@ class DocumentTokenizer:
             for token_id, added in self._tokenizer.get_added_tokens_decoder().items()
             if added.special
         }
-        for token in (tokens.image, tokens.end, tokens.pad, tokens.bos):
+        for token in (tokens.image, tokens.end, tokens.pad, tokens.bos, tokens.start, tokens.chunk):
             if token:
                 self.special_id(token)
 
@@ -77,21 +102,22 @@ class DocumentTokenizer:
             )
         return self._special_ids[token]
 
-    def encode(self, documents: Sequence[Sequence[Segment]]) -> list[TokenizedDocument]:
+    def encode(self, documents: Sequence[Sequence[Segment]]) -> TokenizedDocuments:
         """Tokenise documents, all their texts in one batch."""
         texts = {segment.text: None for document in documents for segment in document if not segment.is_special}
         encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         ids_of_text = dict(zip(texts, (encoding.ids for encoding in encodings), strict=True))
-        return [self._join(document, ids_of_text) for document in documents]
-
-    def _join(self, document: Sequence[Segment], ids_of_text: dict[str, list[int]]) -> TokenizedDocument:
-        input_ids: list[int] = []
-        is_target: list[bool] = []
-        for segment in document:
-            ids = [self.special_id(segment.text)] if segment.is_special else ids_of_text[segment.text]
-            input_ids += ids
-            is_target += [segment.is_target] * len(ids)
-        return TokenizedDocument(np.asarray(input_ids, dtype=np.int32), np.asarray(is_target, dtype=np.bool_))
+        ids_of_token = {token: [token_id] for token, token_id in self._special_ids.items()}
+        segments = [segment for document in documents for segment in document]
+        pieces = [(ids_of_token if one.is_special else ids_of_text)[one.text] for one in segments]
+        sizes = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
+        ends = np.concatenate([[0], np.cumsum(sizes)])
+        offsets = ends[np.cumsum([0, *map(len, documents)])]
+        is_target = np.repeat(np.fromiter((one.is_target for one in segments), np.bool_, len(segments)), sizes)
+        is_target[offsets[:-1][np.diff(offsets) > 0]] = False
+        return TokenizedDocuments(
+            np.fromiter(chain.from_iterable(pieces), dtype=np.int32, count=int(ends[-1])), is_target, offsets
+        )
 
     def decode(self, input_ids: Sequence[int]) -> str:
         """Return the text of `input_ids`, special tokens spelled out."""

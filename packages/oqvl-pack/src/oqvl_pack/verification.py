@@ -6,13 +6,15 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, compress
 from typing import NamedTuple
 
 import numpy as np
 
 from oqvl_pack.documents import read_documents
+from oqvl_pack.mixture import LEFT_OUT, choose_by_shard
 from oqvl_pack.report import CheckReport
+from oqvl_pack.source import SourceShard, list_shards
 from oqvl_pack.worker import Job
 from oqvl_shards.errors import DataError
 from oqvl_shards.manifest import Dataset
@@ -29,15 +31,23 @@ class _Fingerprint(NamedTuple):
     num_images: int
 
 
-def check_packed(packed: Dataset, job: Job) -> CheckReport:
-    """Compare every document of `packed` with its sample in `job.source`, tokenised again.
+class _SourceFingerprints(NamedTuple):
+    """All documents of one source shard that could be packed, their expanded lengths, and who was left out."""
+
+    fingerprints: list[_Fingerprint]
+    lengths: np.ndarray
+    rejected: dict[str, int]
+
+
+def check_packed(packed: Dataset, sources: Sequence[Dataset], job: Job) -> CheckReport:
+    """Compare every document of `packed` with its sample in `sources`, tokenised again.
 
     Raises:
         DataError: When a pack is damaged or over capacity, a document is missing, foreign, twice or changed, or the
             accounts differ.
     """
     found = _fingerprint_packs(packed, job)
-    expected, rejected = _fingerprint_source(job)
+    expected, rejected = _fingerprint_sources(sources, job)
     where = str(packed.path)
     _check_once(found, where)
     _check_equal({one.key: one.digest for one in found}, {one.key: one.digest for one in expected}, where)
@@ -69,16 +79,23 @@ def _fingerprint_packs(packed: Dataset, job: Job) -> list[_Fingerprint]:
     return [one for part in found for one in part]
 
 
-def _fingerprint_source(job: Job) -> tuple[list[_Fingerprint], dict[str, int]]:
+def _fingerprint_sources(sources: Sequence[Dataset], job: Job) -> tuple[list[_Fingerprint], dict[str, int]]:
+    shards = list_shards(sources)
     parts = map_shards(
         partial(_fingerprint_source_shard, job=job),
-        range(len(job.source.manifest.shards)),
+        shards,
         num_workers=job.config.num_workers,
         description="source",
-        name=job.source_name,
+        name=lambda shard: shard.name,
     )
-    rejected = sum((Counter(reasons) for _, reasons in parts), Counter[str]())
-    return [one for part, _ in parts for one in part], dict(sorted(rejected.items()))
+    chosen = choose_by_shard([part.lengths for part in parts], [shard.source for shard in shards], job.config)
+    rejected = sum((Counter(part.rejected) for part in parts), Counter[str]())
+    expected = []
+    for part, is_chosen in zip(parts, chosen, strict=True):
+        kept = part.fingerprints if is_chosen is None else list(compress(part.fingerprints, is_chosen))
+        rejected[LEFT_OUT] += len(part.fingerprints) - len(kept)
+        expected += kept
+    return expected, dict(sorted((+rejected).items()))
 
 
 def _fingerprint_pack_range(pack_ids: range, packed: Dataset, max_documents: int) -> list[_Fingerprint]:
@@ -100,29 +117,33 @@ def _fingerprint_pack(pack: Pack, max_documents: int) -> list[_Fingerprint]:
     for key, token_end, image_end in zip(record.document_keys, token_ends, image_ends, strict=True):
         tokens = slice(token_begin, token_end)
         images = pack.images[image_begin:image_end]
-        digest = _digest(record.input_ids[tokens], record.is_target[tokens], images)
+        image_tokens = record.image_tokens[image_begin:image_end].tolist()
+        digest = _digest(record.input_ids[tokens], record.is_target[tokens], image_tokens, images)
         fingerprints.append(_Fingerprint(key, digest, len(images)))
         token_begin, image_begin = token_end, image_end
     return fingerprints
 
 
-def _fingerprint_source_shard(shard_index: int, job: Job) -> tuple[list[_Fingerprint], dict[str, int]]:
-    shard = job.source.manifest.shards[shard_index]
-    path = job.source.shard_path(shard)
-    table, rejected = read_documents(path, shard.path, job.config, job.tokenizer())
-    with ShardReader(path, job.config.limits, name=shard.path) as reader:
+def _fingerprint_source_shard(shard: SourceShard, job: Job) -> _SourceFingerprints:
+    documents = read_documents(shard, job.config, job.tokenizer())
+    table = documents.table
+    with ShardReader(shard.path, job.config.limits, name=shard.name) as reader:
         fingerprints = []
         for index in range(len(table)):
             document = table[index]
             images = [reader.read(image) for image in document.images]
-            digest = _digest(document.tokens.input_ids, document.tokens.is_target, images)
+            tokens = document.tokens
+            digest = _digest(tokens.input_ids, tokens.is_target, document.image_tokens, images)
             fingerprints.append(_Fingerprint(document.key, digest, len(images)))
-    return fingerprints, dict(rejected)
+    return _SourceFingerprints(fingerprints, table.lengths(), documents.rejected)
 
 
-def _digest(input_ids: np.ndarray, is_target: np.ndarray, images: Sequence[bytes]) -> bytes:
+def _digest(
+    input_ids: np.ndarray, is_target: np.ndarray, image_tokens: Sequence[int], images: Sequence[bytes]
+) -> bytes:
     digest = hashlib.sha256(input_ids.tobytes())
     digest.update(is_target.tobytes())
+    digest.update(repr(tuple(image_tokens)).encode())
     for image in images:
         digest.update(hashlib.sha256(image).digest())
     return digest.digest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,13 +15,15 @@ from oqvl_pack.assembly import assemble, count_record
 from oqvl_pack.config import PackConfig
 from oqvl_pack.division import PackTable, ShardDivision, divide_shard
 from oqvl_pack.documents import DocumentTable, read_documents
+from oqvl_pack.source import SourceShard, Template
 from oqvl_pack.template import SpecialTokens
 from oqvl_pack.tokenization import DocumentTokenizer, load_tokenizer
-from oqvl_pack.workspace import ShardWork, load_work, save_work
+from oqvl_pack.workspace import load_work, save_work
 from oqvl_shards.errors import DataError
-from oqvl_shards.manifest import Account, Dataset
-from oqvl_shards.packed import shard_name, write_packed_shard
+from oqvl_shards.manifest import Account, Shard
+from oqvl_shards.packed import reference_shard_name, shard_name, write_packed_shard, write_reference_shard
 from oqvl_shards.receipt import Receipt, read_receipt, write_receipt
+from oqvl_shards.tar_index import Member
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,12 @@ class Job:
 
     Args:
         config: The configuration.
-        source: The dataset that is packed.
+        templates: The templates of all sources.
         step: Digest of the output's lineage; empty when nothing is to be written.
     """
 
     config: PackConfig
-    source: Dataset
+    templates: frozenset[Template]
     step: str = ""
 
     def tokenizer(self) -> DocumentTokenizer:
@@ -42,17 +45,57 @@ class Job:
         if self.config.num_workers > 1:  # every worker is a process: more threads in each would only fight
             os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         config = self.config
-        start = config.start_token if config.template == "conversation" else ""
-        tokens = SpecialTokens(config.image_token, config.bos_token, start, config.end_token, config.pad_token)
+        tokens = SpecialTokens(
+            image=config.image_token,
+            bos=config.bos_token,
+            start=config.start_token if "conversation" in self.templates else "",
+            end=config.end_token,
+            pad=config.pad_token,
+            chunk=config.chunk_token if "interleaved" in self.templates else "",
+        )
         return load_tokenizer(config.tokenizer, tokens)
 
-    def source_name(self, shard_index: int) -> str:
-        """Return the source shard's path below the dataset's directory."""
-        return self.source.manifest.shards[shard_index].path
+    def output_name(self, part: OutputPart) -> str:
+        """Return the file name of an output shard."""
+        index = part.first_pack_id // self.config.packs_per_shard
+        return reference_shard_name(index) if self.config.layout == "reference" else shard_name(index)
 
-    def output_name(self, part: tuple[int, PackTable]) -> str:
-        """Return the file name of the output shard that begins with the pack `part[0]`."""
-        return shard_name(part[0] // self.config.packs_per_shard)
+
+@dataclass(frozen=True)
+class InputPart:
+    """One source shard.
+
+    Args:
+        index: Its number, counted through all sources.
+        shard: The shard.
+        lengths: int64 [D], expanded lengths of its documents in tokens, once they are known.
+        is_chosen: bool [D], whether each document is packed; None for all.
+    """
+
+    index: int
+    shard: SourceShard
+    lengths: NDArray[np.int64] | None = None
+    is_chosen: NDArray[np.bool_] | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call it in progress and errors."""
+        return self.shard.name
+
+
+@dataclass(frozen=True)
+class OutputPart:
+    """One output shard.
+
+    Args:
+        first_pack_id: Index of its first pack.
+        packs: Its packs.
+        shards: The source shards that they draw from, by index.
+    """
+
+    first_pack_id: int
+    packs: PackTable
+    shards: Mapping[int, SourceShard]
 
 
 @dataclass(frozen=True)
@@ -61,54 +104,53 @@ class ShardSummary:
 
     Args:
         lengths: int64 [D], expanded lengths of its documents in tokens.
-        division: Which of them it packs alone.
-        account: What became of its samples.
+        num_stored: int64 [D], tokens as stored, one placeholder an image.
+        num_images: int64 [D], images.
+        image_bytes: int64 [D], bytes that the images take in a tar, headers included.
+        rejected: Samples left out, by reason.
+        statistics: Counts that add up over shards.
     """
 
     lengths: NDArray[np.int64]
-    division: ShardDivision
-    account: Account
+    num_stored: NDArray[np.int64]
+    num_images: NDArray[np.int64]
+    image_bytes: NDArray[np.int64]
+    rejected: Mapping[str, int]
+    statistics: Mapping[str, int]
 
 
-def tokenize_shard(shard_index: int, job: Job) -> ShardSummary:
-    """Tokenise and divide one source shard; unless `job.step` is empty, keep the result for `write_shard`."""
+def tokenize_shard(part: InputPart, job: Job) -> ShardSummary:
+    """Tokenise one source shard; unless `job.step` is empty, keep the result for `write_shard`."""
     config = job.config
-    work = load_work(config.output, shard_index, job.step) if job.step else None
+    work = load_work(config.output, part.index, job.step) if job.step else None
     if work is None:
-        shard = job.source.manifest.shards[shard_index]
-        table, rejected = read_documents(job.source.shard_path(shard), shard.path, config, job.tokenizer())
-        division = divide_shard(table.lengths(config.visual_tokens_per_image), shard_index, config)
-        work = ShardWork(table, division, dict(sorted(rejected.items())))
+        work = read_documents(part.shard, config, job.tokenizer())
         if job.step:
-            save_work(config.output, shard_index, job.step, work)
-    num_kept = len(work.table)
-    account = Account(num_in=num_kept + sum(work.rejected.values()), num_kept=num_kept, rejected=work.rejected)
-    return ShardSummary(work.table.lengths(config.visual_tokens_per_image), work.division, account)
+            save_work(config.output, part.index, job.step, work)
+    table = work.table
+    return ShardSummary(
+        lengths=table.lengths(),
+        num_stored=np.diff(table.token_offsets),
+        num_images=np.diff(table.image_offsets),
+        image_bytes=table.tar_bytes(),
+        rejected=work.rejected,
+        statistics=work.statistics,
+    )
 
 
-def write_shard(part: tuple[int, PackTable], job: Job) -> Receipt:
-    """Write one output shard, unless an earlier run of the same step has.
+def divide_part(part: InputPart, job: Job) -> ShardDivision:
+    """Pack the chosen documents of one source shard alone."""
+    assert part.lengths is not None
+    return divide_shard(part.lengths, part.index, job.config, part.is_chosen)
 
-    Args:
-        part: Index of the first pack, and the packs.
-        job: The job, with its `step`.
-    """
-    first_pack_id, packs = part
-    path = job.config.output / job.output_name(part)
-    finished = read_receipt(job.config.output, path.name, job.step)
+
+def write_shard(part: OutputPart, job: Job) -> Receipt:
+    """Write one output shard, unless an earlier run of the same step has."""
+    name = job.output_name(part)
+    finished = read_receipt(job.config.output, name, job.step)
     if finished is not None:
         return finished
-    assembled = list(
-        assemble(
-            packs,
-            partial(_table, job),
-            lambda shard: job.source.shard_path(job.source.manifest.shards[shard]),
-            image_token_id=job.tokenizer().special_id(job.config.image_token),
-            visual_tokens_per_image=job.config.visual_tokens_per_image,
-        )
-    )
-    counts = sum((count_record(record) for record, _ in assembled), Counter[str]())
-    shard = write_packed_shard(path, assembled, first_pack_id=first_pack_id, relative_to=job.config.output)
+    shard, counts = _write(part, job, name)
     num_documents = counts["num_documents"]
     account = Account(num_in=num_documents, num_kept=num_documents)
     receipt = Receipt(step=job.step, shard=shard, account=account, statistics=dict(counts))
@@ -116,11 +158,26 @@ def write_shard(part: tuple[int, PackTable], job: Job) -> Receipt:
     return receipt
 
 
-def _table(job: Job, shard_index: int) -> DocumentTable:
+def _write(part: OutputPart, job: Job, name: str) -> tuple[Shard, Counter[str]]:
+    output = job.config.output
+    image_token_id = job.tokenizer().special_id(job.config.image_token)
+    packs = list(assemble(part.packs, partial(_table, job, part), image_token_id=image_token_id))
+    counts = sum((count_record(record) for record, _ in packs), Counter[str]())
+    if job.config.layout == "reference":
+        return write_reference_shard(output / name, packs, relative_to=output), counts
+    copied = [
+        (record, [(part.shards[image.shard].path, Member("", image.offset, image.size)) for image in images])
+        for record, images in packs
+    ]
+    shard = write_packed_shard(output / name, copied, first_pack_id=part.first_pack_id, relative_to=output)
+    return shard, counts
+
+
+def _table(job: Job, part: OutputPart, shard_index: int) -> DocumentTable:
     work = load_work(job.config.output, shard_index, job.step)
     if work is None:
         raise DataError(
-            f"the tokens of {job.source_name(shard_index)} have gone from {job.config.output}",
+            f"the tokens of {part.shards[shard_index].name} have gone from {job.config.output}",
             hint="nothing else may write to the output directory while it is packed: run again",
         )
     return work.table

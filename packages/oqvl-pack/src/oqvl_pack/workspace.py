@@ -7,50 +7,31 @@ when the manifest is written.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oqvl_pack.division import ShardDivision
-from oqvl_pack.documents import DocumentTable
+from oqvl_pack.documents import DocumentTable, ShardDocuments
 from oqvl_shards.atomic import atomic_open
 
 WORK_DIRECTORY = "work"
 
 
-@dataclass(frozen=True)
-class ShardWork:
-    """What is known about one source shard once it is tokenised.
-
-    Args:
-        table: Its documents.
-        division: Which of them it packs alone.
-        rejected: Samples left out, by reason.
-    """
-
-    table: DocumentTable
-    division: ShardDivision
-    rejected: dict[str, int]
-
-
-def save_work(output: Path, shard_index: int, step: str, work: ShardWork) -> None:
+def save_work(output: Path, shard_index: int, step: str, work: ShardDocuments) -> None:
     """Write `work` for the source shard with index `shard_index`, atomically."""
     columns: dict[str, NDArray] = {
         "step": np.array(step),
-        "reject_reasons": np.array(list(work.rejected), dtype=np.str_),
-        "reject_counts": np.array(list(work.rejected.values()), dtype=np.int64),
-        "pack_documents": work.division.documents,
-        "pack_offsets": work.division.offsets,
-        "leftovers": work.division.leftovers,
+        **_count_columns("rejected", work.rejected),
+        **_count_columns("statistics", work.statistics),
         **work.table.columns(),
     }
     with atomic_open(_work_path(output, shard_index)) as file:
         np.savez(file, allow_pickle=False, **columns)
 
 
-def load_work(output: Path, shard_index: int, step: str) -> ShardWork | None:
+def load_work(output: Path, shard_index: int, step: str) -> ShardDocuments | None:
     """Return what `save_work` wrote for the same step; None when there is nothing."""
     path = _work_path(output, shard_index)
     if not path.exists():
@@ -59,16 +40,27 @@ def load_work(output: Path, shard_index: int, step: str) -> ShardWork | None:
         if str(file["step"]) != step:
             return None
         columns = dict(file)
-    return ShardWork(
+    return ShardDocuments(
         table=DocumentTable.from_columns(columns),
-        division=ShardDivision(columns["pack_documents"], columns["pack_offsets"], columns["leftovers"]),
-        rejected=dict(zip(columns["reject_reasons"].tolist(), columns["reject_counts"].tolist(), strict=True)),
+        rejected=_counts(columns, "rejected"),
+        statistics=_counts(columns, "statistics"),
     )
 
 
 def remove_work(output: Path) -> None:
     """Remove the work directory, after the manifest is written."""
     shutil.rmtree(output / WORK_DIRECTORY, ignore_errors=True)
+
+
+def _count_columns(name: str, counts: Mapping[str, int]) -> dict[str, NDArray]:
+    return {
+        f"{name}_names": np.array(list(counts), dtype=np.str_),
+        f"{name}_counts": np.array(list(counts.values()), dtype=np.int64),
+    }
+
+
+def _counts(columns: Mapping[str, NDArray], name: str) -> dict[str, int]:
+    return dict(zip(columns[f"{name}_names"].tolist(), columns[f"{name}_counts"].tolist(), strict=True))
 
 
 def _work_path(output: Path, shard_index: int) -> Path:

@@ -1,0 +1,83 @@
+"""What packing would write, and what it saves in training, from the packs alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oqvl_pack.config import PlanConfig
+from oqvl_pack.corpus import PackedCorpus
+from oqvl_pack.packing import pack
+from oqvl_pack.report import PlanReport, TrainingForecast
+from oqvl_pack.shuffle import permutation
+from oqvl_shards.tar_index import BLOCK_SIZE
+
+_STORED_TOKEN_BYTES = 5  # an int32 id and a bool
+_RECORD_BYTES = 560 + BLOCK_SIZE + BLOCK_SIZE // 2  # safetensors header, tar header, half a block of padding
+_DOCUMENT_BYTES = 4 + 24  # its length, and about so many characters of its key
+_IMAGE_BYTES = 8 + 7  # position and tokens, and its type in JSON
+_REFERENCE_BYTES = 20  # shard, offset, size
+_SECONDS_PER_HOUR = 3600
+
+
+def forecast(corpus: PackedCorpus, config: PlanConfig) -> PlanReport:
+    """Describe the packs, their size on disk in both layouts, and the sequences that other methods would make.
+
+    Args:
+        corpus: What was packed.
+        config: What the training that follows is like.
+    """
+    lengths, account, bounds = corpus.lengths, corpus.account(), corpus.bounds
+    num_packs, num_tokens = corpus.packs.num_packs, int(lengths.sum())
+    capacity = config.bin_capacity
+    num_ffd = pack(lengths, capacity, algorithm="ffd", max_items=config.max_documents).num_bins
+    num_slots_padded = padded_slots(lengths, config.padding_batch, config.seed)
+    record_bytes = _record_bytes(corpus)
+    training = None
+    if config.tokens_per_second:
+        tokens_per_hour = config.tokens_per_second * _SECONDS_PER_HOUR
+        training = TrainingForecast(
+            num_gpus=config.num_gpus,
+            gpu_hours=num_packs * capacity / tokens_per_hour,
+            gpu_hours_saved_to_ffd=(num_ffd - num_packs) * capacity / tokens_per_hour,
+            gpu_hours_saved_to_padding=(num_slots_padded - num_packs * capacity) / tokens_per_hour,
+        )
+    return PlanReport(
+        num_samples=account.num_in,
+        rejected=account.rejected,
+        num_documents=account.num_kept,
+        num_tokens=num_tokens,
+        num_packs=num_packs,
+        num_leftovers=corpus.num_leftovers,
+        bin_capacity=capacity,
+        bound_volume=bounds.volume,
+        bound_martello_toth=bounds.martello_toth,
+        bound_cardinality=bounds.cardinality,
+        bound_max_documents=bounds.max_items,
+        seconds_tokenizing=corpus.seconds_tokenizing,
+        seconds_packing=corpus.seconds_packing,
+        bytes_embedded=record_bytes + num_packs * _RECORD_BYTES + int(corpus.image_bytes.sum()),
+        bytes_reference=record_bytes + int(corpus.num_images.sum()) * _REFERENCE_BYTES,
+        num_sequences_ffd=num_ffd,
+        num_slots_padded=num_slots_padded,
+        training=training,
+    )
+
+
+def padded_slots(lengths: NDArray[np.integer], batch_size: int, seed: int) -> int:
+    """Return the token slots of one document a sequence in random batches, each padded to its longest document.
+
+    Args:
+        lengths: [D] in tokens.
+        batch_size: Documents a batch; the last one may have fewer.
+        seed: Seed of the order.
+    """
+    shuffled = lengths[permutation(len(lengths), seed)]
+    starts = np.arange(0, len(shuffled), batch_size)
+    sizes = np.diff(np.append(starts, len(shuffled)))
+    return int(np.maximum.reduceat(shuffled, starts).astype(np.int64) @ sizes)
+
+
+def _record_bytes(corpus: PackedCorpus) -> int:
+    num_stored, num_images = int(corpus.num_stored.sum()), int(corpus.num_images.sum())
+    return num_stored * _STORED_TOKEN_BYTES + len(corpus.lengths) * _DOCUMENT_BYTES + num_images * _IMAGE_BYTES
