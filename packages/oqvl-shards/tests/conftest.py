@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import tarfile
 from collections.abc import Callable, Iterable
@@ -11,6 +12,13 @@ import pytest
 from PIL import Image
 
 TarMaker = Callable[..., Path]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs Ray where it is not installed."""
+    if importlib.util.find_spec("ray") is None:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("ray")])
+        items[:] = [item for item in items if not item.get_closest_marker("ray")]
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
 import importlib
 import os
+import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from oqvl_shards.errors import DataError, HardwareError
+from oqvl_shards.errors import DataError, HardwareError, MissingExtraError
 from oqvl_shards.sample import RejectReason, SampleError
-from oqvl_shards.shard_map import map_shards
+from oqvl_shards.shard_map import Engine, map_shards
 
 
 @pytest.fixture
@@ -61,3 +62,53 @@ def test_a_dead_worker_is_reported(functions):
     with pytest.raises(HardwareError, match="a worker process died") as caught:
         map_shards(functions.die, [1, 2], num_workers=2)
     assert "fewer workers" in caught.value.hint
+
+
+@pytest.fixture(scope="module")
+def ray_cluster():
+    """A Ray cluster of this machine alone."""
+    import ray
+
+    environment = {"PYTHONPATH": str(Path(__file__).parent)}
+    ray.init(num_cpus=2, include_dashboard=False, runtime_env={"env_vars": environment})
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
+class TestRay:
+    """What the local engine promises, on a cluster."""
+
+    def test_results_come_in_order(self, functions, tmp_path):
+        results = map_shards(partial(functions.record, directory=tmp_path), range(20), engine=Engine.RAY)
+        assert [value for value, _ in results] == [item * item for item in range(20)]
+        assert os.getpid() not in {pid for _, pid in results}
+        assert map_shards(functions.divide, [], engine=Engine.RAY) == []
+
+    def test_an_error_keeps_its_type_names_its_item_and_stops_the_rest(self, functions, tmp_path):
+        with pytest.raises(DataError) as caught:
+            map_shards(
+                partial(functions.fail_at_two, directory=tmp_path),
+                range(2000),
+                engine=Engine.RAY,
+                name="shard-{}".format,
+            )
+        assert (caught.value.message, caught.value.hint) == ("shard-2: digest differs", "copy it again")
+        assert len(list(tmp_path.iterdir())) < 2000
+
+    def test_a_bug_names_its_item_too(self, functions):
+        with pytest.raises(ZeroDivisionError) as caught:
+            map_shards(functions.divide, [1, 0], engine=Engine.RAY)
+        assert "while working on 0" in caught.value.__notes__
+
+    def test_a_dead_worker_is_reported(self, functions):
+        with pytest.raises(HardwareError, match="a worker process died"):
+            map_shards(functions.die, [1], engine=Engine.RAY)
+
+
+def test_ray_is_asked_for_by_its_extra(monkeypatch, functions):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError) as caught:
+        map_shards(functions.divide, [1], engine=Engine.RAY)
+    assert "oqvl-shards[ray]" in caught.value.hint

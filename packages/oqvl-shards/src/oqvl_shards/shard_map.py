@@ -1,17 +1,30 @@
-"""Run one function over many shards: in this process, or in a pool of local processes."""
+"""Run one function over many shards: in this process, in a pool of local processes, or on a Ray cluster."""
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import TypeVar
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from oqvl_shards.errors import HardwareError, OqvlError
+from oqvl_shards.errors import HardwareError, OqvlError, require_extra
+
+TASKS_PER_CPU = 2
+"""Items that wait on a Ray cluster for every CPU it has, so that none idles while results travel."""
+
+
+class Engine(StrEnum):
+    """Where the items are worked on."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -22,6 +35,7 @@ def map_shards(
     items: Sequence[Item],
     *,
     num_workers: int = 0,
+    engine: Engine = Engine.LOCAL,
     description: str = "",
     unit: str = "shard",
     name: Callable[[Item], str] = str,
@@ -35,7 +49,11 @@ def map_shards(
         function: What to do. With several workers it, the items and the results travel between processes, so it is a
             function of a module, or a `functools.partial` of one.
         items: What to do it to.
-        num_workers: Processes to start; 0 and 1 work in this process.
+        num_workers: Processes to start; 0 and 1 work in this process. On Ray: items worked on at once; 0 and 1 mean as
+            many as the cluster has CPUs.
+        engine: `RAY` sends every item as a task to the Ray cluster that this process is connected to, to that of
+            `RAY_ADDRESS`, or to one that it starts on this machine. The machines must see the same files under the same
+            paths and have the same packages.
         description: Title of the progress bar.
         unit: What an item is, for the progress bar.
         name: Gives the name of an item in error messages.
@@ -44,8 +62,11 @@ def map_shards(
         OqvlError: The first one that `function` raises, of the type it raised, with the item's name before its message;
             items that have not begun are dropped.
         HardwareError: When a worker process dies, for want of memory for instance.
+        MissingExtraError: When Ray is asked for and not installed.
     """
     with tqdm(total=len(items), desc=description, unit=unit, disable=None) as progress:
+        if engine is Engine.RAY:
+            return _map_on_ray(function, items, num_workers, name, progress)
         if num_workers <= 1:
             return [_call(function, item, name, progress) for item in items]
         return _map_in_processes(function, items, num_workers, name, progress)
@@ -77,6 +98,56 @@ def _map_in_processes(
         return [future.result() for future in futures]
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def _map_on_ray(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    num_workers: int,
+    name: Callable[[Item], str],
+    progress: tqdm,
+) -> list[Result]:
+    with require_extra("oqvl-shards", "ray"):
+        import ray
+    if not ray.is_initialized():
+        ray.init(include_dashboard=False, logging_level="warning")
+    num_at_once = num_workers if num_workers > 1 else TASKS_PER_CPU * int(ray.cluster_resources().get("CPU", 1))
+    # A machine may be taken away; work that kills its machine twice is to blame itself.
+    work = ray.remote(max_retries=1)(_apply)
+    shared_function = ray.put(function)
+    results: dict[int, Result] = {}
+    waiting: dict[Any, int] = {}
+    unsent = iter(range(len(items)))
+    try:
+        while len(results) < len(items):
+            for index in itertools.islice(unsent, num_at_once - len(waiting)):
+                waiting[work.remote(shared_function, items[index])] = index
+            (done,), _ = ray.wait(list(waiting), num_returns=1)
+            index = waiting.pop(done)
+            with _naming(items[index], name), _ray_errors_unwrapped():
+                results[index] = ray.get(done)
+            progress.update()
+    finally:
+        for reference in waiting:
+            ray.cancel(reference, force=True)
+    return [results[index] for index in range(len(items))]
+
+
+def _apply(function: Callable[[Item], Result], item: Item) -> Result:
+    return function(item)
+
+
+@contextmanager
+def _ray_errors_unwrapped() -> Iterator[None]:
+    """Raise what the function raised, not what Ray made of it."""
+    from ray.exceptions import OutOfMemoryError, RayTaskError, WorkerCrashedError
+
+    try:
+        yield
+    except RayTaskError as error:
+        raise error.cause from error
+    except (OutOfMemoryError, WorkerCrashedError) as error:
+        raise BrokenProcessPool(str(error)) from error
 
 
 @contextmanager
