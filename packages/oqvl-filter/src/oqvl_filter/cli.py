@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oqvl_filter.config import ReportConfig, ReshardConfig, ScoreConfig, SelectConfig, ShowConfig, TrainDfnConfig
+from oqvl_filter.config import (
+    ImportAnnotationsConfig,
+    ImportCsvConfig,
+    ImportDatacompConfig,
+    ImportMlmFilterConfig,
+    ImportUidsConfig,
+    ReportConfig,
+    ReshardConfig,
+    ScoreConfig,
+    SelectConfig,
+    ShowConfig,
+    TrainDfnConfig,
+)
 from oqvl_shards.errors import run_cli
 
 if TYPE_CHECKING:
@@ -18,6 +30,10 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=T
 ConfigFile = Annotated[Path | None, typer.Option("-c", "--config", help="TOML file with the fields below")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="fields, over the file's")]
 AsJson = Annotated[bool, typer.Option("--json", help="print the report as JSON")]
+
+
+import_app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
+app.add_typer(import_app, name="import", help="Bring other people's scores and lists of uids to datasets.")
 
 
 @app.callback()
@@ -71,6 +87,46 @@ def report(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJs
     from oqvl_filter import run
 
     _print(run.report(ReportConfig.from_command_line(config, overrides or ())), as_json)
+
+
+@import_app.command("datacomp", epilog=ImportDatacompConfig.help_text())
+def import_datacomp(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Import DataComp's metadata: parquet files, and .npz files of embeddings beside them."""
+    from oqvl_filter import run
+
+    _print(run.import_scores(ImportDatacompConfig.from_command_line(config, overrides or ())), as_json)
+
+
+@import_app.command("mlm-filter", epilog=ImportMlmFilterConfig.help_text())
+def import_mlm_filter(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Import MLM-Filter's answers: parquet files SHARD_METRIC.parquet."""
+    from oqvl_filter import run
+
+    _print(run.import_scores(ImportMlmFilterConfig.from_command_line(config, overrides or ())), as_json)
+
+
+@import_app.command("annotations", epilog=ImportAnnotationsConfig.help_text())
+def import_annotations(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Import annotations in JSON: arrays of objects, JSON lines, or objects by uid."""
+    from oqvl_filter import run
+
+    _print(run.import_scores(ImportAnnotationsConfig.from_command_line(config, overrides or ())), as_json)
+
+
+@import_app.command("csv", epilog=ImportCsvConfig.help_text())
+def import_csv(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Import scores in CSV."""
+    from oqvl_filter import run
+
+    _print(run.import_scores(ImportCsvConfig.from_command_line(config, overrides or ())), as_json)
+
+
+@import_app.command("uids", epilog=ImportUidsConfig.help_text())
+def import_uids(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Import a list of uids, .npy or text, as a subset."""
+    from oqvl_filter import run
+
+    _print(run.import_uids(ImportUidsConfig.from_command_line(config, overrides or ())), as_json)
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -134,6 +134,89 @@ class SelectConfig(StageConfig):
         if any(quota < 0 for quota in self.quotas.values()) or any(not 0 <= w < 1e18 for w in self.weights.values()):
             raise ValueError("quotas and weights are numbers from 0 up")
         return self
+
+
+class ImportLimits(StageConfig):
+    """Caps on what is read from foreign files of scores."""
+
+    max_file_bytes: int = Field(default=4 << 30, gt=0, description="largest file that is read, in bytes")
+    max_unpacked_bytes: int = Field(
+        default=8 << 30, gt=0, description="most that a compressed file, or one matrix in it, may unpack to, in bytes"
+    )
+
+
+class ImportConfig(StageConfig):
+    """What all imports of scores have in common."""
+
+    source: Path = Field(description="the file, or the folder with the files", json_schema_extra={"lineage": False})
+    output: Path = Field(description="directory of the scores", json_schema_extra={"lineage": False})
+    name: str = Field(min_length=1, description="name of the score dataset")
+    columns: dict[str, str] = Field(
+        default={}, description="columns to import and what to call them: columns.THEIRS=OURS; none: all that fit"
+    )
+    pool: Path | None = Field(
+        default=None,
+        description="dataset of kind image_text whose keys the rows name, for rows without a uid of their own; "
+        "00000012_su.parquet and 12.json are about 00000012.tar",
+        json_schema_extra={"lineage": False},
+    )
+    identity: str = Field(default="", description="column of the uid, or with pool of the key; empty: uid, or key")
+    limits: ImportLimits = Field(default=ImportLimits(), description="caps on what is read")
+    num_workers: int = Field(
+        default=1, ge=1, description="processes that read files", json_schema_extra={"lineage": False}
+    )
+
+    layout: ClassVar[str]
+    """What the files are; the command is `import LAYOUT`."""
+
+    @property
+    def identity_column(self) -> str:
+        """The column that tells which sample a row is of."""
+        return self.identity or ("uid" if self.pool is None else "key")
+
+
+class ImportDatacompConfig(ImportConfig):
+    """Configuration of `import datacomp`."""
+
+    layout: ClassVar[str] = "datacomp"
+
+    columns: dict[str, str] = Field(
+        default={},
+        description="columns to import and what to call them: columns.THEIRS=OURS; none: width, height, clip_b32, "
+        "clip_l14 and content_sha of the published ones",
+    )
+    embeddings: tuple[str, ...] = Field(
+        default=(), description="matrices of the .npz beside each file to import as columns, e.g. l14_img"
+    )
+
+
+class ImportMlmFilterConfig(ImportConfig):
+    """Configuration of `import mlm-filter`."""
+
+    layout: ClassVar[str] = "mlm-filter"
+
+
+class ImportAnnotationsConfig(ImportConfig):
+    """Configuration of `import annotations`."""
+
+    layout: ClassVar[str] = "annotations"
+
+
+class ImportCsvConfig(ImportConfig):
+    """Configuration of `import csv`."""
+
+    layout: ClassVar[str] = "csv"
+
+
+class ImportUidsConfig(StageConfig):
+    """Configuration of `import uids`."""
+
+    source: Path = Field(
+        description="a .npy of dtype u8,u8, or a text file with a uid a line",
+        json_schema_extra={"lineage": False},
+    )
+    output: Path = Field(description="directory of the subset", json_schema_extra={"lineage": False})
+    name: str = Field(min_length=1, description="name of the subset")
 
 
 class ReshardConfig(StageConfig):

@@ -11,6 +11,8 @@ from pydantic import Field
 from oqvl_filter.candidates import read_candidates
 from oqvl_filter.config import (
     ClipScorerConfig,
+    ImportConfig,
+    ImportUidsConfig,
     ReportConfig,
     ReshardConfig,
     ScoreConfig,
@@ -29,7 +31,10 @@ from oqvl_filter.dfn import (
     write_network,
 )
 from oqvl_filter.expression import subset_paths
+from oqvl_filter.importers.importing import ImportStep, digest_file, import_file, import_jobs, score_fields
+from oqvl_filter.importers.uid_list import UidListStep, read_uid_list
 from oqvl_filter.page import assemble_page, write_page
+from oqvl_filter.pool import DUPLICATE_UID
 from oqvl_filter.report import DfnReport, PageReport, Report, ReshardReport, ScoreReport, SelectReport
 from oqvl_filter.resharding import (
     CopyJob,
@@ -284,6 +289,69 @@ def report(config: ReportConfig) -> PageReport:
         num_samples=page.num_samples,
         num_selected=page.num_selected,
     )
+
+
+def import_scores(config: ImportConfig) -> ScoreReport:
+    """Bring foreign files of scores to a score dataset that rules can name.
+
+    Raises:
+        ConfigError: When there are no files, a column is not in them, or the output was made otherwise.
+        ManifestError: When the pool is not a dataset of kind image_text.
+        DataError: When a file is damaged or too large.
+    """
+    pool = None if config.pool is None else open_dataset(config.pool, Kind.IMAGE_TEXT)
+    jobs = import_jobs(config)
+    step = ImportStep.of(config, jobs)
+    parents = [] if pool is None else [pool.manifest]
+    lineage = Lineage.derive(f"{PACKAGE} import {config.layout}", version(PACKAGE), step, parents)
+    finished = finished_output(config.output, lineage)
+    if finished is not None:
+        return ScoreReport.of(finished)
+    function = partial(import_file, config=config, pool=pool, step=step_digest(lineage))
+    receipts = map_shards(function, jobs, num_workers=config.num_workers, description="import", unit="file")
+    paths = [config.output / receipt.shard.path for receipt in receipts]
+    fields, numbers = score_fields(paths)
+    manifest = Manifest(
+        name=config.name,
+        details=ScoresDetails(
+            scorer=config.layout, fingerprint=step.digest(), columns=tuple(field.name for field in fields)
+        ),
+        shards=tuple(receipt.shard for receipt in receipts),
+        fields=(*IDENTITY_FIELDS, *fields, REJECT_FIELD),
+        account=Account.total(receipt.account for receipt in receipts),
+        statistics=deciles(paths, numbers),
+        lineage=lineage,
+    )
+    dataset = write_manifest(config.output, manifest)
+    remove_receipts(config.output)
+    return ScoreReport.of(dataset)
+
+
+def import_uids(config: ImportUidsConfig) -> SelectReport:
+    """Bring a foreign list of uids to a subset.
+
+    Raises:
+        ConfigError: When there is no such file, or the output was made otherwise.
+        DataError: When the file is no list of uids.
+    """
+    uids, num_in = read_uid_list(config.source)
+    step = UidListStep(config=config, file=digest_file(config.source))
+    lineage = Lineage.derive(f"{PACKAGE} import uids", version(PACKAGE), step)
+    finished = finished_output(config.output, lineage)
+    if finished is not None:
+        return SelectReport.of(finished)
+    path = config.output / SUBSET_FILE
+    write_subset(uids, path)
+    lost = num_in - len(uids)
+    manifest = Manifest(
+        name=config.name,
+        details=SubsetDetails(rule=f"the uids of {config.source.name}", num_pool=num_in),
+        shards=(describe_file(path, config.output, len(uids)),),
+        fields=(FieldSpec(name="uid", dtype="u8,u8", description="uid as (high, low) words"),),
+        account=Account(num_in=num_in, num_kept=len(uids), rejected={DUPLICATE_UID: lost} if lost else {}),
+        lineage=lineage,
+    )
+    return SelectReport.of(write_manifest(config.output, manifest))
 
 
 def show(config: ShowConfig) -> Report:

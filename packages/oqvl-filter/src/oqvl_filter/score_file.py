@@ -109,6 +109,11 @@ def count_values(paths: Sequence[Path], column: str) -> Iterator[pa.Array]:
         start += num_rows
 
 
+def is_number(type_: pa.DataType) -> bool:
+    """Tell whether a column of this type can be compared with numbers."""
+    return pa.types.is_integer(type_) or pa.types.is_floating(type_)
+
+
 def deciles(paths: Sequence[Path], columns: Sequence[FieldSpec]) -> dict[str, float]:
     """Return `{"COLUMN.pNN": value}`: the percentiles 0, 10, ... 100 of every numeric column with a value."""
     statistics = {}

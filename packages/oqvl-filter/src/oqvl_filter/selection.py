@@ -55,6 +55,7 @@ from oqvl_filter.expression import (
     rule_error,
 )
 from oqvl_filter.pool import DUPLICATE_UID
+from oqvl_filter.score_file import is_number
 from oqvl_filter.subset import Subset
 from oqvl_filter.uid_array import contains, hash_uids
 from oqvl_shards.config import StageConfig
@@ -436,11 +437,6 @@ class Reasons:
     def _add(self, reason: str, samples: Mask) -> None:
         if count := int(np.count_nonzero(samples)):
             self._counts[reason] = self._counts.get(reason, 0) + count
-
-
-def is_number(type_: pa.DataType) -> bool:
-    """Tell whether a column of this type can be compared with numbers."""
-    return pa.types.is_integer(type_) or pa.types.is_floating(type_)
 
 
 def numbers_of(values: pa.Array) -> NDArray[np.number]:

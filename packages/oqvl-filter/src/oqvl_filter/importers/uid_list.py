@@ -1,0 +1,43 @@
+"""Lists of uids: DataComp's `.npy` files, and text with a uid on each line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import Field
+
+from oqvl_filter.config import ImportUidsConfig
+from oqvl_filter.uid_array import map_uid_file, parse_uids, sort_uids
+from oqvl_shards.config import StageConfig
+from oqvl_shards.errors import ConfigError, DataError
+from oqvl_shards.manifest import Sha256
+
+
+class UidListStep(StageConfig):
+    """What the lineage of an imported subset records."""
+
+    config: ImportUidsConfig = Field(description="the configuration")
+    file: Sha256
+
+
+def read_uid_list(path: Path) -> tuple[NDArray[np.void], int]:
+    """Return the distinct uids of a file, ascending, and how many the file holds with repetitions.
+
+    Raises:
+        ConfigError: When there is no such file.
+        DataError: When it is neither a `.npy` of dtype "u8,u8" nor a text of uids.
+    """
+    if not path.is_file():
+        raise ConfigError(f"no file at {path}", hint="check the path")
+    if path.suffix == ".npy":
+        uids = map_uid_file(path)
+    else:
+        try:
+            lines = [line.strip() for line in path.read_text(encoding="ascii").splitlines() if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path} is not a text of uids: {error}") from error
+        uids = parse_uids(pa.chunked_array([pa.array(lines, pa.string())]))
+    return sort_uids(uids)[0], len(uids)
