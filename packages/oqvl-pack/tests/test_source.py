@@ -42,9 +42,3 @@ def test_another_kind_or_none(captions: Path, tmp_path: Path) -> None:
         open_sources(config(tmp_path, captions, template="interleaved"))
     with pytest.raises(ManifestError, match="is no directory"):
         open_sources(config(tmp_path, tmp_path / "nothing"))
-
-
-def test_exactly_one_of_source_and_mixture(captions: Path, tmp_path: Path) -> None:
-    for values in ({}, {"source": captions, "mixture": [{"source": captions}]}):
-        with pytest.raises(ConfigError, match="exactly one of source and mixture is needed"):
-            PackConfig.from_values({"output": tmp_path, "tokenizer": "t", **values})

@@ -10,7 +10,12 @@ import typer
 
 from oqvl_shards.atomic import atomic_open
 from oqvl_shards.errors import run_cli
-from oqvl_shards.importers.config import ImportLlavaConfig, ImportObelicsConfig, ImportWebdatasetConfig
+from oqvl_shards.importers.config import (
+    ImportLlavaConfig,
+    ImportObelicsConfig,
+    ImportPackedJsonConfig,
+    ImportWebdatasetConfig,
+)
 from oqvl_shards.manifest import Manifest, open_dataset
 from oqvl_shards.report import DatasetReport, lineage_tree
 
@@ -60,6 +65,16 @@ def import_obelics(
     from oqvl_shards import run
 
     _print_report(run.import_obelics(ImportObelicsConfig.from_command_line(config, overrides or ())), as_json)
+
+
+@import_app.command("packed-json", epilog=ImportPackedJsonConfig.help_text())
+def import_packed_json(
+    overrides: OverridesArgument = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Take Open-Qwen2VL's packed JSON apart into samples."""
+    from oqvl_shards import run
+
+    _print_report(run.import_packed_json(ImportPackedJsonConfig.from_command_line(config, overrides or ())), as_json)
 
 
 @app.command()

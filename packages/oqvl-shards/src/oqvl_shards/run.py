@@ -10,15 +10,22 @@ from pathlib import Path
 
 from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.importers import llava, obelics, webdataset
+from oqvl_shards.importers import llava, obelics, packed_json, webdataset
 from oqvl_shards.importers.config import (
     ConversionConfig,
     ImportLlavaConfig,
     ImportObelicsConfig,
+    ImportPackedJsonConfig,
     ImportWebdatasetConfig,
 )
-from oqvl_shards.importers.conversion import convert_records, plan_jobs, remove_empty_shards, require_samples
-from oqvl_shards.importers.json_records import find_records
+from oqvl_shards.importers.conversion import (
+    convert_records,
+    plan_jobs,
+    plan_joined_jobs,
+    remove_empty_shards,
+    require_samples,
+)
+from oqvl_shards.importers.json_records import find_nested_records, find_records
 from oqvl_shards.manifest import (
     Account,
     ConversationDetails,
@@ -123,6 +130,37 @@ def import_obelics(config: ImportObelicsConfig) -> DatasetReport:
         )
         require_samples(receipts, config.output, config.source)
         dataset = _seal(config, InterleavedDetails(), obelics.FIELDS, receipts, lineage)
+    remove_receipts(config.output)
+    return DatasetReport.of(dataset)
+
+
+def import_packed_json(config: ImportPackedJsonConfig) -> DatasetReport:
+    """Take Open-Qwen2VL's packed JSON apart into the samples that were packed; images leave base64, not re-encoded.
+
+    Raises:
+        ConfigError: When the source is not there, holds pickles, or the output was made otherwise.
+        DataError: When a pack is malformed, or none of the samples can be used.
+    """
+    files = packed_json.find_packs(config.source)
+    lineage = _lineage("import packed-json", config.pinned(obelics.sources_digest(files, config.source)))
+    dataset = finished_output(config.output, lineage)
+    if dataset is None:
+        find = partial(find_nested_records, field="data")
+        records = map_shards(find, files, num_workers=config.num_workers, description="index", unit="file")
+        is_caption = config.kind == "image_text"
+        receipts = convert_records(
+            plan_joined_jobs(records, config.records_per_shard),
+            packed_json.convert_caption if is_caption else obelics.convert_document,
+            directory=config.output,
+            step=step_digest(lineage),
+            max_record_bytes=config.max_record_bytes,
+            num_workers=config.num_workers,
+            description="import packed-json",
+        )
+        require_samples(receipts, config.output, config.source)
+        details = ImageTextDetails() if is_caption else InterleavedDetails()
+        fields = packed_json.FIELDS if is_caption else obelics.FIELDS
+        dataset = _seal(config, details, fields, receipts, lineage)
     remove_receipts(config.output)
     return DatasetReport.of(dataset)
 

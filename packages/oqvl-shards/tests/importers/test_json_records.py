@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oqvl_shards.errors import DataError
-from oqvl_shards.importers.json_records import JsonRecords, find_records
+from oqvl_shards.importers.json_records import JsonRecords, find_nested_records, find_records, join_records
 from oqvl_shards.tar_writer import TarWriter
 
 LIMIT = 1 << 20
@@ -97,3 +97,17 @@ def test_a_record_above_the_limit_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"123\n12\n")
     assert list(find_records(path).read(2)) == [(0, None), (1, b"12")]
+
+
+def test_records_of_several_files_are_joined_until_there_are_enough(tmp_path: Path) -> None:
+    files = []
+    for number, count in enumerate([3, 1, 0, 5, 1]):
+        path = tmp_path / f"{number}.json"
+        records = ",".join([f'{{"n": [{number}, "]"]}}'] * count)
+        path.write_text(f'{{"data": [{records}], "lengths": []}}')
+        files.append(find_nested_records(path, "data"))
+    joined = join_records(files, 4)
+    assert [len(one) for one in joined] == [4, 5, 1]
+    assert [data for _, data in joined[0].read(99)] == [b'{"n": [0, "]"]}'] * 3 + [b'{"n": [1, "]"]}']
+    assert [data for _, data in joined[0].read(3)] == [None] * 4
+    assert join_records([], 4) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field
 
@@ -80,6 +80,21 @@ class ImportLlavaConfig(ConversionConfig):
     )
     images: Path = Field(
         description="folder that the records' image paths start from", json_schema_extra={"lineage": False}
+    )
+
+
+class ImportPackedJsonConfig(ConversionConfig):
+    """Configuration of `import packed-json`."""
+
+    source: Path = Field(
+        description="folder of *_packed.json files, also in subfolders; source_sha256 is of their names and sizes",
+        json_schema_extra={"lineage": False},
+    )
+    kind: Literal["image_text", "interleaved"] = Field(
+        default="image_text", description="what the packs hold: captions, or interleaved documents (OBELICS)"
+    )
+    max_record_bytes: int = Field(
+        default=256 << 20, gt=0, description="largest sample that is parsed, its images in base64 included, in bytes"
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from oqvl_shards.errors import DataError
 from oqvl_shards.image import image_size
-from oqvl_shards.importers.json_records import JsonRecords
+from oqvl_shards.importers.json_records import JoinedRecords, JsonRecords, join_records
 from oqvl_shards.manifest import Account
 from oqvl_shards.receipt import Receipt, read_receipt, remove_receipts, write_receipt
 from oqvl_shards.sample import ReadLimits, RejectReason, SampleError
@@ -45,13 +45,15 @@ class ConvertedSample:
 
     Args:
         document: Content of the json member.
-        images: (type, file content) of each image; member i is named `{key}.{i}.{type}`.
+        images: (type, file content) of each image; member i is named `{key}.{i}.{type}`, with a caption `{key}.{type}`.
         counts: What to add to the dataset's statistics.
+        caption: Content of the txt member of an image-text sample, which has one image; None for other kinds.
     """
 
     document: dict[str, Any]
     images: Sequence[tuple[str, bytes]]
     counts: Counter[str] = field(default_factory=Counter)
+    caption: str | None = None
 
 
 Convert = Callable[[bytes], ConvertedSample]
@@ -70,7 +72,7 @@ class ConversionJob:
 
     shard_path: str
     first_key: int
-    records: JsonRecords
+    records: JsonRecords | JoinedRecords
 
 
 def plan_jobs(files: Sequence[JsonRecords], records_per_shard: int) -> list[ConversionJob]:
@@ -81,6 +83,16 @@ def plan_jobs(files: Sequence[JsonRecords], records_per_shard: int) -> list[Conv
         for chunk in file.chunks(records_per_shard):
             jobs.append(ConversionJob(f"shard-{len(jobs):05d}.tar", first_key, chunk))
             first_key += len(chunk)
+    return jobs
+
+
+def plan_joined_jobs(files: Sequence[JsonRecords], records_per_shard: int) -> list[ConversionJob]:
+    """Make a job of as many whole files as it takes to have `records_per_shard` records."""
+    jobs: list[ConversionJob] = []
+    first_key = 0
+    for joined in join_records(files, records_per_shard):
+        jobs.append(ConversionJob(f"shard-{len(jobs):05d}.tar", first_key, joined))
+        first_key += len(joined)
     return jobs
 
 
@@ -128,8 +140,11 @@ def _run_job(job: ConversionJob, convert: Convert, directory: Path, step: str, m
                 continue
             key = f"{job.first_key + index:09d}"
             tar.add(f"{key}.json", text)
+            if sample.caption is not None:
+                tar.add(f"{key}.txt", sample.caption.encode())
             for number, (image_type, image) in enumerate(sample.images):
-                tar.add(f"{key}.{number}.{image_type}", image)
+                place = f"{key}.{number}" if sample.caption is None else key
+                tar.add(f"{place}.{image_type}", image)
             statistics.update(sample.counts)
             statistics.update(f"images_{image_type}" for image_type, _ in sample.images)
             num_kept += 1

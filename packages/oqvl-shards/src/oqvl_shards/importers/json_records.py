@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mmap
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +60,51 @@ class JsonRecords:
                     yield number, file.read(size)
 
 
+@dataclass(frozen=True)
+class JoinedRecords:
+    """The records of several files, one file after another."""
+
+    files: tuple[JsonRecords, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.files))
+
+    def read(self, max_bytes: int) -> Iterator[tuple[int, bytes | None]]:
+        """Yield as `JsonRecords.read`."""
+        for file in self.files:
+            yield from file.read(max_bytes)
+
+
+def join_records(files: Sequence[JsonRecords], num_records: int) -> list[JoinedRecords]:
+    """Join consecutive files until they have `num_records` records or more."""
+    joined: list[JoinedRecords] = []
+    waiting: list[JsonRecords] = []
+    for number, file in enumerate(files, 1):
+        waiting.append(file)
+        if sum(map(len, waiting)) >= num_records or number == len(files):
+            joined.append(JoinedRecords(tuple(waiting)))
+            waiting = []
+    return joined
+
+
+def find_nested_records(path: Path, field: str) -> JsonRecords:
+    """Find the elements of the array `field`, the first member of the object that a JSON file holds.
+
+    Raises:
+        DataError: When the file cannot be read, does not begin so, or ends inside the array.
+    """
+    begin = re.compile(rb'\s*\{\s*"' + re.escape(field.encode()) + rb'"\s*:\s*\[')
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+            opening = begin.match(text)
+            if opening is None:
+                raise DataError(f"{path} does not begin with {{{field!r}: [", hint="check that this is the layout")
+            spans = list(_array_spans(text, path, opening.end(), is_whole=False))
+    except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
+        raise DataError(f"{path} cannot be read: {error}", hint="check the path") from error
+    return JsonRecords(path, 0, np.array(spans, dtype=np.int64).reshape(-1, 2))
+
+
 def find_records(path: Path) -> JsonRecords:
     """Find the records of a `.tar`, of a JSON file that holds one array, or of a JSONL file (one value a line).
 
@@ -74,7 +119,8 @@ def find_records(path: Path) -> JsonRecords:
         else:
             with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
                 begins_array = text[: 1 << 12].lstrip().startswith(b"[")
-                spans = list(_array_spans(text, path) if begins_array else _line_spans(text))
+                array_spans = _array_spans(text, path, text.find(b"[") + 1, is_whole=True)
+                spans = list(array_spans if begins_array else _line_spans(text))
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}", hint="check the path") from error
     return JsonRecords(path, 0, np.array(spans, dtype=np.int64).reshape(-1, 2))
@@ -97,8 +143,9 @@ def _line_spans(text: mmap.mmap) -> Iterator[tuple[int, int]]:
         start = end + 1
 
 
-def _array_spans(text: mmap.mmap, path: Path) -> Iterator[tuple[int, int]]:
-    position = start = text.find(b"[") + 1
+def _array_spans(text: mmap.mmap, path: Path, start: int, *, is_whole: bool) -> Iterator[tuple[int, int]]:
+    """Yield the elements of the array that begins before `start`; `is_whole`: nothing may stand behind it."""
+    position = start
     depth = 1
     while depth > 0:
         token = (_TO_COMMA_OR_BRACKET if depth == 1 else _TO_BRACKET).match(text, position)
@@ -112,5 +159,5 @@ def _array_spans(text: mmap.mmap, path: Path) -> Iterator[tuple[int, int]]:
         if symbol == b"," or (depth == 0 and text[start : position - 1].strip()):
             yield start, position - 1 - start
             start = position
-    if text[position : position + (1 << 12)].strip():
+    if is_whole and text[position : position + (1 << 12)].strip():
         raise DataError(f"{path} goes on behind its JSON array", hint="give one array, or one record a line")

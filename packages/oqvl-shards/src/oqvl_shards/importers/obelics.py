@@ -75,7 +75,7 @@ def convert_document(data: bytes) -> ConvertedSample:
             new_texts.append(text)
             new_images.append(None)
             counts["text_characters"] += len(text)
-        elif isinstance(info, Mapping) and (image := _decode(info.get("image_base64"))):
+        elif isinstance(info, Mapping) and (image := decode_image_base64(info.get("image_base64"))):
             new_texts.append(None)
             new_images.append(f"{len(images)}.{image[0]}")
             images.append(image)
@@ -88,7 +88,7 @@ def convert_document(data: bytes) -> ConvertedSample:
     return ConvertedSample({"texts": new_texts, "images": new_images}, images, counts)
 
 
-def _decode(encoded: Any) -> tuple[str, bytes] | None:
+def decode_image_base64(encoded: Any) -> tuple[str, bytes] | None:
     """Return (type, file content) of an image in base64, None when it is no image that can be read."""
     if not isinstance(encoded, str):
         return None

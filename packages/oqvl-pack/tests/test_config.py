@@ -1,0 +1,45 @@
+"""Configurations: what excludes what, and what decides the output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from oqvl_pack.config import MixturePart, PackConfig, PlanConfig
+from oqvl_shards.errors import ConfigError
+
+BASE = {"output": Path("out"), "tokenizer": Path("tokenizer.json")}
+
+
+def test_one_source_is_a_mixture_of_one() -> None:
+    assert PackConfig.from_values({**BASE, "source": "a"}).parts == (MixturePart(source=Path("a")),)
+    overrides = ["mixture=[{source='a', weight=2}, {source='b', num_samples=5}]"]
+    assert [part.weight for part in PackConfig.from_values(BASE, overrides).parts] == [2, None]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "exactly one of source and mixture is needed"),
+        ({"source": "a", "mixture": [{"source": "b"}]}, "exactly one of source and mixture is needed"),
+        ({"mixture": [{"source": "b", "weight": 1, "num_tokens": 5}]}, "weight and num_tokens exclude each other"),
+        ({"mixture": [{"source": "b", "weight": 0}]}, "greater than 0"),
+        ({"source": "a", "min_images": 3, "max_images": 2}, "max_images=2 is below min_images=3"),
+    ],
+)
+def test_what_excludes_each_other(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        PackConfig.from_values({**BASE, **values})
+
+
+def test_paths_and_workers_do_not_decide_the_output() -> None:
+    first = PackConfig.from_values({**BASE, "mixture": [{"source": "a", "weight": 1}], "num_workers": 3})
+    second = PackConfig.from_values({**BASE, "mixture": [{"source": "elsewhere", "weight": 1}]})
+    third = PackConfig.from_values({**BASE, "mixture": [{"source": "a", "weight": 2}]})
+    assert first.digest() == second.digest() != third.digest()
+
+
+def test_plan_takes_the_configuration_of_run() -> None:
+    values = {**BASE, "source": "a", "bin_capacity": 99}
+    assert PlanConfig.from_values(values).bin_capacity == PackConfig.from_values(values).bin_capacity
