@@ -12,6 +12,7 @@ from oqvl_filter.config import (
     ImportCsvConfig,
     ImportDatacompConfig,
     ImportMlmFilterConfig,
+    ImportPromptsConfig,
     ImportUidsConfig,
     ReportConfig,
     ReshardConfig,
@@ -23,7 +24,7 @@ from oqvl_filter.config import (
 from oqvl_shards.errors import run_cli
 
 if TYPE_CHECKING:
-    from oqvl_filter.report import PageReport, StageReport
+    from oqvl_filter.report import PageReport, PromptsReport, StageReport
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -129,10 +130,18 @@ def import_uids(overrides: Overrides = None, config: ConfigFile = None, as_json:
     _print(run.import_uids(ImportUidsConfig.from_command_line(config, overrides or ())), as_json)
 
 
+@app.command("import-prompts", epilog=ImportPromptsConfig.help_text())
+def import_prompts(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Read the prompts of an MLM-Filter checkout into a prompt set."""
+    from oqvl_filter import run
+
+    _print(run.import_prompts(ImportPromptsConfig.from_command_line(config, overrides or ())), as_json)
+
+
 def main() -> None:
     """Run the command line."""
     run_cli(app)
 
 
-def _print(report: StageReport | PageReport, as_json: bool) -> None:
+def _print(report: StageReport | PageReport | PromptsReport, as_json: bool) -> None:
     typer.echo(report.model_dump_json(indent=2) if as_json else report.table())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -38,7 +38,36 @@ class ClipScorerConfig(StageConfig):
     )
 
 
-ScorerConfig = Annotated[RulesScorerConfig | ClipScorerConfig, Field(discriminator="name")]
+class MlmScorerConfig(StageConfig):
+    """The scorer `mlm`: a vision-language model says how good a pair is, one number a metric."""
+
+    name: Literal["mlm"] = Field(description="which scorer: mlm")
+    # Which judge it is and where it runs does not decide the scores; its fingerprint records what does.
+    judge: str = Field(
+        default="oqvl_filter.transformers_judge:TransformersJudge",
+        description="dotted path of the judge's factory: this one, oqvl_filter.endpoint_judge:EndpointJudge, or yours",
+        json_schema_extra={"lineage": False},
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="what the factory is called with, e.g. scorer.options.model=PATH",
+        json_schema_extra={"lineage": False},
+    )
+    prompts: str = Field(
+        default="general",
+        description="prompt set: general (0 to 100), digit (0 to 9), or the path of a TOML file",
+        json_schema_extra={"lineage": False},
+    )
+    metrics: tuple[str, ...] = Field(default=(), description="metrics of the prompt set to ask for; all when empty")
+    reading: Literal["text", "expected"] = Field(
+        default="text", description="text: the number that is written; expected: the mean over the first token"
+    )
+    max_caption_chars: int = Field(default=4000, gt=0, description="characters of a caption that the judge reads")
+    max_new_tokens: int = Field(default=6, gt=0, description="tokens of an answer; 100 and an end take up to five")
+    batch_size: int = Field(default=8, gt=0, description="images the judge is asked about at once")
+
+
+ScorerConfig = Annotated[RulesScorerConfig | ClipScorerConfig | MlmScorerConfig, Field(discriminator="name")]
 
 
 class ScoreConfig(StageConfig):
@@ -321,3 +350,11 @@ class ReportConfig(StageConfig):
         if self.against is not None and self.subset is None:
             raise ValueError("against is compared with subset: give both")
         return self
+
+
+class ImportPromptsConfig(StageConfig):
+    """Configuration of `import-prompts`."""
+
+    source: Path = Field(description="python file of an MLM-Filter checkout, or the folder that holds its scripts")
+    output: Path = Field(description="prompt set to write, a TOML file", json_schema_extra={"lineage": False})
+    name: str = Field(default="mlm_filter", min_length=1, description="name of the prompt set")

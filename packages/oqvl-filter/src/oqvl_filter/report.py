@@ -180,6 +180,19 @@ class PageReport(Frozen):
         return f"{self.path} ({self.num_bytes:,} bytes)\n  samples   {self.num_samples:,}{selected}"
 
 
+class PromptsReport(Frozen):
+    """A prompt set that was read from an MLM-Filter checkout."""
+
+    path: Path = Field(description="the prompt set")
+    name: str = Field(description="its name")
+    prompts: dict[str, str] = Field(description="by metric: the prompt")
+
+    def table(self) -> str:
+        """Return the report as text."""
+        lines = [f"  {metric:<6}    {len(prompt):,} characters" for metric, prompt in self.prompts.items()]
+        return "\n".join([f"{self.name} ({self.path})", *lines])
+
+
 def _short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 

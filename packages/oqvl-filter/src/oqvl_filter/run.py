@@ -12,6 +12,7 @@ from oqvl_filter.candidates import read_candidates
 from oqvl_filter.config import (
     ClipScorerConfig,
     ImportConfig,
+    ImportPromptsConfig,
     ImportUidsConfig,
     ReportConfig,
     ReshardConfig,
@@ -35,7 +36,9 @@ from oqvl_filter.importers.importing import ImportStep, digest_file, import_file
 from oqvl_filter.importers.uid_list import UidListStep, read_uid_list
 from oqvl_filter.page import assemble_page, write_page
 from oqvl_filter.pool import DUPLICATE_UID
-from oqvl_filter.report import DfnReport, PageReport, Report, ReshardReport, ScoreReport, SelectReport
+from oqvl_filter.prompt_import import read_checkout
+from oqvl_filter.prompt_set import write_prompt_set
+from oqvl_filter.report import DfnReport, PageReport, PromptsReport, Report, ReshardReport, ScoreReport, SelectReport
 from oqvl_filter.resharding import (
     CopyJob,
     PoolShard,
@@ -352,6 +355,17 @@ def import_uids(config: ImportUidsConfig) -> SelectReport:
         lineage=lineage,
     )
     return SelectReport.of(write_manifest(config.output, manifest))
+
+
+def import_prompts(config: ImportPromptsConfig) -> PromptsReport:
+    """Read the prompts of an MLM-Filter checkout, without running any of it, and write them as a prompt set.
+
+    Raises:
+        ConfigError: When the source holds no prompts.
+    """
+    prompts = read_checkout(config.source, config.name)
+    write_prompt_set(prompts, config.output)
+    return PromptsReport(path=config.output, name=prompts.name, prompts=prompts.prompts)
 
 
 def show(config: ShowConfig) -> Report:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from oqvl_filter.pool import PoolSample
 from oqvl_shards.manifest import FieldSpec
@@ -26,9 +26,14 @@ class Scorer(Protocol):
             `image_count`, the number of samples of the whole pool that share the sample's `content_sha`.
     """
 
-    name: ClassVar[str]
-    columns: ClassVar[tuple[FieldSpec, ...]]
-    counted: ClassVar[Mapping[str, str]]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def columns(self) -> tuple[FieldSpec, ...]: ...
+
+    @property
+    def counted(self) -> Mapping[str, str]: ...
 
     def fingerprint(self) -> str:
         """Return a sha256 of all that decides the scores: weights, pre-processing, number format, rules."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from oqvl_filter.config import ClipScorerConfig, RulesScorerConfig, ScorerConfig
+from oqvl_filter.config import ClipScorerConfig, MlmScorerConfig, RulesScorerConfig, ScorerConfig
 from oqvl_filter.pool import pool_samples
 from oqvl_filter.score_file import account_of, count_values, read_table, score_table, write_table
 from oqvl_filter.scorer import Scorer
@@ -70,10 +70,17 @@ def score_shard(job: ScoringJob, config: ScorerConfig, limits: ReadLimits) -> Re
     return write_score_file(table, job)
 
 
-@lru_cache(maxsize=1)
+_shared: list[tuple[ScorerConfig, ReadLimits, Scorer]] = []
+
+
 def shared_scorer(config: ScorerConfig, limits: ReadLimits) -> Scorer:
     """Return the scorer of `config`; a process that scores many shards loads its model once."""
-    return make_scorer(config, limits)
+    for known_config, known_limits, scorer in _shared:
+        if (known_config, known_limits) == (config, limits):
+            return scorer
+    scorer = make_scorer(config, limits)
+    _shared[:] = [(config, limits, scorer)]
+    return scorer
 
 
 def make_scorer(config: ScorerConfig, limits: ReadLimits) -> Scorer:
@@ -96,6 +103,10 @@ def make_scorer(config: ScorerConfig, limits: ReadLimits) -> Scorer:
             from oqvl_filter.clip import ClipScorer
 
             return ClipScorer(config, limits)
+        case MlmScorerConfig():
+            from oqvl_filter.mlm import MlmScorer
+
+            return MlmScorer(config, limits)
 
 
 def fill_counts(
