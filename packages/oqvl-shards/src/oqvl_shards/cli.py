@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from oqvl_shards.atomic import atomic_open
+from oqvl_shards.command_line import AsJson, Report, new_app, print_report, stage_command
 from oqvl_shards.errors import run_cli
 from oqvl_shards.importers.config import (
     ImportLlavaConfig,
@@ -19,75 +20,59 @@ from oqvl_shards.importers.config import (
 from oqvl_shards.manifest import Manifest, open_dataset
 from oqvl_shards.report import DatasetReport, lineage_tree
 
-app = typer.Typer(
-    help="Import foreign data; show, verify, trace and look at datasets.",
-    rich_markup_mode=None,
-    add_completion=False,
-    no_args_is_help=True,
-)
-import_app = typer.Typer(
-    help="Make a dataset from foreign data.", rich_markup_mode=None, add_completion=False, no_args_is_help=True
-)
+app = new_app("Import foreign data; show, verify, trace and look at datasets.")
+import_app = new_app("Make a dataset from foreign data.")
 app.add_typer(import_app, name="import")
 
 DirectoryArgument = Annotated[Path, typer.Argument(help="the dataset's directory")]
-ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="TOML file with the fields below")]
-OverridesArgument = Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="fields of the configuration")]
-JsonOption = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 
 
-@import_app.command("webdataset", epilog=ImportWebdatasetConfig.help_text())
-def import_webdataset(
-    overrides: OverridesArgument = None, config: ConfigOption = None, as_json: JsonOption = False
-) -> None:
+@stage_command(import_app, ImportWebdatasetConfig)
+def webdataset(config: ImportWebdatasetConfig) -> Report:
     """Write the manifest of a folder of tars.
 
     It goes into the folder; the tars stay as they are.
     """
     from oqvl_shards import run
 
-    _print_report(run.import_webdataset(ImportWebdatasetConfig.from_command_line(config, overrides or ())), as_json)
+    return run.import_webdataset(config)
 
 
-@import_app.command("llava", epilog=ImportLlavaConfig.help_text())
-def import_llava(overrides: OverridesArgument = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+@stage_command(import_app, ImportLlavaConfig)
+def llava(config: ImportLlavaConfig) -> Report:
     """Convert conversations in LLaVA's layout."""
     from oqvl_shards import run
 
-    _print_report(run.import_llava(ImportLlavaConfig.from_command_line(config, overrides or ())), as_json)
+    return run.import_llava(config)
 
 
-@import_app.command("obelics", epilog=ImportObelicsConfig.help_text())
-def import_obelics(
-    overrides: OverridesArgument = None, config: ConfigOption = None, as_json: JsonOption = False
-) -> None:
+@stage_command(import_app, ImportObelicsConfig)
+def obelics(config: ImportObelicsConfig) -> Report:
     """Convert interleaved OBELICS documents."""
     from oqvl_shards import run
 
-    _print_report(run.import_obelics(ImportObelicsConfig.from_command_line(config, overrides or ())), as_json)
+    return run.import_obelics(config)
 
 
-@import_app.command("packed-json", epilog=ImportPackedJsonConfig.help_text())
-def import_packed_json(
-    overrides: OverridesArgument = None, config: ConfigOption = None, as_json: JsonOption = False
-) -> None:
+@stage_command(import_app, ImportPackedJsonConfig)
+def packed_json(config: ImportPackedJsonConfig) -> Report:
     """Take Open-Qwen2VL's packed JSON apart into samples."""
     from oqvl_shards import run
 
-    _print_report(run.import_packed_json(ImportPackedJsonConfig.from_command_line(config, overrides or ())), as_json)
+    return run.import_packed_json(config)
 
 
 @app.command()
-def show(directory: DirectoryArgument, as_json: JsonOption = False) -> None:
+def show(directory: DirectoryArgument, as_json: AsJson = False) -> None:
     """Print what a dataset holds, from its manifest alone."""
-    _print_report(DatasetReport.of(open_dataset(directory)), as_json)
+    print_report(DatasetReport.of(open_dataset(directory)), as_json=as_json)
 
 
 @app.command()
 def verify(
     directory: DirectoryArgument,
     num_workers: Annotated[int, typer.Option(min=1, help="processes that read shards")] = 1,
-    as_json: JsonOption = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check every shard against the manifest.
 
@@ -105,7 +90,7 @@ def verify(
 
 
 @app.command()
-def lineage(directory: DirectoryArgument, as_json: JsonOption = False) -> None:
+def lineage(directory: DirectoryArgument, as_json: AsJson = False) -> None:
     """Draw what a dataset was made from, as a tree."""
     manifest = open_dataset(directory).manifest
     if as_json:
@@ -138,7 +123,3 @@ def schema() -> None:
 def main() -> None:
     """Run the command line."""
     run_cli(app)
-
-
-def _print_report(report: DatasetReport, as_json: bool) -> None:
-    typer.echo(report.model_dump_json(indent=2) if as_json else report.table())

@@ -1,0 +1,69 @@
+"""The form that every stage has on a command line: `COMMAND [-c FILE] [KEY=VALUE]... [--json]`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Protocol, TypeVar
+
+import typer
+
+from oqvl_shards.config import StageConfig
+
+Config = TypeVar("Config", bound=StageConfig)
+
+ConfigFile = Annotated[Path | None, typer.Option("-c", "--config", help="recipe (TOML) with the fields below")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="fields, over the recipe's")]
+AsJson = Annotated[bool, typer.Option("--json", help="print the report as JSON")]
+
+
+class Report(Protocol):
+    """What a stage returns."""
+
+    def table(self) -> str:
+        """Return the report as text."""
+        ...
+
+    def model_dump_json(self, *, indent: int) -> str:
+        """Return the report as JSON."""
+        ...
+
+
+def new_app(summary: str) -> typer.Typer:
+    """Return a command line without commands, plain text that starts fast.
+
+    Args:
+        summary: What it is for, a sentence.
+    """
+    return typer.Typer(help=summary, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+
+
+def stage_command(
+    app: typer.Typer, config: type[Config], name: str | None = None
+) -> Callable[[Callable[[Config], Report | None]], Callable[[Config], Report | None]]:
+    """Return a decorator that makes a function from configuration to report a command of `app`.
+
+    Its docstring becomes the command's help, followed by the fields of the configuration. A report is printed as text,
+    or with `--json` as JSON; None is not printed.
+
+    Args:
+        app: The command line.
+        config: The configuration's type.
+        name: The command's name, if not the function's.
+    """
+
+    def register(stage: Callable[[Config], Report | None]) -> Callable[[Config], Report | None]:
+        def command(overrides: Overrides = None, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
+            report = stage(config.from_command_line(config_file, overrides or ()))
+            if report is not None:
+                print_report(report, as_json=as_json)
+
+        app.command(name or stage.__name__.replace("_", "-"), help=stage.__doc__, epilog=config.help_text())(command)
+        return stage
+
+    return register
+
+
+def print_report(report: Report, *, as_json: bool) -> None:
+    """Print a report on stdout, as text or as JSON."""
+    typer.echo(report.model_dump_json(indent=2) if as_json else report.table())

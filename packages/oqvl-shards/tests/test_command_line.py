@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from pydantic import Field
+from typer.testing import CliRunner
+
+from oqvl_shards.command_line import Report, new_app, stage_command
+from oqvl_shards.config import Frozen, StageConfig
+from oqvl_shards.errors import ConfigError
+
+
+class CountConfig(StageConfig):
+    count: int = Field(gt=0, description="how many, in samples")
+    label: str = Field(default="x", description="a name")
+
+
+class CountReport(Frozen):
+    count: int
+
+    def table(self) -> str:
+        return f"counted {self.count}"
+
+
+app = new_app("Count things.")
+
+
+@stage_command(app, CountConfig)
+def count_all(config: CountConfig) -> Report | None:
+    """Count everything.
+
+    One after another.
+    """
+    return CountReport(count=config.count) if config.label != "silent" else None
+
+
+@stage_command(app, CountConfig, name="import")
+def import_(config: CountConfig) -> Report:
+    """Count what comes in."""
+    return CountReport(count=-config.count)
+
+
+def call(*arguments: str):
+    return CliRunner().invoke(app, arguments)
+
+
+def test_fields_come_from_the_recipe_and_over_it_from_the_line(tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("count = 3\n")
+    assert call("count-all", "-c", str(recipe)).output == "counted 3\n"
+    assert call("count-all", "-c", str(recipe), "count=4").output == "counted 4\n"
+    assert call("import", "count=5").output == "counted -5\n"
+
+
+def test_the_report_is_text_json_or_nothing():
+    assert json.loads(call("count-all", "count=2", "--json").output) == {"count": 2}
+    assert call("count-all", "count=2", "label=silent", "--json").output == ""
+
+
+def test_errors_leave_as_they_are():
+    result = call("count-all", "count=0")
+    assert isinstance(result.exception, ConfigError)
+    assert "count: Input should be greater than 0" in result.exception.message
+
+
+@pytest.mark.parametrize(
+    "text", ["Count everything.", "One after another.", "count (required)", "how many, in samples"]
+)
+def test_help_says_what_it_does_and_which_fields_there_are(text):
+    assert text in call("count-all", "--help").output
+
+
+def test_the_function_stays_a_function():
+    assert count_all(CountConfig(count=1)) == CountReport(count=1)
+
+
+def test_nothing_is_no_command():
+    result = call()
+    assert "Count things." in result.output
+    assert "count-all" in result.output
