@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from oqvl_filter.config import (
+    DedupConfig,
     ImportAnnotationsConfig,
     ImportCsvConfig,
     ImportDatacompConfig,
@@ -56,6 +57,14 @@ def select(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJs
     from oqvl_filter import run
 
     _print(run.select(SelectConfig.from_command_line(config, overrides or ())), as_json)
+
+
+@app.command(epilog=DedupConfig.help_text())
+def dedup(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Find samples that are the same picture, or pictures of benchmarks among them."""
+    from oqvl_filter import run
+
+    _print(run.dedup(DedupConfig.from_command_line(config, overrides or ())), as_json)
 
 
 @app.command(epilog=ReshardConfig.help_text())

@@ -17,6 +17,22 @@ class RulesScorerConfig(StageConfig):
     name: Literal["rules"] = Field(default="rules", description="which scorer: rules or clip")
 
 
+class PhashScorerConfig(StageConfig):
+    """The scorer `phash`: a perceptual hash of every image, for `dedup`; needs no model."""
+
+    name: Literal["phash"] = Field(description="which scorer: phash")
+
+
+class MetadataScorerConfig(StageConfig):
+    """The scorer `metadata`: which entries of a list every caption holds, for `select balance.column=...`."""
+
+    name: Literal["metadata"] = Field(description="which scorer: metadata")
+    entries: Path = Field(
+        description="the list: a .json array of strings, or text with an entry a line",
+        json_schema_extra={"lineage": False},
+    )
+
+
 class ClipScorerConfig(StageConfig):
     """The scorer `clip`: cosine of image and caption under an open_clip model."""
 
@@ -67,7 +83,10 @@ class MlmScorerConfig(StageConfig):
     batch_size: int = Field(default=8, gt=0, description="images the judge is asked about at once")
 
 
-ScorerConfig = Annotated[RulesScorerConfig | ClipScorerConfig | MlmScorerConfig, Field(discriminator="name")]
+ScorerConfig = Annotated[
+    RulesScorerConfig | PhashScorerConfig | MetadataScorerConfig | ClipScorerConfig | MlmScorerConfig,
+    Field(discriminator="name"),
+]
 
 
 class ScoreConfig(StageConfig):
@@ -246,6 +265,41 @@ class ImportUidsConfig(StageConfig):
     )
     output: Path = Field(description="directory of the subset", json_schema_extra={"lineage": False})
     name: str = Field(min_length=1, description="name of the subset")
+
+
+class DedupConfig(StageConfig):
+    """Configuration of `dedup`: duplicates among samples, or with `against` pictures of benchmarks among them."""
+
+    pools: Paths = Field(
+        default=(),
+        description="datasets of kind image_text, those first whose copies stand; none: the uids that scores name",
+        json_schema_extra={"lineage": False},
+    )
+    scores: dict[str, Paths] = Field(
+        min_length=1,
+        description="datasets of kind scores, each under a label of your choice: scores.LABEL=PATH",
+        json_schema_extra={"lineage": False},
+    )
+    output: Path = Field(description="directory of the scores to make", json_schema_extra={"lineage": False})
+    method: Literal["exact", "perceptual", "embedding"] = Field(
+        description="what is compared: digests, perceptual hashes, or vectors"
+    )
+    column: str = Field(description="column to compare, e.g. rules.content_sha, phash.phash or clip.embedding")
+    max_distance: int = Field(
+        default=4, ge=0, le=16, description="perceptual: most bits of 64 in which two hashes of one picture differ"
+    )
+    min_cosine: float = Field(
+        default=0.95, gt=0, le=1, description="embedding: least cosine of two vectors of one picture"
+    )
+    prefer: str = Field(default="", description="column whose highest value stands for a cluster; empty: none")
+    against: dict[str, Path] = Field(
+        default={},
+        description="pictures to look for, each under a label of your choice: datasets of kind benchmark, or of kind "
+        "scores with the column",
+        json_schema_extra={"lineage": False},
+    )
+    limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read of a benchmark's picture")
+    seed: int = Field(default=0, ge=0, description="seed of the hash that decides between equals")
 
 
 class ReshardConfig(StageConfig):

@@ -135,6 +135,32 @@ class ReshardReport(StageReport):
         return "\n".join([*self._header(), shards, missing, *self._account_lines()])
 
 
+class DedupReport(StageReport):
+    """Duplicates among samples, or pictures of benchmarks among them."""
+
+    method: str
+    counts: dict[str, int] = Field(description="clusters and duplicates, or matches by benchmark")
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Self:
+        """Describe what `dedup` has written from its manifest."""
+        manifest = dataset.manifest
+        assert manifest.details.kind == "scores"
+        return cls(
+            path=dataset.path,
+            digest=manifest.digest(),
+            name=manifest.name,
+            account=manifest.account,
+            method=str(manifest.lineage.config["config"]["method"]),
+            counts={name: int(count) for name, count in manifest.statistics.items()},
+        )
+
+    def table(self) -> str:
+        """Return the report as text."""
+        counts = [f"  {name:<24}  {count:>12,}" for name, count in self.counts.items()]
+        return "\n".join([*self._header(), f"  method    {self.method}", *counts, *self._account_lines()])
+
+
 class DfnReport(StageReport):
     """A data filtering network."""
 
@@ -197,4 +223,4 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-Report = ScoreReport | SelectReport | ReshardReport | DfnReport
+Report = ScoreReport | SelectReport | DedupReport | ReshardReport | DfnReport

@@ -11,6 +11,7 @@ from pydantic import Field
 from oqvl_filter.candidates import read_candidates
 from oqvl_filter.config import (
     ClipScorerConfig,
+    DedupConfig,
     ImportConfig,
     ImportPromptsConfig,
     ImportUidsConfig,
@@ -31,6 +32,7 @@ from oqvl_filter.dfn import (
     read_clean_pairs,
     write_network,
 )
+from oqvl_filter.duplicates import DUPLICATES_FILE, DedupStep, count_duplicates, find_duplicates
 from oqvl_filter.expression import subset_paths
 from oqvl_filter.importers.importing import ImportStep, digest_file, import_file, import_jobs, score_fields
 from oqvl_filter.importers.uid_list import UidListStep, read_uid_list
@@ -38,7 +40,16 @@ from oqvl_filter.page import assemble_page, write_page
 from oqvl_filter.pool import DUPLICATE_UID
 from oqvl_filter.prompt_import import read_checkout
 from oqvl_filter.prompt_set import write_prompt_set
-from oqvl_filter.report import DfnReport, PageReport, PromptsReport, Report, ReshardReport, ScoreReport, SelectReport
+from oqvl_filter.report import (
+    DedupReport,
+    DfnReport,
+    PageReport,
+    PromptsReport,
+    Report,
+    ReshardReport,
+    ScoreReport,
+    SelectReport,
+)
 from oqvl_filter.resharding import (
     CopyJob,
     PoolShard,
@@ -48,7 +59,7 @@ from oqvl_filter.resharding import (
     fill_shards,
     find_samples,
 )
-from oqvl_filter.score_file import IDENTITY_FIELDS, REJECT_FIELD, deciles
+from oqvl_filter.score_file import IDENTITY_FIELDS, REJECT_FIELD, account_of, deciles, write_table
 from oqvl_filter.scoring import fill_counts, score_shard, scoring_jobs, shared_scorer
 from oqvl_filter.selection import SelectStep, resolve_rule, select_candidates, statistics_of
 from oqvl_filter.set_algebra import combine, start_counts
@@ -368,6 +379,44 @@ def import_prompts(config: ImportPromptsConfig) -> PromptsReport:
     return PromptsReport(path=config.output, name=prompts.name, prompts=prompts.prompts)
 
 
+def dedup(config: DedupConfig) -> DedupReport:
+    """Find samples that are the same picture, or with `against` pictures of benchmarks, and write what was found.
+
+    Raises:
+        ManifestError: When an input is of another kind.
+        ConfigError: When a column is not there or cannot be compared so, or the output was made otherwise.
+        DataError: When a file is damaged.
+    """
+    pools = [open_dataset(path, Kind.IMAGE_TEXT) for path in config.pools]
+    scores = {key: [open_dataset(path, Kind.SCORES) for path in paths] for key, paths in sorted(config.scores.items())}
+    against = {key: open_dataset(path, Kind.BENCHMARK, Kind.SCORES) for key, path in sorted(config.against.items())}
+    step = DedupStep.of(config, pools, scores, against)
+    # Not the pools: rows of a pool are what a child of its scores has, and these are joined by uid.
+    parents = [dataset.manifest for datasets in scores.values() for dataset in datasets]
+    parents += [dataset.manifest for dataset in against.values()]
+    lineage = Lineage.derive(f"{PACKAGE} dedup", version(PACKAGE), step, parents)
+    finished = finished_output(config.output, lineage)
+    if finished is not None:
+        return DedupReport.of(finished)
+    fields, table = find_duplicates(step.config, read_candidates(pools, scores), against)
+    path = config.output / DUPLICATES_FILE
+    write_table(table, path)
+    manifest = Manifest(
+        name="decontamination" if against else "dedup",
+        details=ScoresDetails(
+            scorer=f"dedup {config.method}",
+            fingerprint=step.digest(),
+            columns=tuple(field.name for field in fields),
+        ),
+        shards=(describe_file(path, config.output, len(table)),),
+        fields=(*IDENTITY_FIELDS, *fields, REJECT_FIELD),
+        account=account_of(table),
+        statistics=count_duplicates(table),
+        lineage=lineage,
+    )
+    return DedupReport.of(write_manifest(config.output, manifest))
+
+
 def show(config: ShowConfig) -> Report:
     """Report on a dataset that the filter has written, from its manifest.
 
@@ -376,6 +425,8 @@ def show(config: ShowConfig) -> Report:
     """
     dataset = open_dataset(config.dataset, Kind.SCORES, Kind.SUBSET, Kind.IMAGE_TEXT, Kind.CHECKPOINT)
     match dataset.manifest.kind:
+        case Kind.SCORES if dataset.manifest.lineage.tool == f"{PACKAGE} dedup":
+            return DedupReport.of(dataset)
         case Kind.SCORES:
             return ScoreReport.of(dataset)
         case Kind.SUBSET:

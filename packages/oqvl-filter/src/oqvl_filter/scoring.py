@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
 
-from oqvl_filter.config import ClipScorerConfig, MlmScorerConfig, RulesScorerConfig, ScorerConfig
+from oqvl_filter.config import (
+    ClipScorerConfig,
+    MetadataScorerConfig,
+    MlmScorerConfig,
+    PhashScorerConfig,
+    RulesScorerConfig,
+    ScorerConfig,
+)
 from oqvl_filter.pool import pool_samples
 from oqvl_filter.score_file import account_of, count_values, read_table, score_table, write_table
 from oqvl_filter.scorer import Scorer
@@ -99,6 +105,14 @@ def make_scorer(config: ScorerConfig, limits: ReadLimits) -> Scorer:
             from oqvl_filter.rules import RulesScorer
 
             return RulesScorer(limits)
+        case PhashScorerConfig():
+            from oqvl_filter.phash import PhashScorer
+
+            return PhashScorer(limits)
+        case MetadataScorerConfig():
+            from oqvl_filter.metadata_match import MetadataScorer, read_entries
+
+            return MetadataScorer(read_entries(config.entries), limits)
         case ClipScorerConfig():
             from oqvl_filter.clip import ClipScorer
 

@@ -1,0 +1,70 @@
+"""All pairs of 64-bit hashes that differ in few bits, without comparing all of them.
+
+The bits are cut into d + k blocks. Hashes that differ in at most d bits agree on k blocks at least (pigeonhole), so
+they meet when the hashes are sorted by those k blocks, for one of the choices of k (Manku, Jain and Das Sarma, 2007,
+"Detecting Near-Duplicates for Web Crawling"). What meets is then compared in full, so the result is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import combinations, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+NUM_BITS = 64
+MAX_TABLES = 200
+"""Most orders that the hashes are sorted in; beyond it longer keys cost more than they save."""
+MAX_CANDIDATES = 1 << 22
+"""Pairs that are compared at a time."""
+
+
+def distances(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """Return the number of bits in which hashes differ, pair by pair."""
+    return np.bitwise_count(left ^ right)
+
+
+def near_pairs(
+    left_N: NDArray[np.uint64], right_M: NDArray[np.uint64], max_distance: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield arrays of pairs (row of `left_N`, row of `right_M`) that differ in at most `max_distance` bits.
+
+    Every such pair comes at least once.
+    """
+    for mask in _masks(max_distance, max(len(left_N), len(right_M))):
+        order_M = np.argsort(right_M & mask, kind="stable")
+        keys_M = (right_M & mask)[order_M]
+        keys_N = left_N & mask
+        starts_N = np.searchsorted(keys_M, keys_N, side="left")
+        counts_N = np.searchsorted(keys_M, keys_N, side="right") - starts_N
+        for rows in _chunks(counts_N):
+            left = np.repeat(rows, counts_N[rows])
+            ends = np.cumsum(counts_N[rows])
+            within = np.arange(len(left)) - np.repeat(ends - counts_N[rows], counts_N[rows])
+            right = order_M[starts_N[left] + within]
+            near = distances(left_N[left], right_M[right]) <= max_distance
+            yield left[near], right[near]
+
+
+def _masks(max_distance: int, count: int) -> list[np.uint64]:
+    """Return the bits of each choice of blocks; longer keys for more hashes, so that few meet by chance."""
+    num_shared = 1
+    while (
+        num_shared * NUM_BITS / (max_distance + num_shared) < math.log2(max(count, 2))
+        and math.comb(max_distance + num_shared + 1, num_shared + 1) <= MAX_TABLES
+    ):
+        num_shared += 1
+    num_blocks = max_distance + num_shared
+    edges = [NUM_BITS * block // num_blocks for block in range(num_blocks + 1)]
+    blocks = [(1 << stop) - (1 << start) for start, stop in pairwise(edges)]
+    return [np.uint64(sum(chosen)) for chosen in combinations(blocks, num_shared)]
+
+
+def _chunks(counts_N: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Yield runs of rows with about `MAX_CANDIDATES` candidates together."""
+    rows = np.flatnonzero(counts_N)
+    if len(rows):
+        chunk = np.cumsum(counts_N[rows]) // MAX_CANDIDATES
+        yield from np.split(rows, np.flatnonzero(np.diff(chunk)) + 1)

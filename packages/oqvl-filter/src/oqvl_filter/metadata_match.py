@@ -1,0 +1,117 @@
+"""The scorer `metadata`: which entries of a list every caption holds, for MetaCLIP's balancing.
+
+An entry is one word or several; a caption holds it when these words stand in it one after another. Words are runs of
+letters, digits, marks and apostrophes after Unicode NFKC and case folding, so that this is the substring match of Xu et
+al., 2023 (arXiv 2309.16671), which puts spaces around words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import ClassVar
+
+from oqvl_filter.pool import PoolSample
+from oqvl_filter.scorer import Row
+from oqvl_shards.errors import ConfigError
+from oqvl_shards.manifest import FieldSpec
+from oqvl_shards.reader import ShardReader
+from oqvl_shards.sample import ReadLimits, SampleError
+
+MATCH_VERSION = 1
+"""Goes up when a caption matches other entries than before."""
+
+_WORD = re.compile(r"[\w']+")
+
+
+class MetadataScorer:
+    """Matches captions with a list of metadata; a `Scorer`.
+
+    Args:
+        entries: The list; an entry's number is its place in it, 0-based.
+        limits: Caps on what is read from a sample.
+    """
+
+    name: ClassVar[str] = "metadata"
+    columns: ClassVar[tuple[FieldSpec, ...]] = (
+        FieldSpec(name="entries", dtype="string", description="numbers of the entries in the caption, spaces between"),
+        FieldSpec(name="num_entries", dtype="int32", description="entries of the list that the caption holds"),
+    )
+    counted: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, entries: Sequence[str], limits: ReadLimits) -> None:
+        self.limits = limits
+        self.matcher = EntryMatcher(entries)
+
+    def fingerprint(self) -> str:
+        """Return a sha256 of the list, of the version of the match and of the caps on what is read."""
+        known = f"metadata {MATCH_VERSION} {self.limits.digest()} {self.matcher.digest}"
+        return hashlib.sha256(known.encode()).hexdigest()
+
+    def score_shard(self, reader: ShardReader, samples: Sequence[PoolSample]) -> list[Row | StrEnum]:
+        """Return for each of `samples` the entries in its caption, or the reason why it has none."""
+        return [sample.reject or self._match(reader, sample) for sample in samples]
+
+    def _match(self, reader: ShardReader, sample: PoolSample) -> Row | StrEnum:
+        try:
+            found = self.matcher.match(reader.text(sample.sample))
+        except SampleError as error:
+            return error.reason
+        return {"entries": " ".join(map(str, found)), "num_entries": len(found)}
+
+
+class EntryMatcher:
+    """Finds the entries of a list in a text by looking up its runs of words.
+
+    Args:
+        entries: The list; of entries with the same words the first one counts.
+    """
+
+    def __init__(self, entries: Sequence[str]) -> None:
+        self.digest = hashlib.sha256(json.dumps(list(entries)).encode()).hexdigest()
+        self._numbers: dict[tuple[str, ...], int] = {}
+        lengths: dict[str, set[int]] = {}
+        for number, entry in enumerate(entries):
+            if key := tuple(words(entry)):
+                self._numbers.setdefault(key, number)
+                lengths.setdefault(key[0], set()).add(len(key))
+        # What an entry that starts with a word can be long; most words start few.
+        self._lengths = {word: tuple(sorted(found)) for word, found in lengths.items()}
+
+    def match(self, text: str) -> list[int]:
+        """Return the numbers of the entries in `text`, ascending, each once."""
+        found = list(words(text))
+        return sorted(
+            {
+                number
+                for start, word in enumerate(found)
+                for length in self._lengths.get(word, ())
+                if (number := self._numbers.get(tuple(found[start : start + length]))) is not None
+            }
+        )
+
+
+def words(text: str) -> Iterable[str]:
+    """Return the words of `text`, case-folded."""
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def read_entries(path: Path) -> list[str]:
+    """Read a list of metadata: a JSON array of strings (`.json`), or text with an entry a line.
+
+    Raises:
+        ConfigError: When it is neither.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        entries = json.loads(text) if path.suffix == ".json" else [line for line in text.splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path} is not a readable list of metadata: {error}") from error
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, str) for entry in entries):
+        raise ConfigError(f"{path}: found no list of strings", hint="a JSON array of strings, or text with one a line")
+    return entries
