@@ -7,5 +7,5 @@ from typing import Literal
 Algorithm = Literal["best", "bfd", "exact_fill", "ffd", "next_fit"]
 """How to pack; see `oqvl_pack.pack`."""
 
-Overlong = Literal["error", "drop"]
-"""What to do with an item that is longer than a bin."""
+Overlong = Literal["error", "drop", "split"]
+"""What to do with an item that does not fit into a bin."""

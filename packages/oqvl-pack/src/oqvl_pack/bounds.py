@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
+from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oqvl_pack.histogram import Histogram
 
@@ -21,33 +23,87 @@ class LowerBounds:
         cardinality: the largest ceil(#{length >= s} / floor(capacity / s)) over all sizes s: no bin holds more than
             floor(capacity / s) items that are at least s long.
         max_items: ceil(number of items / items a bin may hold), 0 without such a limit.
+        weight_volume: The volume bound of the weights, 0 without a second constraint, as the others below.
+        weight_martello_toth: L2 of the weights.
+        weight_cardinality: The cardinality bound of the weights.
+        companions: No two items above half of one capacity share a bin, and beside each of them the other capacity can
+            be used only as far as the items with the most of it for their size go; what cannot be used is added to
+            the volume.
     """
 
     volume: int
     martello_toth: int
     cardinality: int
     max_items: int = 0
+    weight_volume: int = 0
+    weight_martello_toth: int = 0
+    weight_cardinality: int = 0
+    companions: int = 0
 
     @property
     def best(self) -> int:
         """The largest of the bounds."""
-        return max(self.volume, self.martello_toth, self.cardinality, self.max_items)
+        return max(astuple(self))
 
 
-def lower_bounds(histogram: Histogram, capacity: int, max_items: int = 0) -> LowerBounds:
+def lower_bounds(histogram: Histogram, capacity: int, max_items: int = 0, weight_capacity: int = 0) -> LowerBounds:
     """Compute all lower bounds for items of `histogram`, none longer than `capacity`, in O(number of sizes log).
 
     Args:
         histogram: The items.
         capacity: What a bin holds at most, in the unit of the lengths.
         max_items: Items a bin may hold; 0 for any number.
+        weight_capacity: Weight a bin holds at most, when the items have weights.
     """
-    return LowerBounds(
-        volume=_ceil_div(histogram.total, capacity),
-        martello_toth=_martello_toth(histogram, capacity),
-        cardinality=_cardinality(histogram, capacity),
-        max_items=_ceil_div(histogram.num_items, max_items) if max_items else 0,
+    lengths = _merged(histogram.sizes, histogram.counts)
+    bounds = LowerBounds(
+        volume=_ceil_div(lengths.total, capacity),
+        martello_toth=_martello_toth(lengths, capacity),
+        cardinality=_cardinality(lengths, capacity),
+        max_items=_ceil_div(lengths.num_items, max_items) if max_items else 0,
     )
+    if histogram.weights is None:
+        return bounds
+    weights = _merged(histogram.weights, histogram.counts)
+    return replace(
+        bounds,
+        weight_volume=_ceil_div(weights.total, weight_capacity),
+        weight_martello_toth=_martello_toth(weights, weight_capacity),
+        weight_cardinality=_cardinality(weights, weight_capacity),
+        companions=max(
+            _companions(histogram.sizes, histogram.weights, histogram.counts, capacity, weight_capacity),
+            _companions(histogram.weights, histogram.sizes, histogram.counts, weight_capacity, capacity),
+        ),
+    )
+
+
+def _merged(sizes: NDArray[np.int64], counts: NDArray[np.int64]) -> Histogram:
+    """Add up the counts of equal sizes, and leave out those of size 0."""
+    distinct, index = np.unique(sizes, return_inverse=True)
+    totals = np.zeros(len(distinct), dtype=np.int64)
+    np.add.at(totals, index, counts)
+    kept = slice(None, None if not len(distinct) or distinct[0] else 0, -1)
+    return Histogram(distinct[kept], totals[kept])
+
+
+def _companions(
+    sizes: NDArray[np.int64],
+    others: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    capacity: int,
+    other_capacity: int,
+) -> int:
+    """Bound the bins by `other_capacity`, less what items above half of `capacity` keep from being used."""
+    dense = np.flatnonzero(others)
+    if not len(dense) or sizes[dense].min() == 0 or capacity * int(others.max()) >= 1 << 62:
+        return 0
+    ratios = sizes[dense] / others[dense]
+    nearly_densest = dense[ratios <= ratios.min() * (1 + 1e-12)].tolist()
+    densest = max(Fraction(int(others[index]), int(sizes[index])) for index in nearly_densest)
+    large = np.flatnonzero(sizes > capacity // 2)
+    beside = (capacity - sizes[large]) * densest.numerator // densest.denominator
+    unused = other_capacity - np.minimum(other_capacity, others[large] + beside)
+    return _ceil_div(int(others @ counts) + int(unused @ counts[large]), other_capacity)
 
 
 def _martello_toth(histogram: Histogram, capacity: int) -> int:

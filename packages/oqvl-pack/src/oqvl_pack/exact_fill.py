@@ -17,7 +17,7 @@ import numpy as np
 
 from oqvl_pack.best_fit import best_fit_decreasing
 from oqvl_pack.histogram import Histogram
-from oqvl_pack.placement import Packing, Placement
+from oqvl_pack.placement import Packing, Placement, append_packing
 
 MAX_CAPACITY = 1 << 24
 """Capacity up to which the search is worth its bits."""
@@ -61,7 +61,10 @@ def exact_fill(histogram: Histogram, capacity: int) -> Packing:
             else:
                 del remaining[size]
         num_bins += repeats
-    return _pack_rest(histogram, capacity, remaining, placements, num_bins)
+    counts_left = np.asarray([remaining.get(size, 0) for size in sizes], dtype=np.int64)
+    left = np.flatnonzero(counts_left)
+    rest = best_fit_decreasing(histogram.part(left, counts_left[left]), capacity)
+    return append_packing(placements, num_bins, rest, left, (histogram.counts - counts_left)[left])
 
 
 def _fullest_bin(seed: int, by_count: Sequence[tuple[int, int]], capacity: int) -> tuple[dict[int, int], int]:
@@ -97,16 +100,3 @@ def _fullest_bin(seed: int, by_count: Sequence[tuple[int, int]], capacity: int) 
             pattern[size] = pattern.get(size, 0) + items
             fill -= items * size
     return pattern, cost + len(terms) * (_TERM_COST + target)
-
-
-def _pack_rest(
-    histogram: Histogram, capacity: int, remaining: dict[int, int], placements: list[Placement], num_bins: int
-) -> Packing:
-    left = np.asarray([remaining.get(size, 0) for size in histogram.sizes.tolist()], dtype=np.int64)
-    kept = np.flatnonzero(left)
-    rest = best_fit_decreasing(Histogram(histogram.sizes[kept], left[kept]), capacity)
-    for first_bin, bins, rest_index, per_bin, rank in rest.placements:
-        index = int(kept[rest_index])
-        used = int(histogram.counts[index] - left[index])
-        placements.append(Placement(num_bins + first_bin, bins, index, per_bin, used + rank))
-    return Packing(placements, num_bins + rest.num_bins)

@@ -9,23 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oqvl_pack.algorithm import Algorithm, Overlong
-from oqvl_pack.best_fit import best_fit_decreasing
 from oqvl_pack.bounds import lower_bounds
 from oqvl_pack.emission import count_sizes, sort_by_length
-from oqvl_pack.exact_fill import MAX_CAPACITY, exact_fill
-from oqvl_pack.first_fit import first_fit_decreasing, next_fit_starts
+from oqvl_pack.exact_fill import MAX_CAPACITY
+from oqvl_pack.first_fit import next_fit_starts
 from oqvl_pack.histogram import Histogram
-from oqvl_pack.placement import Packing, Runs
+from oqvl_pack.pieces import Pieces
+from oqvl_pack.placement import Runs
 from oqvl_pack.plan import Plan
+from oqvl_pack.portfolio import search
 from oqvl_shards.errors import ConfigError, DataError
-
-_MAX_FIRST_FIT_SIZES = 4096  # distinct lengths up to which "best" tries first-fit decreasing, quadratic in them
 
 
 def pack(
     lengths: Sequence[int] | NDArray[np.integer],
     capacity: int,
     *,
+    weights: Sequence[int] | NDArray[np.integer] | None = None,
+    weight_capacity: int = 0,
     algorithm: Algorithm = "best",
     max_items: int = 0,
     overlong: Overlong = "error",
@@ -37,64 +38,116 @@ def pack(
     Args:
         lengths: [N], positive integers in any unit: a list, an array or memmap of any integer type.
         capacity: What a bin holds at most, in the same unit.
+        weights: [N], integers from 0 on: a second constraint, such as the images of each item.
+        weight_capacity: Weight that a bin holds at most; goes with `weights`.
         algorithm: `"bfd"` and `"ffd"` are best-fit and first-fit decreasing, bin for bin what the item-wise algorithms
             give; `"exact_fill"` fills one bin after another to the brim; `"next_fit"` keeps the given order; `"best"`
             tries best-fit decreasing, exact fill and (up to 4096 distinct lengths) first-fit decreasing until one
-            meets the lower bound, and keeps the one with the fewest bins.
+            meets the lower bound, and keeps the one with the fewest bins. With weights, `"ffd"` goes by descending
+            length, then weight, and `"best"` tries that, exact fill, and (up to 4096 types) `"ffd"` by the larger and
+            by the sum of the two shares; there is no `"bfd"`.
         max_items: Items a bin holds at most; 0 for any number. Not for `"exact_fill"`, which `"best"` then leaves out.
-        overlong: Whether an item longer than `capacity` is an error or is left out (and listed in `Plan.dropped`).
+        overlong: Whether an item longer than `capacity` (or heavier than `weight_capacity`) is an error, is left out
+            (and listed in `Plan.dropped`), or is split into pieces as long as a bin and a last one (see
+            `Plan.pieces`; not with weights, for the weight of a piece is not known).
 
     Raises:
-        ConfigError: When `capacity`, `algorithm`, `max_items` or `overlong` is not one of the values above.
-        DataError: When a length is not a positive integer or, by default, above the capacity; the item is named.
+        ConfigError: When an argument is not one of the values above, or does not go with another.
+        DataError: When a length is not a positive integer, a weight is negative or, by default, one of them is above
+            the capacity; the item is named.
     """
     _check_arguments(capacity, algorithm, max_items, overlong)
-    items = _as_array(lengths)
-    dropped = np.flatnonzero(items > capacity) if items.max(initial=0) > capacity else np.zeros(0, dtype=np.int64)
-    if len(dropped) and overlong == "error":
-        raise DataError(
-            f"item {dropped[0]} has length {items[dropped[0]]}, a bin holds {capacity} "
-            f"({len(dropped)} such items of {len(items)})",
-            hint="raise the capacity, shorten the item, or pass overlong='drop'",
-        )
-    kept = np.delete(np.arange(len(items)), dropped) if len(dropped) else None
-    items = items if kept is None else items[kept]
-    longest = int(items.max(initial=0))
-    items = items.astype(_narrow_type(longest), copy=False)
+    _check_weighting(weights is not None, weight_capacity, algorithm, overlong)
+    items = _as_array(lengths, "length", 1)
+    of_item = None if weights is None else _as_array(weights, "weight", 0)
+    if of_item is not None and len(of_item) != len(items):
+        raise DataError(f"found {len(of_item)} weights of {len(items)} lengths, expected one each")
+    pieces = Pieces.of(items, capacity) if overlong == "split" else None
+    items = items if pieces is None else pieces.piece_lengths
+    dropped = _overlong_items(items, capacity, of_item, weight_capacity)
+    kept = None
+    if len(dropped):
+        if overlong == "error":
+            raise _overlong_error(items, capacity, of_item, weight_capacity, dropped)
+        kept = np.delete(np.arange(len(items), dtype=_id_type(len(items))), dropped)
+        items, of_item = items[kept], None if of_item is None else of_item[kept]
+    items = items.astype(_narrow_type(int(items.max(initial=0))), copy=False)
+    histogram, order = _count(items, of_item, keep_order=algorithm == "next_fit")
+    bounds = lower_bounds(histogram, capacity, max_items, weight_capacity)
     if algorithm == "next_fit":
-        histogram = count_sizes(items, longest)
-        order = np.arange(len(items), dtype=np.uint32 if len(items) <= 1 << 32 else np.uint64)
-        runs = Runs.from_consecutive_items(next_fit_starts(items, capacity, max_items), items)
+        starts = next_fit_starts(items, capacity, max_items, of_item, weight_capacity)
+        runs = Runs.from_consecutive_items(starts, items, of_item)
     else:
-        histogram, order = sort_by_length(items, longest)
-        algorithm, packing = _search(histogram, capacity, algorithm, max_items)
+        algorithm, packing = search(histogram, capacity, algorithm, max_items, weight_capacity, bounds.best)
         runs = Runs.from_packing(packing, histogram)
-    if kept is not None:
-        order = kept.astype(np.uint32 if len(kept) + len(dropped) <= 1 << 32 else np.uint64)[order]
     return Plan(
         capacity=capacity,
         algorithm=algorithm,
-        lower_bounds=lower_bounds(histogram, capacity, max_items),
-        order=order,
+        lower_bounds=bounds,
+        order=order if kept is None else kept[order],
         runs=runs,
         dropped=dropped,
+        weight_capacity=weight_capacity,
+        pieces=pieces,
     )
 
 
-def _search(histogram: Histogram, capacity: int, algorithm: Algorithm, max_items: int) -> tuple[Algorithm, Packing]:
-    candidates: dict[Algorithm, Packing] = {}
-    for name in ("bfd", "exact_fill", "ffd"):
-        if algorithm not in (name, "best"):
-            continue
-        if name == "bfd":
-            candidates[name] = best_fit_decreasing(histogram, capacity, max_items)
-        elif name == "ffd" and (algorithm == name or len(histogram.sizes) <= _MAX_FIRST_FIT_SIZES):
-            candidates[name] = first_fit_decreasing(histogram, capacity, max_items)
-        elif name == "exact_fill" and (algorithm == name or (not max_items and capacity <= MAX_CAPACITY)):
-            candidates[name] = exact_fill(histogram, capacity)
-        if name in candidates and candidates[name].num_bins == lower_bounds(histogram, capacity, max_items).best:
-            break
-    return min(candidates.items(), key=lambda candidate: candidate[1].num_bins)
+def _count(
+    items: NDArray[np.unsignedinteger], weights: NDArray[np.integer] | None, *, keep_order: bool
+) -> tuple[Histogram, NDArray[np.unsignedinteger]]:
+    """Return the histogram, and the item ids by length (and weight), or as they came if `keep_order`.
+
+    Items of two constraints are counted and sorted by one key: the length times the number of weights, and the weight.
+    """
+    keys, weight_values = items, None
+    num_weights = 1
+    if weights is not None:
+        num_weights = int(weights.max(initial=0)) + 1
+        if (int(items.max(initial=0)) + 1) * num_weights >= 1 << 62:
+            weight_values, weights = np.unique(weights, return_inverse=True)
+            num_weights = len(weight_values)
+        keys = items.astype(np.int64) * num_weights + weights.astype(np.int64)
+        keys = keys.astype(_narrow_type(int(keys.max(initial=0))))
+    largest = int(keys.max(initial=0))
+    if keep_order:
+        histogram, order = count_sizes(keys, largest), np.arange(len(items), dtype=_id_type(len(items)))
+    else:
+        histogram, order = sort_by_length(keys, largest)
+    if weights is None:
+        return histogram, order
+    of_type = histogram.sizes % num_weights
+    of_type = of_type if weight_values is None else weight_values[of_type].astype(np.int64)
+    return Histogram(histogram.sizes // num_weights, histogram.counts, of_type), order
+
+
+def _overlong_items(
+    items: NDArray[np.integer], capacity: int, weights: NDArray[np.integer] | None, weight_capacity: int
+) -> NDArray[np.int64]:
+    """Return the ids of the items that no bin holds."""
+    is_overlong = np.zeros(0, dtype=bool)
+    if items.max(initial=0) > capacity:
+        is_overlong = items > capacity
+    if weights is not None and weights.max(initial=0) > weight_capacity:
+        is_overlong = (items > capacity) | (weights > weight_capacity)
+    return np.flatnonzero(is_overlong)
+
+
+def _overlong_error(
+    items: NDArray[np.integer],
+    capacity: int,
+    weights: NDArray[np.integer] | None,
+    weight_capacity: int,
+    dropped: NDArray[np.int64],
+) -> DataError:
+    first = int(dropped[0])
+    if items[first] > capacity or weights is None:
+        found = f"item {first} has length {items[first]}, a bin holds {capacity}"
+    else:
+        found = f"item {first} has weight {weights[first]}, a bin holds {weight_capacity}"
+    return DataError(
+        f"{found} ({len(dropped)} such items of {len(items)})",
+        hint="raise the capacity, shorten the item, or pass overlong='drop' or overlong='split'",
+    )
 
 
 def _check_arguments(capacity: int, algorithm: str, max_items: int, overlong: str) -> None:
@@ -114,18 +167,35 @@ def _check_arguments(capacity: int, algorithm: str, max_items: int, overlong: st
         )
 
 
-def _as_array(lengths: Sequence[int] | NDArray[np.integer]) -> NDArray[np.integer]:
-    items = np.asarray(lengths)
+def _check_weighting(has_weights: bool, weight_capacity: int, algorithm: str, overlong: str) -> None:
+    if weight_capacity < has_weights or (weight_capacity and not has_weights):
+        found = f"weight_capacity is {weight_capacity} {'with' if has_weights else 'without'} weights"
+        raise ConfigError(f"{found}, expected at least 1 with weights, and 0 without")
+    if has_weights and algorithm == "bfd":
+        raise ConfigError("algorithm is 'bfd', expected another with weights", hint="use algorithm='best'")
+    if has_weights and overlong == "split":
+        raise ConfigError(
+            "overlong is 'split', expected 'error' or 'drop' with weights: the weight of a piece is not known",
+            hint="split the items yourself and pass the pieces",
+        )
+
+
+def _as_array(values: Sequence[int] | NDArray[np.integer], noun: str, least: int) -> NDArray[np.integer]:
+    items = np.asarray(values)
     if items.ndim != 1:
-        raise DataError(f"lengths have shape {items.shape}, expected one dimension")
+        raise DataError(f"{noun}s have shape {items.shape}, expected one dimension")
     if not len(items):
         return np.zeros(0, dtype=np.int64)
     if not np.issubdtype(items.dtype, np.integer):
-        raise DataError(f"lengths are of type {items.dtype}, expected integers up to 64 bits")
-    if items.min() < 1:
-        first = int(np.argmax(items < 1))
-        raise DataError(f"item {first} has length {items[first]}, expected at least 1")
+        raise DataError(f"{noun}s are of type {items.dtype}, expected integers up to 64 bits")
+    if items.min() < least:
+        first = int(np.argmax(items < least))
+        raise DataError(f"item {first} has {noun} {items[first]}, expected at least {least}")
     return items
+
+
+def _id_type(num_items: int) -> type[np.unsignedinteger]:
+    return np.uint32 if num_items <= 1 << 32 else np.uint64
 
 
 def _narrow_type(longest: int) -> type[np.unsignedinteger]:

@@ -62,6 +62,7 @@ class Runs:
         entry_per_bin: int64 [E].
         fill: int64 [R], sum of the lengths in each bin of the run.
         num_items: int64 [R], items in each bin of the run.
+        weight: int64 [R], sum of the weights in each bin of the run; None without a second constraint.
     """
 
     first_bins: NDArray[np.int64]
@@ -70,6 +71,7 @@ class Runs:
     entry_per_bin: NDArray[np.int64]
     fill: NDArray[np.int64]
     num_items: NDArray[np.int64]
+    weight: NDArray[np.int64] | None = None
 
     @property
     def num_bins(self) -> int:
@@ -95,6 +97,9 @@ class Runs:
         run, piece = run[by_run], piece[by_run]
         base = histogram.first_positions[size_index] + rank - first_bin * per_bin
         entry_offsets = np.searchsorted(run, np.arange(len(first_bins)))
+        weight = None
+        if histogram.weights is not None:
+            weight = _sum_by_run((per_bin * histogram.weights[size_index])[piece], entry_offsets)
         return cls(
             first_bins=first_bins,
             entry_offsets=entry_offsets,
@@ -102,16 +107,49 @@ class Runs:
             entry_per_bin=per_bin[piece],
             fill=_sum_by_run((per_bin * histogram.sizes[size_index])[piece], entry_offsets),
             num_items=_sum_by_run(per_bin[piece], entry_offsets),
+            weight=weight,
         )
 
     @classmethod
-    def from_consecutive_items(cls, starts: NDArray[np.int64], lengths: NDArray[np.integer]) -> Runs:
+    def from_consecutive_items(
+        cls, starts: NDArray[np.int64], lengths: NDArray[np.integer], weights: NDArray[np.integer] | None = None
+    ) -> Runs:
         """Make one run a bin, bin b holding the consecutive items from `starts[b]` to `starts[b + 1]`."""
         num_items = np.diff(starts)
-        num_bins = len(num_items)
-        bins = np.arange(num_bins + 1, dtype=np.int64)
-        fill = np.add.reduceat(lengths, starts[:-1], dtype=np.int64) if num_bins else np.zeros(0, dtype=np.int64)
-        return cls(bins, bins, starts[:-1] - bins[:-1] * num_items, num_items, fill, num_items)
+        bins = np.arange(len(starts), dtype=np.int64)
+        fill = _sum_between(starts, lengths)
+        weight = None if weights is None else _sum_between(starts, weights)
+        return cls(bins, bins, starts[:-1] - bins[:-1] * num_items, num_items, fill, num_items, weight)
+
+
+def append_packing(
+    placements: Sequence[Placement],
+    num_bins: int,
+    rest: Packing,
+    size_indices: NDArray[np.int64],
+    ranks: NDArray[np.int64],
+) -> Packing:
+    """Let `rest`, a packing of the items that other placements left over, follow them.
+
+    Args:
+        placements: The placements so far.
+        num_bins: The bins so far.
+        rest: Placements into bins of their own, of sizes numbered among those with items left.
+        size_indices: int64 [sizes of `rest`], index of each of them in the histogram of all items.
+        ranks: int64 [sizes of `rest`], items of each that the placements so far use.
+    """
+    indices, first_ranks = size_indices.tolist(), ranks.tolist()
+    appended = [
+        Placement(num_bins + first_bin, bins, indices[size], per_bin, first_ranks[size] + rank)
+        for first_bin, bins, size, per_bin, rank in rest.placements
+    ]
+    return Packing([*placements, *appended], num_bins + rest.num_bins)
+
+
+def _sum_between(starts: NDArray[np.int64], values: NDArray[np.integer]) -> NDArray[np.int64]:
+    if len(starts) == 1:
+        return np.zeros(0, dtype=np.int64)
+    return np.add.reduceat(values, starts[:-1], dtype=np.int64)
 
 
 def _sum_by_run(values: NDArray[np.int64], offsets: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from oqvl_pack.bounds import LowerBounds
 from oqvl_pack.emission import gather
+from oqvl_pack.pieces import Pieces, Span
 from oqvl_pack.placement import Runs
 from oqvl_pack.shuffle import mix, permutation
+from oqvl_shards.errors import ConfigError
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +29,10 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
         lower_bounds: Numbers of bins that no packing of these items can stay below.
         order: [N], item ids by position, see `oqvl_pack.histogram`.
         runs: The bins in the order in which the algorithm opened them.
-        dropped: Ids of the items that were left out because they are longer than `capacity`, ascending.
+        dropped: Ids of the items that were left out because no bin holds them, ascending.
         seed: Seed of the shuffle of bins, and of items inside each bin; None for the algorithm's own order.
+        weight_capacity: Weight that a bin holds at most; 0 without a second constraint.
+        pieces: What the ids mean, when overlong items were split: ids beyond the items are further pieces of them.
     """
 
     capacity: int
@@ -38,6 +42,8 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
     runs: Runs
     dropped: NDArray[np.int64]
     seed: int | None = None
+    weight_capacity: int = 0
+    pieces: Pieces | None = None
 
     def shuffled(self, seed: int) -> Plan:
         """Return the same bins in a random order, with the items of each bin in a random order.
@@ -54,7 +60,7 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
 
     @property
     def num_items(self) -> int:
-        """Number of packed items N."""
+        """Number of packed items N; each piece of a split item counts as one."""
         return len(self.order)
 
     @cached_property
@@ -73,6 +79,11 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
         return self.lower_bounds.best
 
     @property
+    def gap(self) -> float:
+        """By what share there are more bins than the lower bound; 0.0 when the packing is optimal."""
+        return self.num_bins / self.lower_bound - 1 if self.lower_bound else 0.0
+
+    @property
     def is_optimal(self) -> bool:
         """Whether the packing meets its lower bound, which proves that none has fewer bins."""
         return self.num_bins == self.lower_bound
@@ -81,6 +92,19 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
     def fill(self) -> NDArray[np.int64]:
         """Sum of the lengths in each bin, int64 [B]."""
         return np.repeat(self.runs.fill, self.runs.bins_per_run)[self._bins]
+
+    @cached_property
+    def weight(self) -> NDArray[np.int64]:
+        """Sum of the weights in each bin, int64 [B]; zeros without a second constraint."""
+        if self.runs.weight is None:
+            return np.zeros(self.num_bins, dtype=np.int64)
+        return np.repeat(self.runs.weight, self.runs.bins_per_run)[self._bins]
+
+    def spans(self, index: int) -> list[Span]:
+        """Return which part of which item the entries of bin `index` are, when overlong items were split."""
+        if self.pieces is None:
+            raise ConfigError("a plan has spans when it was packed with overlong='split'")
+        return [self.pieces.span(item) for item in self[index].tolist()]
 
     @property
     def indices(self) -> NDArray[np.unsignedinteger]:

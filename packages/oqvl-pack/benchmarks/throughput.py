@@ -1,0 +1,255 @@
+"""Caption samples a second of `oqvl-pack run` in both layouts, and of the way Open-Qwen2VL packed, on the same shards.
+
+The shards are made: real JPEG files, captions of words of the tokenizer's own vocabulary (log-normal lengths, mean 28
+tokens), metadata as img2dataset writes it. The file that names the tokenizer's vocabulary is yours; without one a
+byte-level BPE is trained on the captions.
+
+The comparison does what Open-Qwen2VL's scripts do, in words of this file: read a tar as a stream, decode every image
+and encode it again, tokenise caption by caption, first-fit decreasing over all open bins, one JSON file a pack with the
+images in base64. Both use all cores: shards are spread over processes.
+
+    python packages/oqvl-pack/benchmarks/throughput.py [--tokenizer tokenizer.json] [--output result.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import datetime
+import io
+import json
+import os
+import platform
+import shutil
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.trainers import BpeTrainer
+
+from oqvl_pack.config import PackConfig
+from oqvl_pack.documents import read_documents
+from oqvl_pack.run import pack_dataset
+from oqvl_pack.source import list_shards, open_sources
+from oqvl_pack.worker import Job
+from oqvl_shards.image import image_size
+from oqvl_shards.importers.config import ImportWebdatasetConfig
+from oqvl_shards.reader import ShardReader
+from oqvl_shards.run import import_webdataset
+from oqvl_shards.sample import ReadLimits
+from oqvl_shards.tar_writer import TarWriter
+
+CAPACITY = 4096
+VISUAL_TOKENS = 144
+NUM_PICTURES = 48
+SPECIAL_TOKENS = ["<image>", "<s>", "<|endofchunk|>", "<|pad|>", "<|im_end|>"]
+
+
+def make_words(tokenizer: Path | None) -> list[str]:
+    """Return words: those tokens of the tokenizer that are a space and letters, else invented ones."""
+    if tokenizer is None:
+        rng = np.random.default_rng(1)
+        letters = np.array(list("etaoinshrdlucmfwypvbgkjqxz"))
+        return ["".join(rng.choice(letters[:18], rng.integers(2, 9))) for _ in range(20_000)]
+    vocabulary = json.loads(tokenizer.read_text(encoding="utf-8"))["model"]["vocab"]
+    words = [token[1:] for token in vocabulary if token[:1] == "Ġ" and token[1:].isascii() and token[1:].isalpha()]
+    return words[:30_000]
+
+
+def make_tokenizer(source: Path | None, words: list[str], output: Path) -> None:
+    """Write a tokenizer.json that has the special tokens."""
+    if source is not None:
+        tokenizer = Tokenizer.from_file(str(source))
+    else:
+        tokenizer = Tokenizer(BPE())
+        tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+        tokenizer.train_from_iterator(words, BpeTrainer(vocab_size=32_000, show_progress=False))
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS])
+    tokenizer.save(str(output))
+
+
+def make_pictures(side: int) -> list[bytes]:
+    """Return JPEG files that are neither flat nor noise."""
+    rng = np.random.default_rng(0)
+    pictures = []
+    for _ in range(NUM_PICTURES):
+        coarse = Image.fromarray(rng.integers(0, 255, (24, 24, 3), dtype=np.uint8))
+        pixels = np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC), dtype=np.int16)
+        noisy = np.clip(pixels + rng.normal(0, 6, pixels.shape), 0, 255).astype(np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(noisy).save(buffer, "JPEG", quality=90)
+        pictures.append(buffer.getvalue())
+    return pictures
+
+
+def make_shards(directory: Path, num_shards: int, per_shard: int, side: int, words: list[str]) -> None:
+    pictures = make_pictures(side)
+    rng = np.random.default_rng(2)
+    ranks = np.minimum(rng.zipf(1.2, (num_shards * per_shard * 28,)) - 1, len(words) - 1)
+    lengths = np.maximum(3, np.rint(rng.lognormal(3.0, 0.6, num_shards * per_shard))).astype(int)
+    for shard in range(num_shards):
+        with TarWriter(directory / f"{shard:05d}.tar") as tar:
+            for index in range(shard * per_shard, (shard + 1) * per_shard):
+                start = index * 28
+                caption = " ".join(words[rank] for rank in np.resize(ranks[start : start + 28], lengths[index]))
+                metadata = {"uid": f"{index:032x}", "key": f"{index:09d}", "status": "success", "width": side}
+                tar.add(f"{index:09d}.jpg", pictures[index % NUM_PICTURES])
+                tar.add(f"{index:09d}.json", json.dumps({**metadata, "caption": caption}).encode())
+                tar.add(f"{index:09d}.txt", caption.encode())
+    import_webdataset(ImportWebdatasetConfig(directory=directory, name="captions"))
+
+
+def pack_oqvl(source: Path, tokenizer: Path, output: Path, layout: Any, num_workers: int) -> int:
+    report = pack_dataset(
+        PackConfig(source=source, tokenizer=tokenizer, output=output, layout=layout, num_workers=num_workers)
+    )
+    return report.num_packs
+
+
+def pack_as_the_original(source: Path, tokenizer: Path, output: Path, num_workers: int) -> int:
+    tars = sorted(source.glob("*.tar"))
+    with get_context("forkserver").Pool(num_workers) as pool:
+        return sum(pool.starmap(pack_tar_as_the_original, [(tar, tokenizer, output / tar.stem) for tar in tars]))
+
+
+def pack_tar_as_the_original(tar: Path, tokenizer_file: Path, output: Path) -> int:
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    output.mkdir(parents=True)
+    documents: dict[str, dict[str, Any]] = {}
+    for key, picture, caption in stream_samples(tar):
+        buffer = io.BytesIO()
+        Image.open(io.BytesIO(picture)).convert("RGB").save(buffer, "JPEG")
+        ids = tokenizer.encode(f"<s><image>\n{caption}<|im_end|>", add_special_tokens=False).ids
+        encoded = {"image_base64": base64.b64encode(buffer.getvalue()).decode()}
+        length = len(ids) + VISUAL_TOKENS - 1
+        documents[key] = {"image_info": [encoded, None], "texts": [None, caption], "key": key, "length": length}
+    bins: list[list[tuple[str, int]]] = []
+    by_length = sorted(((key, one["length"]) for key, one in documents.items()), key=lambda item: -item[1])
+    for item in by_length:
+        for one in bins:
+            if sum(length for _, length in one) + item[1] <= CAPACITY:
+                one.append(item)
+                break
+        else:
+            bins.append([item])
+    for number, one in enumerate(bins):
+        pack = {"data": [documents[key] for key, _ in one], "lengths": [length for _, length in one]}
+        (output / f"{number:032x}_packed.json").write_text(json.dumps(pack, indent=2))
+    return len(bins)
+
+
+def stream_samples(path: Path) -> Any:
+    """Yield (key, JPEG, caption) of a tar read as a stream."""
+    with tarfile.open(path, "r|") as archive:
+        sample: dict[str, bytes] = {}
+        for info in archive:
+            file = archive.extractfile(info)
+            assert file is not None
+            key, _, suffix = info.name.partition(".")
+            sample[suffix] = file.read()
+            if len(sample) == 3:
+                yield key, sample["jpg"], sample["txt"].decode()
+                sample = {}
+
+
+def measure(run: Callable[[Path], int], rounds: int) -> dict[str, float]:
+    """Return the least wall-clock and CPU seconds (children included), the packs, and the bytes written."""
+    wall, cpu = [], []
+    num_packs = num_bytes = 0
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as directory:
+            output = Path(directory) / "packed"
+            times, started = os.times(), time.perf_counter()
+            num_packs = run(output)
+            wall.append(time.perf_counter() - started)
+            spent = [after - before for after, before in zip(os.times(), times, strict=True)]
+            cpu.append(sum(spent[:4]))
+            num_bytes = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
+            shutil.rmtree(output)
+    return {"seconds": min(wall), "cpu_seconds": min(cpu), "num_packs": num_packs, "num_bytes": num_bytes}
+
+
+def stages(source: Path, tokenizer: Path) -> dict[str, float]:
+    """Return the CPU seconds of one process for the steps of tokenising the first shard."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    config = PackConfig(source=source, tokenizer=tokenizer, output=Path("unused"))
+    shard = list_shards(open_sources(config))[0]
+    loaded = Job(config, frozenset({"caption"})).tokenizer()
+    seconds = {}
+
+    def clock(name: str, function: Callable[[], Any]) -> Any:
+        started = time.process_time()
+        result = function()
+        seconds[name] = time.process_time() - started
+        return result
+
+    reader = clock("header scan", lambda: ShardReader(shard.path))
+    texts = clock("captions", lambda: [reader.text(sample) for sample in reader.samples])
+    images = [sample.image_members[0] for sample in reader.samples]
+    data = clock("image bytes", lambda: [reader.read(image) for image in images])
+    clock("image headers", lambda: [image_size(one, ReadLimits()) for one in data])
+    clock("tokenizer", lambda: loaded._tokenizer.encode_batch_fast(texts, add_special_tokens=False))
+    clock("all of it", lambda: read_documents(shard, config, loaded))
+    reader.close()
+    return {name: one / len(texts) * 1e6 for name, one in seconds.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokenizer", type=Path, help="a tokenizer.json of byte-level BPE")
+    parser.add_argument("--num-shards", type=int, default=4)
+    parser.add_argument("--per-shard", type=int, default=5000)
+    parser.add_argument("--side", type=int, default=384, help="pixels of an image's side")
+    parser.add_argument("--num-workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--without-original", action="store_true", help="leave the slow comparison out")
+    parser.add_argument("--output", type=Path)
+    options = parser.parse_args()
+    num_samples = options.num_shards * options.per_shard
+    with tempfile.TemporaryDirectory() as directory:
+        source, tokenizer = Path(directory) / "captions", Path(directory) / "tokenizer.json"
+        words = make_words(options.tokenizer)
+        make_tokenizer(options.tokenizer, words, tokenizer)
+        make_shards(source, options.num_shards, options.per_shard, options.side, words)
+        common = {"source": source, "tokenizer": tokenizer, "num_workers": options.num_workers}
+        results = {
+            "reference": measure(lambda output: pack_oqvl(output=output, layout="reference", **common), options.rounds),
+            "embedded": measure(lambda output: pack_oqvl(output=output, layout="embedded", **common), options.rounds),
+        }
+        if not options.without_original:
+            results["original"] = measure(lambda output: pack_as_the_original(output=output, **common), 1)
+        report = {
+            "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "tokenizers": version("tokenizers"),
+            "cores": os.cpu_count(),
+            "num_workers": options.num_workers,
+            "load_average": os.getloadavg()[0],
+            "num_samples": num_samples,
+            "source_bytes": sum(path.stat().st_size for path in source.glob("*.tar")),
+            "vocabulary": Tokenizer.from_file(str(tokenizer)).get_vocab_size(),
+            "microseconds_a_sample": stages(source, tokenizer),
+            "results": {
+                name: {**one, "samples_per_second": num_samples / one["seconds"]} for name, one in results.items()
+            },
+        }
+    text = json.dumps(report, indent=2) + "\n"
+    print(text, end="")
+    if options.output:
+        options.output.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
