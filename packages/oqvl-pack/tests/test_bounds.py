@@ -58,3 +58,38 @@ def test_large_items_with_fillers_are_proven_optimal() -> None:
     plan = pack([60] * 10 + [45] * 3, 100)
     assert plan.lower_bounds.volume == 8
     assert plan.lower_bounds.martello_toth == plan.num_bins == 12
+
+
+def smallest_number_of_bins_of_two_capacities(pairs: list[tuple[int, int]], capacity: int, limit: int) -> int:
+    states = {()}
+    for length, weight in sorted(pairs, reverse=True):
+        grown = set()
+        for state in states:
+            grown.add(tuple(sorted([*state, (length, weight)])))
+            for index, (fill, load) in enumerate(state):
+                if fill + length <= capacity and load + weight <= limit:
+                    grown.add(tuple(sorted([*state[:index], (fill + length, load + weight), *state[index + 1 :]])))
+        states = grown
+    return min(map(len, states))
+
+
+@given(
+    st.integers(1, 30),
+    st.integers(1, 8),
+    st.lists(st.tuples(st.integers(1, 30), st.integers(0, 8)), min_size=1, max_size=7),
+)
+def test_two_capacities_never_above_the_optimum(capacity: int, limit: int, pairs: list[tuple[int, int]]) -> None:
+    pairs = [(min(length, capacity), min(weight, limit)) for length, weight in pairs]
+    lengths, weights = [length for length, _ in pairs], [weight for _, weight in pairs]
+    plan = pack(lengths, capacity, weights=weights, weight_capacity=limit)
+    assert plan.lower_bound <= smallest_number_of_bins_of_two_capacities(pairs, capacity, limit)
+    assert plan.lower_bounds.weight_volume == -(-sum(weights) // limit)
+    assert plan.lower_bounds.companions >= 0
+
+
+def test_long_text_keeps_images_out_of_its_bin() -> None:
+    # Beside a text of 900 tokens there is no room for an image of 150, so the texts add ten bins to the images' ten.
+    lengths, weights = [900] * 10 + [150] * 40, [0] * 10 + [1] * 40
+    plan = pack(lengths, 1000, weights=weights, weight_capacity=4)
+    assert (plan.lower_bounds.volume, plan.lower_bounds.weight_volume) == (15, 10)
+    assert plan.lower_bounds.companions == plan.num_bins == 20

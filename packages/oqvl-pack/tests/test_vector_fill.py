@@ -1,0 +1,84 @@
+"""Exact fill with two capacities: every item once, within both, near the bounds, whatever the grid's rounding does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oqvl_pack import vector_fill as module
+from oqvl_pack.packing import pack
+from oqvl_pack.plan import Plan
+
+
+def mixture(num: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Captions of one image, interleaved documents of several, and text: (tokens, images)."""
+    rng = np.random.default_rng(seed)
+    images = rng.choice(4, num, p=[0.15, 0.6, 0.15, 0.1])
+    images[images > 1] += rng.integers(0, 5, int((images > 1).sum()))
+    text = np.where(images == 1, rng.lognormal(3.1, 0.7, num), rng.lognormal(5.5, 0.9, num))
+    return np.minimum(144 * images + np.ceil(text).astype(int), 4096), images
+
+
+def check(plan: Plan, lengths: np.ndarray, weights: np.ndarray) -> None:
+    assert sorted(plan.indices.tolist()) == list(range(len(lengths)))
+    assert np.array_equal(np.add.reduceat(lengths[plan.indices], plan.offsets[:-1]), plan.fill)
+    assert np.array_equal(np.add.reduceat(weights[plan.indices], plan.offsets[:-1]), plan.weight)
+    assert plan.fill.max() <= plan.capacity
+    assert plan.weight.max() <= plan.weight_capacity
+
+
+@given(
+    st.integers(1, 9000).flatmap(
+        lambda capacity: st.tuples(
+            st.just(capacity),
+            st.integers(1, 300).flatmap(
+                lambda limit: st.tuples(
+                    st.just(limit),
+                    st.lists(st.tuples(st.integers(1, capacity), st.integers(0, limit)), min_size=1, max_size=60),
+                )
+            ),
+        )
+    )
+)
+def test_every_item_once_within_both_capacities(case: tuple[int, tuple[int, list[tuple[int, int]]]]) -> None:
+    capacity, (limit, items) = case
+    lengths, weights = np.asarray(items).T
+    check(
+        pack(lengths, capacity, weights=weights, weight_capacity=limit, algorithm="exact_fill"),
+        lengths,
+        weights,
+    )
+
+
+@pytest.mark.parametrize("images", [8, 12, 16, 24])
+def test_within_half_a_percent_of_the_bound(images: int) -> None:
+    lengths, weights = mixture(20_000)
+    plan = pack(lengths, 4096, weights=weights, weight_capacity=images, algorithm="exact_fill")
+    check(plan, lengths, weights)
+    assert plan.gap <= 0.005
+    assert plan.num_bins < pack(lengths, 4096, weights=weights, weight_capacity=images, algorithm="ffd").num_bins
+
+
+def test_capacities_beyond_the_grid() -> None:
+    lengths, images = mixture(4000)
+    work = images * np.random.default_rng(1).integers(90_000, 110_000, len(images))
+    plan = pack(lengths * 37, 4096 * 37, weights=work, weight_capacity=1_200_000, algorithm="exact_fill")
+    check(plan, lengths * 37, work)
+    assert plan.gap <= 0.03
+
+
+def test_meets_both_bounds_at_once() -> None:
+    # Every bin must hold one of each kind: 60 + 30 + 10 long, 1 + 2 + 7 heavy.
+    lengths, weights = np.repeat([60, 30, 10], 50), np.repeat([1, 2, 7], 50)
+    plan = pack(lengths, 100, weights=weights, weight_capacity=10, algorithm="exact_fill")
+    assert plan.num_bins == 50
+    assert plan.is_optimal
+
+
+@pytest.mark.parametrize(("limit", "value"), [("_SEARCH_COST", 1 << 18), ("_MAX_TERMS", 1), ("_WINDOW_TYPES", 1)])
+def test_exhausted_search_still_packs_everything(monkeypatch: pytest.MonkeyPatch, limit: str, value: int) -> None:
+    lengths, weights = mixture(500)
+    monkeypatch.setattr(module, limit, value)
+    check(pack(lengths, 4096, weights=weights, weight_capacity=12, algorithm="exact_fill"), lengths, weights)
