@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,8 @@ from oqvl_model.modeling import OqvlForConditionalGeneration
 from oqvl_model.processing import OqvlProcessor, ProcessorConfig
 from oqvl_shards.manifest import PackedDetails
 from oqvl_shards.packed.record import Pack, PackRecord
+
+sys.path.insert(0, str(Path(__file__).parent))  # where worker processes find what they run
 
 SPECIAL_TOKENS = ["<|pad|>", "<s>", "<|im_start|>", "<|im_end|>", "<image>"]
 SENTENCES = ["a red apple on a table", "a blue car", "system user assistant", "what is this? a green tree"]
