@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -7,21 +9,48 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oqvl_filter.resharding import FoundSamples, PoolShard, check_keys, drop_duplicates, fill_shards, find_samples
+from oqvl_filter import resharding
+from oqvl_filter.resharding import (
+    FoundSamples,
+    OpenFiles,
+    PoolShard,
+    SampleTable,
+    check_keys,
+    fill_shards,
+    find_samples,
+    join_samples,
+    shuffled,
+)
 from oqvl_shards.errors import DataError
 from oqvl_shards.manifest import Account
+from oqvl_shards.tar_writer import TarWriter
 from oqvl_shards.uid import UID_DTYPE, array_to_uids, uids_to_array
 
 
 def found(numbers: list[int], index: int = 0) -> FoundSamples:
-    """Selected samples with the given uids, at rows 0, 1, ... of a shard."""
-    return FoundSamples(
-        shard=PoolShard(Path(f"{index}.tar"), f"{index}.tar", "pool"),
-        rows=np.arange(len(numbers)),
+    """Selected samples with the given uids; number n has n % 3 + 1 members, which tell whose they are."""
+    counts = [number % 3 + 1 for number in numbers]
+    owners = np.repeat(np.array(numbers, dtype=np.int64), counts)
+    table = SampleTable(
+        paths=(Path(f"{index}.tar"),),
         uids=np.array([(0, number) for number in numbers], dtype=UID_DTYPE),
-        keys=tuple(f"{index}/{row}" for row in range(len(numbers))),
-        account=Account(num_in=len(numbers), num_kept=len(numbers)),
+        keys=np.array([f"{index}/{row}" for row in range(len(numbers))], dtype=object),
+        tars=np.zeros(len(numbers), dtype=np.int64),
+        ends=np.cumsum(counts, dtype=np.int64),
+        offsets=owners * 1000 + index,
+        sizes=owners * 100,
+        suffixes=np.array([f"{owner}.txt" for owner in owners], dtype=object),
     )
+    return FoundSamples(table, Account(num_in=len(numbers), num_kept=len(numbers)))
+
+
+def check_members(table: SampleTable) -> None:
+    """Every sample still has its own members, in its own tar."""
+    for row, (_, number) in enumerate(table.uids.tolist()):
+        members = list(table.members(row))
+        index = int(str(table.paths[table.tars[row]]).removesuffix(".tar"))
+        assert [suffix for _, suffix in members] == [f"{number}.txt"] * (number % 3 + 1)
+        assert {(member.offset, member.size) for member, _ in members} == {(number * 1000 + index, number * 100)}
 
 
 shards = st.lists(st.lists(st.integers(0, 12), max_size=8), min_size=1, max_size=5)
@@ -29,23 +58,46 @@ shards = st.lists(st.lists(st.integers(0, 12), max_size=8), min_size=1, max_size
 
 @given(shards)
 def test_the_first_sample_of_a_uid_stands(numbers: list[list[int]]):
-    distinct = drop_duplicates([found(part, index) for index, part in enumerate(numbers)])
+    samples, account = join_samples([found(part, index) for index, part in enumerate(numbers)])
     flat = [number for part in numbers for number in part]
-    assert [int(low) for one in distinct for _, low in one.uids.tolist()] == list(dict.fromkeys(flat))
-    account = Account.total(one.account for one in distinct)
+    assert [int(low) for _, low in samples.uids.tolist()] == list(dict.fromkeys(flat))
+    check_members(samples)
     assert account.num_in == len(flat)
     assert account.rejected.get("duplicate_uid", 0) == len(flat) - len(set(flat))
 
 
-@given(shards, st.integers(1, 7))
-def test_shards_are_full_but_the_last_and_keep_the_order(numbers: list[list[int]], samples_per_shard: int):
-    parts = [found(part, index) for index, part in enumerate(numbers)]
-    filled = list(fill_shards(parts, samples_per_shard))
-    sizes = [sum(map(len, sources)) for sources in filled]
-    assert all(size == samples_per_shard for size in sizes[:-1])
-    assert all(0 < size <= samples_per_shard for size in sizes)
-    keys = [key for sources in filled for source in sources for key in source.keys]
-    assert keys == [key for part in parts for key in part.keys]
+@given(shards, st.integers(1, 7), st.one_of(st.none(), st.integers(1, 20_000)), st.one_of(st.none(), st.integers(0, 3)))
+def test_shards_hold_what_fits_in_order(numbers, max_samples: int, max_bytes: int | None, seed: int | None):
+    samples, _ = join_samples([found(part, index) for index, part in enumerate(numbers)])
+    order = np.arange(len(samples)) if seed is None else shuffled(samples, seed)
+    filled = list(fill_shards(samples, order, max_samples, max_bytes))
+    for part in filled:
+        check_members(part)
+        assert 0 < len(part) <= max_samples
+        assert max_bytes is None or len(part) == 1 or part.num_bytes.sum() <= max_bytes
+    for part, following in pairwise(filled):
+        fits = len(part) < max_samples
+        fits &= max_bytes is None or part.num_bytes.sum() + following.num_bytes[0] <= max_bytes
+        assert not fits
+    assert [key for part in filled for key in part.keys] == samples.keys[order].tolist()
+
+
+def test_bytes_of_a_sample_are_those_in_a_tar(tmp_path: Path):
+    table = found([5, 3]).samples
+    with TarWriter(tmp_path / "a.tar") as tar:
+        for row in range(2):
+            for place, (member, suffix) in enumerate(table.members(row)):
+                tar.add(f"{row}.{place}.{suffix}", bytes(member.size))
+    assert (tmp_path / "a.tar").stat().st_size == table.num_bytes.sum() + 1024
+
+
+def test_a_shuffle_does_not_depend_on_where_samples_lie():
+    one, _ = join_samples([found(list(range(40)), 0)])
+    two, _ = join_samples([found(list(range(39, 19, -1)), 0), found(list(range(20)), 1)])
+    orders = [table.uids[shuffled(table, 7)].tolist() for table in (one, two)]
+    assert orders[0] == orders[1]
+    assert orders[0] != one.uids[shuffled(one, 8)].tolist()
+    assert sorted(orders[0]) == one.uids.tolist()
 
 
 def test_every_sample_of_a_shard_is_accounted_for(make_pool, pair, picture, uid_of):
@@ -54,11 +106,33 @@ def test_every_sample_of_a_shard_is_accounted_for(make_pool, pair, picture, uid_
     )
     subset = uids_to_array([uid_of(1), uid_of(3), uid_of(77)])
     result = find_samples(PoolShard(pool.path / "00000.tar", "00000.tar", "pool"), subset)
-    assert array_to_uids(result.uids) == [uid_of(1), uid_of(3)]
-    assert (result.rows.tolist(), result.keys) == ([1, 3], ("1", "3"))
+    assert array_to_uids(result.samples.uids) == [uid_of(1), uid_of(3)]
+    assert result.samples.keys.tolist() == ["1", "3"]
+    assert [suffix for _, suffix in result.samples.members(1)] == ["png", "txt", "json"]
     assert result.account == Account(num_in=5, num_kept=2, rejected={"not_selected": 3})
 
 
 def test_original_keys_must_be_distinct():
+    samples, _ = join_samples([found([1, 2]), found([3])])
     with pytest.raises(DataError, match="1 keys belong to several"):
-        check_keys([found([1, 2]), found([3])])
+        check_keys(samples)
+
+
+def num_open() -> int:
+    """Files that this process has open."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_few_files_are_open_at_a_time(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(resharding, "MAX_OPEN_FILES", 2)
+    paths = [tmp_path / str(number) for number in range(3)]
+    for path in paths:
+        path.write_text(path.name)
+    before = num_open()
+    with OpenFiles() as files:
+        for path in [*paths, *paths[::-1], paths[0]]:
+            assert os.pread(files.descriptor(path), 9, 0) == path.name.encode()
+            assert num_open() <= before + 2
+        with pytest.raises(DataError, match="cannot be read"):
+            files.descriptor(tmp_path / "absent")
+    assert num_open() == before

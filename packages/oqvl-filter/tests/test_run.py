@@ -260,6 +260,16 @@ def test_a_killed_resharding_resumes_to_the_same_bytes(pool: Dataset, subset: Pa
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
+def test_a_shuffle_and_shards_of_bytes(pool: Dataset, subset: Path, tmp_path: Path):
+    reshard(pool, subset, tmp_path / "plain", samples_per_shard=100)
+    report = reshard(pool, subset, tmp_path / "mixed", samples_per_shard=100, bytes_per_shard=6000, shuffle_seed=1)
+    assert report.num_shards > 1
+    assert all(path.stat().st_size <= 6000 + 1024 for path in (tmp_path / "mixed").glob("*.tar"))
+    plain, mixed = members_of(tmp_path / "plain"), members_of(tmp_path / "mixed")
+    assert plain == mixed
+    assert list(plain) != list(mixed)
+
+
 def test_missing_uids_are_counted_and_nothing_at_all_is_an_error(
     pool: Dataset, subset: Path, make_pool, plain_pairs, tmp_path: Path
 ):

@@ -313,7 +313,15 @@ class ReshardConfig(StageConfig):
     subset: Path = Field(description="dataset of kind subset: what to keep", json_schema_extra={"lineage": False})
     output: Path = Field(description="directory of the new shards", json_schema_extra={"lineage": False})
     name: str = Field(min_length=1, description="name of the new dataset")
-    samples_per_shard: int = Field(default=10_000, gt=0, description="samples a shard; the last one holds the rest")
+    samples_per_shard: int = Field(default=10_000, gt=0, description="most samples of a shard")
+    bytes_per_shard: int | None = Field(
+        default=None, gt=0, description="most bytes of a shard's samples, headers included; unset: no bound"
+    )
+    shuffle_seed: int | None = Field(
+        default=None,
+        ge=0,
+        description="seed of a shuffle of all samples over all shards; unset: the order of the pools",
+    )
     keys: Literal["uid", "original"] = Field(
         default="uid", description="names of the samples: uid for {uid}-0 as DataComp has it, or their original keys"
     )
@@ -394,7 +402,7 @@ class ReportConfig(StageConfig):
     top_fraction: float = Field(
         default=0.3, gt=0, lt=1, description="share of the samples on whose choice the columns are compared"
     )
-    pictures_per_row: int = Field(default=9, gt=0, description="pictures of each decile; twice as many of a difference")
+    pictures_per_row: int = Field(default=8, gt=0, description="pictures of each decile; twice as many of a difference")
     num_clusters: int = Field(default=5, ge=0, description="largest clusters that are shown of every text column")
     seed: int = Field(default=0, ge=0, description="seed of the hash that picks the samples to show")
     limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read from a sample")

@@ -1,27 +1,39 @@
-"""Copy selected samples into new shards: whole members by byte range, nothing decoded, nothing encoded again."""
+"""Copy selected samples into new shards: whole members by byte range, nothing decoded, nothing encoded again.
+
+Finding the samples reads the headers and the json members of the pools, once; what lies where is kept in arrays of some
+60 bytes a sample, so that new shards are made in any order without reading the pools' headers again. S is the number of
+samples, M that of their members.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+import os
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oqvl_filter.pool import DUPLICATE_UID, pool_samples
-from oqvl_filter.uid_array import contains, sort_uids
+from oqvl_filter.uid_array import contains, hash_uids, sort_uids
 from oqvl_shards.errors import DataError
 from oqvl_shards.manifest import Account
 from oqvl_shards.reader import ShardReader
 from oqvl_shards.receipt import Receipt, read_receipt, write_receipt
 from oqvl_shards.sample import split_name
+from oqvl_shards.tar_index import BLOCK_SIZE, Member
 from oqvl_shards.tar_writer import TarWriter
 from oqvl_shards.uid import UID_DTYPE, uid_to_words, words_to_uid
 
 NOT_SELECTED = "not_selected"
 """Reason of a sample whose uid is not in the subset."""
+
+MAX_OPEN_FILES = 64
+"""Shards of the pools that are open at a time."""
 
 
 @dataclass(frozen=True)
@@ -43,39 +55,71 @@ class PoolShard:
 
 
 @dataclass(frozen=True)
+class SampleTable:
+    """Samples and where their members lie.
+
+    Args:
+        paths: Tars.
+        uids: [S] of dtype `UID_DTYPE`.
+        keys: [S] keys, as objects.
+        tars: [S] indices into `paths`.
+        ends: [S] where each sample's members end in the arrays below; they begin where those of the one before end.
+        offsets: [M] where the members' content begins, in bytes.
+        sizes: [M] bytes of the content.
+        suffixes: [M] suffixes of the members' names, as objects.
+    """
+
+    paths: tuple[Path, ...]
+    uids: NDArray[np.void]
+    keys: NDArray[np.object_]
+    tars: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    suffixes: NDArray[np.object_]
+
+    def __len__(self) -> int:
+        return len(self.uids)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Members [S] of each sample."""
+        return np.diff(self.ends, prepend=0)
+
+    @property
+    def num_bytes(self) -> NDArray[np.int64]:
+        """Bytes [S] that each sample takes in a tar: its members and their headers, in whole blocks."""
+        blocks_M = 1 + -(-self.sizes // BLOCK_SIZE)
+        sums = np.concatenate([[0], np.cumsum(blocks_M)])
+        return BLOCK_SIZE * (sums[self.ends] - sums[self.ends - self.counts])
+
+    def take(self, rows: NDArray[np.int64]) -> SampleTable:
+        """Return the samples `rows`, in that order."""
+        counts = self.counts[rows]
+        ends = np.cumsum(counts)
+        members = np.arange(ends[-1] if len(ends) else 0) + np.repeat(self.ends[rows] - ends, counts)
+        used, tars = np.unique(self.tars[rows], return_inverse=True)
+        paths = tuple(self.paths[tar] for tar in used.tolist())
+        columns = (self.offsets[members], self.sizes[members], self.suffixes[members])
+        return SampleTable(paths, self.uids[rows], self.keys[rows], tars, ends, *columns)
+
+    def members(self, row: int) -> Iterator[tuple[Member, str]]:
+        """Yield the members of a sample with the suffixes of their names."""
+        for place in range(self.ends[row - 1] if row else 0, self.ends[row]):
+            yield Member("", int(self.offsets[place]), int(self.sizes[place])), self.suffixes[place]
+
+
+@dataclass(frozen=True)
 class FoundSamples:
     """Samples of one shard that are in the subset.
 
     Args:
-        shard: Where they are.
-        rows: [S] their places among the reader's samples, ascending.
-        uids: [S] of dtype `UID_DTYPE`.
-        keys: [S] their keys.
+        samples: Where they are.
         account: What became of all samples of the shard.
     """
 
-    shard: PoolShard
-    rows: NDArray[np.int64]
-    uids: NDArray[np.void]
-    keys: tuple[str, ...]
+    samples: SampleTable
     account: Account
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def take(self, start: int, stop: int) -> FoundSamples:
-        """Return the samples from `start` to before `stop`; the account stays that of the shard."""
-        places = slice(start, stop)
-        return FoundSamples(self.shard, self.rows[places], self.uids[places], self.keys[places], self.account)
-
-    def drop(self, duplicates: NDArray[np.bool_]) -> FoundSamples:
-        """Return the samples outside the mask `duplicates` [S]; the account names them."""
-        kept = np.flatnonzero(~duplicates)
-        num_dropped = len(self) - len(kept)
-        rejected = dict(self.account.rejected) | ({DUPLICATE_UID: num_dropped} if num_dropped else {})
-        account = Account(num_in=self.account.num_in, num_kept=len(kept), rejected=rejected)
-        keys = tuple(self.keys[place] for place in kept)
-        return FoundSamples(self.shard, self.rows[kept], self.uids[kept], keys, account)
 
 
 @dataclass(frozen=True)
@@ -84,14 +128,14 @@ class CopyJob:
 
     Args:
         file_name: Of the tar to write.
-        sources: Its samples, in order.
+        samples: What goes into it, in order.
         keys: `uid` or `original`.
         directory: The dataset's directory.
         step: Digest of the step's lineage.
     """
 
     file_name: str
-    sources: tuple[FoundSamples, ...]
+    samples: SampleTable
     keys: str
     directory: Path
     step: str
@@ -110,23 +154,49 @@ def find_samples(shard: PoolShard, subset: NDArray[np.void]) -> FoundSamples:
     rejected[NOT_SELECTED] = len(samples) - len(selected)
     rows = [row for row in selected if not samples[row].reject]
     account = Account(num_in=len(samples), num_kept=len(rows), rejected=dict(+rejected))
-    keys = tuple(samples[row].sample.key for row in rows)
-    return FoundSamples(shard, np.array(rows, dtype=np.int64), uids_N[rows], keys, account)
+    members = [member for row in rows for member in samples[row].sample.members]
+    table = SampleTable(
+        paths=(shard.path,),
+        uids=uids_N[rows],
+        keys=np.array([samples[row].sample.key for row in rows], dtype=object),
+        tars=np.zeros(len(rows), dtype=np.int64),
+        ends=np.cumsum([len(samples[row].sample.members) for row in rows], dtype=np.int64),
+        offsets=np.array([member.offset for member in members], dtype=np.int64),
+        sizes=np.array([member.size for member in members], dtype=np.int64),
+        suffixes=np.array([split_name(member.name)[1] for member in members], dtype=object),
+    )
+    return FoundSamples(table, account)
 
 
-def drop_duplicates(found: Sequence[FoundSamples]) -> list[FoundSamples]:
-    """Keep the first sample of every uid over all shards; the others are counted as `duplicate_uid`."""
-    uids = np.concatenate([one.uids for one in found])
-    _, first_rows = sort_uids(uids)
-    is_duplicate = np.ones(len(uids), dtype=bool)
-    is_duplicate[first_rows] = False
-    ends = np.cumsum([len(one) for one in found])
-    return [one.drop(mask) for one, mask in zip(found, np.split(is_duplicate, ends[:-1]), strict=True)]
+def join_samples(found: Sequence[FoundSamples]) -> tuple[SampleTable, Account]:
+    """Return the first sample of every uid, in the order of the shards, and what became of all samples.
+
+    Later ones are counted as `duplicate_uid`.
+    """
+    tables = [one.samples for one in found]
+    num_members = np.cumsum([0, *(len(table.offsets) for table in tables)])
+    whole = SampleTable(
+        paths=tuple(path for table in tables for path in table.paths),
+        uids=np.concatenate([table.uids for table in tables]),
+        keys=np.concatenate([table.keys for table in tables]),
+        tars=np.repeat(np.arange(len(tables)), [len(table) for table in tables]),
+        ends=np.concatenate([table.ends + start for table, start in zip(tables, num_members[:-1], strict=True)]),
+        offsets=np.concatenate([table.offsets for table in tables]),
+        sizes=np.concatenate([table.sizes for table in tables]),
+        suffixes=np.concatenate([table.suffixes for table in tables]),
+    )
+    account = Account.total(one.account for one in found)
+    _, first_rows = sort_uids(whole.uids)
+    num_lost = len(whole) - len(first_rows)
+    if not num_lost:
+        return whole, account
+    rejected = dict(sorted({**account.rejected, DUPLICATE_UID: num_lost}.items()))
+    return whole.take(np.sort(first_rows)), Account(num_in=account.num_in, num_kept=len(first_rows), rejected=rejected)
 
 
-def check_keys(found: Sequence[FoundSamples]) -> None:
+def check_keys(samples: SampleTable) -> None:
     """Raise `DataError` when two samples have the same key, so that original keys cannot be kept."""
-    counts = Counter(key for one in found for key in one.keys)
+    counts = Counter(samples.keys.tolist())
     repeated = [key for key, count in counts.items() if count > 1]
     if repeated:
         raise DataError(
@@ -135,22 +205,32 @@ def check_keys(found: Sequence[FoundSamples]) -> None:
         )
 
 
-def fill_shards(found: Sequence[FoundSamples], samples_per_shard: int) -> Iterator[tuple[FoundSamples, ...]]:
-    """Yield what each new shard holds: `samples_per_shard` samples in the order of the pools, the last one the rest."""
-    pending: list[FoundSamples] = []
-    room = samples_per_shard
-    for one in found:
-        start = 0
-        while start < len(one):
-            part = one.take(start, start + room)
-            pending.append(part)
-            start += len(part)
-            room -= len(part)
-            if room == 0:
-                yield tuple(pending)
-                pending, room = [], samples_per_shard
-    if pending:
-        yield tuple(pending)
+def shuffled(samples: SampleTable, seed: int) -> NDArray[np.int64]:
+    """Return the rows in an order that depends on the uids and `seed` alone, not on where the samples lie."""
+    uids = samples.uids
+    return np.lexsort((uids["f1"], uids["f0"], hash_uids(uids, seed)))
+
+
+def fill_shards(
+    samples: SampleTable, order: NDArray[np.int64], max_samples: int, max_bytes: int | None
+) -> Iterator[SampleTable]:
+    """Yield what each new shard holds: as many samples in `order` as fit, the last one the rest.
+
+    Args:
+        samples: All samples.
+        order: Rows, in the order of the output.
+        max_samples: Of one shard.
+        max_bytes: Of one shard's members and headers; a sample above it has a shard of its own. None: no bound.
+    """
+    sums = np.cumsum(samples.num_bytes[order])
+    start = 0
+    while start < len(order):
+        stop = min(start + max_samples, len(order))
+        if max_bytes is not None:
+            before = sums[start - 1] if start else 0
+            stop = min(stop, max(start + 1, int(np.searchsorted(sums, before + max_bytes, side="right"))))
+        yield samples.take(order[start:stop])
+        start = stop
 
 
 def copy_samples(job: CopyJob) -> Receipt:
@@ -158,16 +238,49 @@ def copy_samples(job: CopyJob) -> Receipt:
     finished = read_receipt(job.directory, job.file_name, job.step)
     if finished is not None:
         return finished
-    with TarWriter(job.directory / job.file_name) as tar:
-        for source in job.sources:
-            with ShardReader(source.shard.path, name=source.shard.name) as reader:
-                for row, uid, key in zip(source.rows.tolist(), source.uids.tolist(), source.keys, strict=True):
-                    name = key if job.keys == "original" else f"{words_to_uid(*uid)}-0"
-                    for member in reader.samples[row].members:
-                        tar.copy(reader.fileno(), member, f"{name}.{split_name(member.name)[1]}")
-    count = sum(len(source) for source in job.sources)
+    samples = job.samples
+    with TarWriter(job.directory / job.file_name) as tar, OpenFiles() as files:
+        for row, (uid, key, source) in enumerate(zip(samples.uids.tolist(), samples.keys, samples.tars, strict=True)):
+            name = key if job.keys == "original" else f"{words_to_uid(*uid)}-0"
+            descriptor = files.descriptor(samples.paths[source])
+            for member, suffix in samples.members(row):
+                tar.copy(descriptor, member, f"{name}.{suffix}")
+    count = len(samples)
     receipt = Receipt(
         step=job.step, shard=tar.shard(count, job.directory), account=Account(num_in=count, num_kept=count)
     )
     write_receipt(job.directory, receipt)
     return receipt
+
+
+class OpenFiles:
+    """Files that are open for reading, the latest used ones; use as a context manager."""
+
+    def __init__(self) -> None:
+        self._descriptors: OrderedDict[Path, int] = OrderedDict()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+
+    def descriptor(self, path: Path) -> int:
+        """Return a descriptor of the file at `path`.
+
+        Raises:
+            DataError: When it cannot be opened.
+        """
+        if path in self._descriptors:
+            self._descriptors.move_to_end(path)
+            return self._descriptors[path]
+        if len(self._descriptors) == MAX_OPEN_FILES:
+            os.close(self._descriptors.popitem(last=False)[1])
+        try:
+            self._descriptors[path] = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error}", hint="the pool has changed while it was read") from error
+        return self._descriptors[path]

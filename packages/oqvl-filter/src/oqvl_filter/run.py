@@ -6,6 +6,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 from pydantic import Field
 
 from oqvl_filter.candidates import read_candidates
@@ -55,9 +56,10 @@ from oqvl_filter.resharding import (
     PoolShard,
     check_keys,
     copy_samples,
-    drop_duplicates,
     fill_shards,
     find_samples,
+    join_samples,
+    shuffled,
 )
 from oqvl_filter.score_file import IDENTITY_FIELDS, REJECT_FIELD, account_of, deciles, write_table
 from oqvl_filter.scoring import fill_counts, score_shard, scoring_jobs, shared_scorer
@@ -224,18 +226,18 @@ def reshard(config: ReshardConfig) -> ReshardReport:
         num_workers=config.num_workers,
         description="find samples",
     )
-    found = drop_duplicates(found)
-    account = Account.total(one.account for one in found)
+    samples, account = join_samples(found)
     if not account.num_kept:
         raise DataError(
             f"none of the {len(uids)} uids of {config.subset} can be had from {len(pools)} pool(s)",
             hint="check that the subset was selected from these pools",
         )
     if config.keys == "original":
-        check_keys(found)
+        check_keys(samples)
+    order = np.arange(len(samples)) if config.shuffle_seed is None else shuffled(samples, config.shuffle_seed)
     jobs = [
-        CopyJob(f"{index:05d}.tar", sources, config.keys, config.output, step_digest(lineage))
-        for index, sources in enumerate(fill_shards(found, config.samples_per_shard))
+        CopyJob(f"{index:05d}.tar", part, config.keys, config.output, step_digest(lineage))
+        for index, part in enumerate(fill_shards(samples, order, config.samples_per_shard, config.bytes_per_shard))
     ]
     receipts = map_shards(copy_samples, jobs, num_workers=config.num_workers, description="reshard")
     manifest = Manifest(
