@@ -18,7 +18,7 @@ from oqvl_model.config import InitConfig
 from oqvl_model.processing import OqvlProcessor, ProcessorConfig
 from oqvl_pack.assembly import make_record
 from oqvl_pack.config import PackConfig
-from oqvl_pack.documents import Document
+from oqvl_pack.documents import DocumentTable, Draft
 from oqvl_pack.template import Segment, SpecialTokens, caption_document, conversation_document
 from oqvl_pack.tokenization import DocumentTokenizer
 from oqvl_shards.tar_index import Member
@@ -68,11 +68,11 @@ class BothSides:
         """Return the ids that a model is trained on, placeholders repeated."""
         tokens = SpecialTokens(MARK, self.bos_token, "<|im_start|>", "<|im_end|>", "<|pad|>")
         tokenizer = DocumentTokenizer(self.tokenizer_json, tokens)
-        (tokenized,) = tokenizer.encode([document(tokens)])
-        image_token_id = tokenizer.special_id(MARK)
-        num_images = tokenized.input_ids.tolist().count(image_token_id)
+        segments = document(tokens)
+        num_images = sum(segment.is_special and segment.text == MARK for segment in segments)
         images = tuple(Member(f"0.{number}.png", 0, 0) for number in range(num_images))
-        record = make_record([Document("0", tokenized, images, (VISUAL_TOKENS,) * num_images)], image_token_id)
+        draft = Draft("0", segments, images, (VISUAL_TOKENS,) * num_images)
+        record = make_record(DocumentTable.from_drafts("0", [draft], tokenizer), 0, 1, tokenizer.special_id(MARK))
         return record.expand().input_ids.tolist()
 
     def train_conversation(

@@ -25,7 +25,7 @@ def job(captions: Path, tokenizer_file: Path, tmp_path: Path) -> Job:
         visual_tokens_per_image=16,
         packs_per_shard=3,
     )
-    return Job(config, frozenset({"caption"}), step="0" * 64)
+    return Job(config, frozenset({"caption"}), step="0" * 64, image_token_id=261)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import tracemalloc
 import warnings
 import zlib
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
-from oqvl_shards.image import decode_image, image_size
+from oqvl_shards.image import check_image_head, decode_image, image_size
 from oqvl_shards.sample import ReadLimits, RejectReason, SampleError
 
 LIMITS = ReadLimits()
@@ -217,3 +218,45 @@ def test_running_out_of_memory_is_not_the_image_s_fault(monkeypatch):
     monkeypatch.setattr(Image, "open", fail)
     with pytest.raises(MemoryError):
         decode_image(b"", LIMITS)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "P"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"icc_profile": b"p" * 3000}])
+def test_the_head_says_what_the_file_says(form: str, mode: str, options: dict[str, Any]) -> None:
+    if (form == "PNG" and mode == "CMYK") or (form == "JPEG" and mode == "P"):
+        return
+    buffer = io.BytesIO()
+    Image.new("RGB", (37, 21)).convert(mode).save(buffer, form, **options)
+    data = buffer.getvalue()
+    for limits in (ReadLimits(), ReadLimits(max_image_pixels=776), ReadLimits(min_image_side=22)):
+        try:
+            expected: object = bool(image_size(data, limits))
+        except SampleError as error:
+            expected = error.reason
+        try:
+            found: object = check_image_head(data[:4096], limits)
+        except SampleError as error:
+            found = error.reason
+        assert found == expected
+    # A head that ends before the size does not say.
+    assert not any(check_image_head(data[:length], ReadLimits()) for length in range(20))
+
+
+@given(st.binary(max_size=60), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"]))
+def test_a_head_of_anything_is_checked_without_an_error(tail: bytes, start: bytes) -> None:
+    try:
+        is_known = check_image_head(start + tail, ReadLimits())
+    except SampleError as error:
+        assert error.reason in (RejectReason.IMAGE_TOO_LARGE, RejectReason.IMAGE_TOO_SMALL)
+        return
+    assert is_known in (True, False)
+
+
+def test_webp_and_damaged_png_heads_do_not_say() -> None:
+    png = encode(gradient())
+    buffer = io.BytesIO()
+    Image.new("RGB", (37, 21)).save(buffer, "WEBP")
+    assert not check_image_head(buffer.getvalue(), ReadLimits())
+    assert check_image_head(png, ReadLimits())
+    assert not check_image_head(png[:19] + b"\x0d" + png[20:], ReadLimits())

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from oqvl_pack.division import PackTable
-from oqvl_pack.documents import Document, DocumentTable
+from oqvl_pack.documents import DocumentTable
 from oqvl_shards.packed import ImageReference, PackRecord
-from oqvl_shards.sample import member_type
 
 
 class AssembledPack(NamedTuple):
@@ -37,33 +36,32 @@ def assemble(
         load_table: Gives the documents of the source shard with an index; called once a shard.
         image_token_id: Id of the image placeholder.
     """
-    documents: dict[int, Document] = {}
-    for shard in np.unique(packs.shards).tolist():
-        table = load_table(shard)
-        for place in np.flatnonzero(packs.shards == shard).tolist():
-            documents[place] = table[packs.documents[place]]
-    shards = packs.shards.tolist()
+    by_shard = np.argsort(packs.shards, kind="stable")
+    shards, starts = np.unique(packs.shards[by_shard], return_index=True)
+    parts = np.split(packs.documents[by_shard], starts[1:])
+    tables = [load_table(shard).take(part) for shard, part in zip(shards.tolist(), parts, strict=True)]
+    table = DocumentTable.concatenate(tables).take(np.argsort(by_shard))
+    num_images = np.diff(table.image_offsets)
+    references = np.column_stack([np.repeat(packs.shards, num_images), table.image_spans]).tolist()
     for begin, end in pairwise(packs.offsets.tolist()):
-        record = make_record([documents[place] for place in range(begin, end)], image_token_id)
-        images = [
-            ImageReference(shards[place], image.offset, image.size)
-            for place in range(begin, end)
-            for image in documents[place].images
-        ]
-        yield AssembledPack(record, images)
+        images = references[table.image_offsets[begin] : table.image_offsets[end]]
+        record = make_record(table, begin, end, image_token_id)
+        yield AssembledPack(record, [ImageReference(*image) for image in images])
 
 
-def make_record(documents: Sequence[Document], image_token_id: int) -> PackRecord:
-    """Put documents end to end."""
-    input_ids = np.concatenate([document.tokens.input_ids for document in documents])
+def make_record(table: DocumentTable, begin: int, end: int, image_token_id: int) -> PackRecord:
+    """Make a pack of the documents from `begin` up to `end`, which lie end to end as it is."""
+    tokens = slice(table.token_offsets[begin], table.token_offsets[end])
+    images = slice(table.image_offsets[begin], table.image_offsets[end])
+    input_ids = table.input_ids[tokens]
     return PackRecord(
         input_ids=input_ids,
-        is_target=np.concatenate([document.tokens.is_target for document in documents]),
-        document_lengths=np.asarray([len(document.tokens.input_ids) for document in documents], dtype=np.int32),
+        is_target=table.is_target[tokens],
+        document_lengths=np.diff(table.token_offsets[begin : end + 1]).astype(np.int32),
         image_positions=np.flatnonzero(input_ids == image_token_id).astype(np.int32),
-        image_tokens=np.asarray([count for one in documents for count in one.image_tokens], dtype=np.int32),
-        document_keys=tuple(document.key for document in documents),
-        image_types=tuple(member_type(image.name) for document in documents for image in document.images),
+        image_tokens=table.image_tokens[images],
+        document_keys=table.keys[begin:end],
+        image_types=table.image_types[images],
     )
 
 

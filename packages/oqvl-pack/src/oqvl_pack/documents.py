@@ -24,10 +24,12 @@ from oqvl_pack.template import (
 )
 from oqvl_pack.tokenization import DocumentTokenizer, TokenizedDocument
 from oqvl_shards.errors import DataError
-from oqvl_shards.image import decode_image, image_size
+from oqvl_shards.image import check_image_head, decode_image, image_size
 from oqvl_shards.reader import ShardReader
 from oqvl_shards.sample import RejectReason, Sample, SampleError, member_type
 from oqvl_shards.tar_index import BLOCK_SIZE, Member
+
+_HEAD_BYTES = 4096  # of an image file, enough for its size unless a large profile stands before
 
 TRAILING_IMAGES = "num_trailing_images_cut"
 """Statistic: images that were cut because no text follows them."""
@@ -144,6 +146,20 @@ class DocumentTable:
             image_spans=self.image_spans[images],
             image_tokens=self.image_tokens[images],
             image_offsets=image_offsets,
+        )
+
+    @classmethod
+    def concatenate(cls, tables: Sequence[DocumentTable]) -> DocumentTable:
+        """Put the documents of several tables, one or more, one after another."""
+        return cls(
+            keys=tuple(key for table in tables for key in table.keys),
+            input_ids=np.concatenate([table.input_ids for table in tables]),
+            is_target=np.concatenate([table.is_target for table in tables]),
+            token_offsets=_join_offsets([table.token_offsets for table in tables]),
+            image_types=tuple(image_type for table in tables for image_type in table.image_types),
+            image_spans=np.concatenate([table.image_spans for table in tables]),
+            image_tokens=np.concatenate([table.image_tokens for table in tables]),
+            image_offsets=_join_offsets([table.image_offsets for table in tables]),
         )
 
     def columns(self) -> dict[str, NDArray]:
@@ -270,11 +286,11 @@ class _Drafting:
         return interleaved_document(layout.places, self.tokens), tuple(images), layout.num_cut
 
     def _check_image(self, image: Member) -> None:
-        data = self.reader.read(image)
+        limits = self.config.limits
         if self.config.image_check == "decode":
-            decode_image(data, self.config.limits, member_type(image.name))
-        else:
-            image_size(data, self.config.limits)
+            decode_image(self.reader.read(image), limits, member_type(image.name))
+        elif not check_image_head(self.reader.head(image, _HEAD_BYTES), limits):
+            image_size(self.reader.read(image), limits)
 
     def _image_tokens(self, sample: Sample, num_images: int, num_cut: int) -> tuple[int, ...]:
         field = self.config.visual_tokens_field
@@ -310,6 +326,10 @@ def _spans(offsets: NDArray[np.int64], indices: NDArray[np.integer]) -> tuple[ND
     sizes = np.diff(offsets)[indices]
     begins = np.concatenate([[0], np.cumsum(sizes)])
     return np.arange(int(begins[-1])) + np.repeat(offsets[:-1][indices] - begins[:-1], sizes), begins
+
+
+def _join_offsets(offsets: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(np.concatenate([np.diff(one) for one in offsets]))])
 
 
 def _strings_to_bytes(strings: Sequence[str]) -> NDArray[np.uint8]:

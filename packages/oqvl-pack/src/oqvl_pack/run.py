@@ -169,8 +169,7 @@ def _recorded_values(config: CheckConfig, packed: Dataset) -> dict[str, Any]:
 def _job(config: PackConfig, sources: Sequence[Dataset]) -> Job:
     """Return the job, after its tokenizer is found to have every special token."""
     job = Job(config, frozenset(TEMPLATE_OF_KIND[source.manifest.kind] for source in sources))
-    job.tokenizer()
-    return job
+    return replace(job, image_token_id=job.tokenizer().special_id(config.image_token))
 
 
 def _write(job: Job, corpus: PackedCorpus) -> list[Receipt]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from oqvl_pack.template import Segment, SpecialTokens
+from oqvl_pack.word_cache import WordCache
 from oqvl_shards.errors import ConfigError
 
 
@@ -73,6 +74,7 @@ class DocumentTokenizer:
         self._tokenizer.encode_special_tokens = True
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
+        self._words = WordCache(self._tokenizer)
         self.sha256 = hashlib.sha256(tokenizer_json).hexdigest()
         self.tokens = tokens
         self._special_ids = {
@@ -105,8 +107,7 @@ class DocumentTokenizer:
     def encode(self, documents: Sequence[Sequence[Segment]]) -> TokenizedDocuments:
         """Tokenise documents, all their texts in one batch."""
         texts = {segment.text: None for document in documents for segment in document if not segment.is_special}
-        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        ids_of_text = dict(zip(texts, (encoding.ids for encoding in encodings), strict=True))
+        ids_of_text = dict(zip(texts, self._words.encode(list(texts)), strict=True))
         ids_of_token = {token: [token_id] for token, token_id in self._special_ids.items()}
         segments = [segment for document in documents for segment in document]
         pieces = [(ids_of_token if one.is_special else ids_of_text)[one.text] for one in segments]

@@ -34,11 +34,13 @@ class Job:
         config: The configuration.
         templates: The templates of all sources.
         step: Digest of the output's lineage; empty when nothing is to be written.
+        image_token_id: Id of the image placeholder; who writes needs it, and need not read the tokenizer for it.
     """
 
     config: PackConfig
     templates: frozenset[Template]
     step: str = ""
+    image_token_id: int = -1
 
     def tokenizer(self) -> DocumentTokenizer:
         """Return the tokenizer, read once a process."""
@@ -160,8 +162,7 @@ def write_shard(part: OutputPart, job: Job) -> Receipt:
 
 def _write(part: OutputPart, job: Job, name: str) -> tuple[Shard, Counter[str]]:
     output = job.config.output
-    image_token_id = job.tokenizer().special_id(job.config.image_token)
-    packs = list(assemble(part.packs, partial(_table, job, part), image_token_id=image_token_id))
+    packs = list(assemble(part.packs, partial(_table, job, part), image_token_id=job.image_token_id))
     counts = sum((count_record(record) for record, _ in packs), Counter[str]())
     if job.config.layout == "reference":
         return write_reference_shard(output / name, packs, relative_to=output), counts

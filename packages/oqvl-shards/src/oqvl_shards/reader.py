@@ -101,6 +101,10 @@ class ShardReader:
             raise DataError(f"{self.path} has become shorter while it was read", hint="do not write to shards in use")
         return data
 
+    def head(self, member: Member, num_bytes: int) -> bytes:
+        """Return the first `num_bytes` of `member`, or all of it when it is shorter."""
+        return os.pread(self._descriptor, min(num_bytes, member.size), member.offset)
+
     def text(self, sample: Sample) -> str:
         """Return the caption: the `txt` member, else the `caption` of the `json` member, without outer whitespace.
 

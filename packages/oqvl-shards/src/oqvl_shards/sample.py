@@ -113,12 +113,13 @@ class Sample:
 
     def member(self, suffix: str) -> Member | None:
         """Return the member `{key}.{suffix}` (suffix in lower case), None when there is none."""
-        return next((member for member in self.members if split_name(member.name)[1] == suffix), None)
+        start = len(self.key) + 1
+        return next((member for member in self.members if member.name[start:].lower() == suffix), None)
 
     @property
     def image_members(self) -> tuple[Member, ...]:
         """The members that hold images, in the order of the shard."""
-        return tuple(member for member in self.members if member_type(member.name) in IMAGE_TYPES)
+        return tuple(member for member in self.members if member.name.rpartition(".")[2].lower() in IMAGE_TYPES)
 
 
 class ReadLimits(StageConfig):

@@ -1,0 +1,113 @@
+r"""Tokenise every distinct word once.
+
+A byte-level BPE tokenizer first cuts a text into words by a regular expression and then tokenises word by word, so the
+ids of a text are the ids of its words, end to end. Words repeat; looking them up is several times faster than
+tokenising them again. The texts that are cut here are those for which the cut is certain: ASCII, of tokenizers whose
+expression is one of `_ASCII_PATTERNS`. Every other text goes to the tokenizer whole, and so does every new word.
+
+A word on its own is cut into nothing smaller: no alternative of these expressions looks behind the place where it
+begins, and the one that looks ahead, `\s+(?!\S)`, takes a run of white space whole at the end of a text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Sequence
+from itertools import chain
+from typing import Any
+
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+
+MAX_WORDS = 1 << 18
+"""Words that are kept, some 60 MB; when there are more, all are forgotten."""
+
+_QWEN2_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+
+_ASCII_PATTERNS = {
+    _QWEN2_PATTERN: r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\nA-Za-z0-9]?[A-Za-z]+|[0-9]| ?[^\sA-Za-z0-9]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+",
+    _GPT2_PATTERN: r"'s|'t|'re|'ve|'m|'ll|'d| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+",
+}
+"""Expressions of tokenizers (Qwen2 to Qwen3; GPT-2) and what they come to on ASCII texts, in Python's syntax."""
+
+_UNICODE_FORMS = {"NFC", "NFD", "NFKC", "NFKD"}  # normalizers that leave ASCII as it is
+
+
+class WordCache:
+    """The ids of texts, word by word where that is certain.
+
+    Args:
+        tokenizer: The tokenizer; it must not pad or truncate.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._ids_of_word: dict[str, list[int]] = {}
+        pattern = _ascii_pattern(tokenizer)
+        self._words = None if pattern is None else re.compile(pattern, re.ASCII).findall
+        # Added tokens are cut out before words are, but for special ones while `encode_special_tokens` is set.
+        are_kept = tokenizer.encode_special_tokens
+        added_tokens = tokenizer.get_added_tokens_decoder().values()
+        added = [re.escape(one.content) for one in added_tokens if not (one.special and are_kept)]
+        self._added = re.compile("|".join(added) if added else r"(?!)").search
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each text."""
+        if len(self._ids_of_word) > MAX_WORDS:
+            self._ids_of_word.clear()
+        words_of_text = [self._cut(text) for text in texts]
+        whole = [text for text, words in zip(texts, words_of_text, strict=True) if words is None]
+        new = set(chain.from_iterable(words for words in words_of_text if words is not None))
+        self._ids_of_word.update(self._tokenize(new - self._ids_of_word.keys()))
+        ids_of_whole = self._tokenize(whole)
+        look_up = self._ids_of_word.__getitem__
+        return [
+            ids_of_whole[text] if words is None else list(chain.from_iterable(map(look_up, words)))
+            for text, words in zip(texts, words_of_text, strict=True)
+        ]
+
+    def _tokenize(self, texts: Collection[str]) -> dict[str, list[int]]:
+        listed = list(texts)
+        encodings = self._tokenizer.encode_batch_fast(listed, add_special_tokens=False)
+        return {text: encoding.ids for text, encoding in zip(listed, encodings, strict=True)}
+
+    def _cut(self, text: str) -> list[str] | None:
+        """Return the words of a text, None when they are not certain."""
+        if self._words is None or not text.isascii() or self._added(text):
+            return None
+        return self._words(text)
+
+
+def _ascii_pattern(tokenizer: Tokenizer) -> str | None:
+    """Return the expression that cuts ASCII texts as the tokenizer does; None when that is not certain."""
+    if not isinstance(tokenizer.model, BPE) or tokenizer.model.dropout:
+        return None
+    normalizer, pre_tokenizer = _settings(tokenizer.normalizer), _settings(tokenizer.pre_tokenizer)
+    if normalizer.get("type", "NFC") not in _UNICODE_FORMS:
+        return None
+    if _is_byte_level(pre_tokenizer, use_regex=True):
+        return _ASCII_PATTERNS[_GPT2_PATTERN]
+    steps = pre_tokenizer.get("pretokenizers") or ()
+    if len(steps) != 2 or not _is_byte_level(steps[1], use_regex=False):
+        return None
+    split = steps[0]
+    is_plain = split.get("type") == "Split" and split.get("behavior") == "Isolated" and not split.get("invert")
+    return _ASCII_PATTERNS.get((split.get("pattern") or {}).get("Regex", "")) if is_plain else None
+
+
+def _is_byte_level(step: dict[str, Any], *, use_regex: bool) -> bool:
+    return (
+        step.get("type") == "ByteLevel"
+        and not step.get("add_prefix_space")
+        and step.get("use_regex", True) is use_regex
+    )
+
+
+def _settings(step: Any) -> dict[str, Any]:
+    """Return a normalizer or pre-tokenizer as tokenizer.json has it."""
+    return {} if step is None else json.loads(step.__getstate__())
