@@ -89,7 +89,7 @@ def test_commands_exist(block: Block, commands):
     for script, *arguments in command_lines(block):
         assert (ROOT / "packages" / script).is_dir(), f"{place(block)}: there is no {script}"
         if arguments and not arguments[0].startswith("-"):
-            called = " ".join(itertools.takewhile(lambda word: re.fullmatch(r"[a-z]+", word), arguments))
+            called = " ".join(itertools.takewhile(lambda word: re.fullmatch(r"[a-z][a-z-]*", word), arguments))
             known = any(called == name or called.startswith(f"{name} ") for name in commands(script))
             assert known, f"{place(block)}: {script} has no command {called}"
         # The quickstart's working directory holds a copy of recipes/quickstart/ as recipes/.
