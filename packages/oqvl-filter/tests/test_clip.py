@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from oqvl_filter.clip import ClipScorer
+from oqvl_filter.clip import ClipScorer, warn_of_look_alikes
 from oqvl_filter.config import ClipScorerConfig
 from oqvl_filter.pool import pool_samples
 from oqvl_shards.errors import ConfigError, HardwareError
@@ -67,8 +67,10 @@ def test_the_batch_size_moves_a_score_by_rounding_alone(pool: Dataset, tiny_clip
 def test_a_caption_is_encoded_once(pool: Dataset, tiny_clip: str, monkeypatch: pytest.MonkeyPatch):
     scorer = ClipScorer(ClipScorerConfig(name="clip", model=tiny_clip, batch_size=2), ReadLimits())
     encoded = []
-    encode = scorer._tokenizer
-    monkeypatch.setattr(scorer, "_tokenizer", lambda captions: (encoded.extend(captions), encode(captions))[1])
+    encode = scorer.encoder.encode_captions
+    monkeypatch.setattr(
+        scorer.encoder, "encode_captions", lambda captions: (encoded.extend(captions), encode(captions))[1]
+    )
     with ShardReader(pool.path / "00000.tar") as reader:
         scorer.score_shard(reader, pool_samples(reader, "pool"))
     assert sorted(encoded) == ["broken", *(f"caption {n}" for n in range(5)), "no image"]
@@ -77,24 +79,65 @@ def test_a_caption_is_encoded_once(pool: Dataset, tiny_clip: str, monkeypatch: p
 def test_the_fingerprint_is_of_what_decides_the_scores(tiny_clip: str, tmp_path):
     import shutil
 
-    import torch
+    from safetensors.torch import load_file, save_file
 
-    first = ClipScorer(ClipScorerConfig(name="clip", model=tiny_clip), ReadLimits())
+    def fingerprint(model: str, **changes) -> str:
+        scorer = ClipScorer(ClipScorerConfig(name="clip", model=model, **changes), ReadLimits())
+        found = scorer.fingerprint()
+        assert "model" not in vars(scorer.encoder), "files on this machine are hashed without loading them"
+        return found
+
+    first = fingerprint(tiny_clip)
     moved = shutil.copytree(tiny_clip.removeprefix("local-dir:"), tmp_path / "moved")
-    same = ClipScorer(ClipScorerConfig(name="clip", model=f"local-dir:{moved}", batch_size=3), ReadLimits())
-    assert first.fingerprint() == same.fingerprint()
-    half = ClipScorer(ClipScorerConfig(name="clip", model=tiny_clip, precision="bf16"), ReadLimits())
-    with torch.no_grad():
-        same.model.logit_scale += 1e-3
-    assert len({scorer.fingerprint() for scorer in (first, same, half)}) == 3
+    assert fingerprint(f"local-dir:{moved}", batch_size=3, decode_threads=0) == first
+    changed = [fingerprint(tiny_clip, precision="bf16"), fingerprint(tiny_clip, decoder="fast")]
+    weights = load_file(moved / "open_clip_model.safetensors")
+    weights["logit_scale"] += 1e-3
+    save_file(weights, moved / "open_clip_model.safetensors")
+    assert len({first, *changed, fingerprint(f"local-dir:{moved}")}) == 4
+
+
+def test_a_weights_file_of_a_named_model_is_hashed_without_loading_it(tmp_path):
+    (tmp_path / "weights.pt").write_bytes(b"weights")
+    config = ClipScorerConfig(name="clip", model="ViT-B-32", pretrained=str(tmp_path / "weights.pt"))
+    scorer = ClipScorer(config, ReadLimits())
+    before = scorer.fingerprint()
+    (tmp_path / "weights.pt").write_bytes(b"others")
+    assert scorer.fingerprint() != before
+    assert "model" not in vars(scorer.encoder)
 
 
 @pytest.mark.parametrize("model", ["local-dir:/not/there", "ViT-Z-99"])
 def test_a_model_that_is_not_there_is_a_configuration_error(model: str):
     with pytest.raises(ConfigError, match="open_clip cannot load"):
-        ClipScorer(ClipScorerConfig(name="clip", model=model), ReadLimits())
+        ClipScorer(ClipScorerConfig(name="clip", model=model), ReadLimits()).fingerprint()
 
 
-def test_a_device_that_is_not_there_is_named(tiny_clip: str):
+def test_a_device_that_is_not_there_is_named(pool: Dataset, tiny_clip: str):
     with pytest.raises(HardwareError, match="'abacus'"):
-        ClipScorer(ClipScorerConfig(name="clip", model=tiny_clip, device="abacus"), ReadLimits())
+        scores_of(pool, ClipScorerConfig(name="clip", model=tiny_clip, device="abacus"))
+
+
+def test_threads_do_not_change_a_score_and_the_fast_decoder_little(pool: Dataset, tiny_clip: str):
+    def scores(**changes) -> list[float]:
+        rows = scores_of(pool, ClipScorerConfig(name="clip", model=tiny_clip, **changes))
+        return [row["clip_score"] for row in rows if not isinstance(row, str)]
+
+    exact = scores(decode_threads=0)
+    assert scores(decode_threads=1) == scores(decode_threads=4) == exact
+    assert np.abs(np.subtract(scores(decoder="fast"), exact)).max() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("model", "pretrained", "warns"),
+    [
+        ("ViT-B-16", "dfn2b", True),
+        ("hf-hub:apple/DFN5B-CLIP-ViT-H-14", "", True),
+        ("hf-hub:apple/DFN-public", "", False),
+        ("ViT-B-32", "openai", False),
+        ("local-dir:dfn", "", False),
+    ],
+)
+def test_a_clip_trained_on_filtered_data_is_told_from_the_filter(caplog, model: str, pretrained: str, warns: bool):
+    warn_of_look_alikes(ClipScorerConfig(name="clip", model=model, pretrained=pretrained))
+    assert ("not a data filtering network" in caplog.text) is warns

@@ -9,37 +9,146 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oqvl_filter.config import ClipScorerConfig
+from oqvl_filter.config import OpenClipConfig
+from oqvl_filter.embedding import cosines, unit_length
+from oqvl_filter.image_pipeline import torchvision_preparation
 from oqvl_filter.pool import PoolSample
 from oqvl_filter.scorer import Row
+from oqvl_filter.weights import digest_directory, digest_file, digest_weights
 from oqvl_shards.errors import ConfigError, HardwareError, require_extra
-from oqvl_shards.image import decode_image
 from oqvl_shards.manifest import FieldSpec
 from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits, SampleError
+from oqvl_shards.sample import ReadLimits
 
 if TYPE_CHECKING:
     import torch
 
+LOCAL = "local-dir:"
+
+_TRAINED_ON_FILTERED = re.compile(r"dfn[0-9]*b", re.IGNORECASE)
+"""Tags and names like dfn2b and DFN5B-CLIP: CLIPs trained on what a filtering network kept, not that network."""
+
+_log = logging.getLogger(__name__)
+
+
+class OpenClipEncoder:
+    """An open_clip model as a `PairEncoder`; the model is loaded when it is first needed.
+
+    Args:
+        config: Which model, and how it is run.
+        limits: Caps on what is decoded.
+    """
+
+    def __init__(self, config: OpenClipConfig, limits: ReadLimits) -> None:
+        self._config = config
+        self._limits = limits
+
+    def fingerprint(self) -> str:
+        """Return a sha256 of the weights, the pre-processing, the precision and the caps.
+
+        Of files on this machine the bytes are hashed, and nothing is loaded.
+
+        Raises:
+            MissingExtraError: When the model must be loaded, and the extra `clip` is not installed.
+            ConfigError: When it is not there.
+        """
+        settings = {
+            "decoder": self._config.decoder,
+            "limits": self._limits.digest(),
+            "precision": self._config.precision,
+            "weights": self._digest(),
+        }
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def prepare(self) -> Callable[[bytes], torch.Tensor]:
+        """What makes pixels [3, H, W] of an image file."""
+        from open_clip.transform import PreprocessCfg, image_transform_v2
+
+        steps = image_transform_v2(PreprocessCfg(**self.model.visual.preprocess_cfg), is_train=False)
+        return torchvision_preparation(steps, self._limits, self._config.decoder)
+
+    def encode_images(self, pixels: Sequence[torch.Tensor]) -> NDArray[np.float32]:
+        """Return embeddings [N, D] of length 1."""
+        import torch
+
+        dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[self._config.precision]
+        with torch.inference_mode():
+            return unit_length(self.model.encode_image(torch.stack(list(pixels)).to(self._config.device, dtype)))
+
+    def encode_captions(self, captions: Sequence[str]) -> NDArray[np.float32]:
+        """Return embeddings [N, D] of length 1."""
+        import torch
+
+        with torch.inference_mode():
+            return unit_length(self.model.encode_text(self._tokenizer(list(captions)).to(self._config.device)))
+
+    @cached_property
+    def model(self) -> Any:
+        """The open_clip model, in evaluation mode.
+
+        Raises:
+            MissingExtraError: When the extra `clip` is not installed.
+            ConfigError: When the model cannot be loaded.
+            HardwareError: When the device is not there.
+        """
+        with require_extra("oqvl-filter", "clip"):
+            import open_clip
+            import torch
+        warn_of_look_alikes(self._config)
+        try:
+            device = torch.device(self._config.device)
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            raise HardwareError(f"the device {self._config.device!r} cannot be used: {error}") from error
+        try:
+            model: Any = open_clip.create_model(
+                self._config.model,
+                pretrained=self._config.pretrained or None,
+                precision=self._config.precision,
+                device=device,
+            )
+        except (FileNotFoundError, RuntimeError, ValueError) as error:
+            raise ConfigError(f"open_clip cannot load the model {self._config.model!r}: {error}") from error
+        return model.eval()
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        import open_clip
+
+        return open_clip.get_tokenizer(self._config.model)
+
+    def _digest(self) -> list[Any]:
+        model, weights = self._config.model, Path(self._config.pretrained or ".")
+        if model.startswith(LOCAL):
+            directory = Path(model.removeprefix(LOCAL))
+            if not directory.is_dir():
+                raise ConfigError(f"open_clip cannot load the model {model!r}: there is no such directory")
+            return [digest_directory(directory)]
+        if weights.is_file():
+            return [model, digest_file(weights)]
+        weights_digest = digest_weights(self.model)
+        tokenizer = [type(self._tokenizer).__name__, self._tokenizer.context_length]
+        return [self.model.visual.preprocess_cfg, tokenizer, weights_digest]
+
 
 class ClipScorer:
-    """Scores pairs with an open_clip model; a `Scorer`. Loading it takes the time that loading the model takes.
+    """Scores pairs with an open_clip model; a `Scorer`.
 
     Args:
         config: Which model, and how it is run.
         limits: Caps on what is read from a sample.
-
-    Raises:
-        MissingExtraError: When the extra `clip` is not installed.
-        ConfigError: When the model cannot be loaded.
-        HardwareError: When the device is not there.
     """
 
     name: ClassVar[str] = "clip"
@@ -48,111 +157,26 @@ class ClipScorer:
     )
     counted: ClassVar[Mapping[str, str]] = {}
 
-    def __init__(self, config: ClipScorerConfig, limits: ReadLimits) -> None:
+    def __init__(self, config: OpenClipConfig, limits: ReadLimits) -> None:
         self.config = config
-        self.limits = limits
-        with require_extra("oqvl-filter", "clip"):
-            import open_clip
-            import torch
-            from open_clip.transform import PreprocessCfg, image_transform_v2
-        try:
-            self._device = torch.device(config.device)
-            torch.empty(0, device=self._device)
-        except (RuntimeError, AssertionError) as error:
-            raise HardwareError(f"the device {config.device!r} cannot be used: {error}") from error
-        try:
-            model: Any = open_clip.create_model(
-                config.model, pretrained=config.pretrained or None, precision=config.precision, device=self._device
-            )
-            self._tokenizer = open_clip.get_tokenizer(config.model)
-        except (FileNotFoundError, RuntimeError, ValueError) as error:
-            raise ConfigError(f"open_clip cannot load the model {config.model!r}: {error}") from error
-        self.model = model.eval()
-        preprocessing = PreprocessCfg(**model.visual.preprocess_cfg)
-        self._preprocess: Any = image_transform_v2(preprocessing, is_train=False)
-        self._dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[config.precision]
+        self.encoder = OpenClipEncoder(config, limits)
 
     def fingerprint(self) -> str:
-        """Return a sha256 of the weights, the pre-processing, the tokenizer, the precision and the caps."""
-        settings = {
-            "limits": self.limits.digest(),
-            "precision": self.config.precision,
-            "preprocessing": self.model.visual.preprocess_cfg,
-            "tokenizer": [type(self._tokenizer).__name__, self._tokenizer.context_length],
-            "weights": digest_weights(self.model),
-        }
-        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        """Return a sha256 of all that decides the scores; see `OpenClipEncoder.fingerprint`."""
+        return self.encoder.fingerprint()
 
     def score_shard(self, reader: ShardReader, samples: Sequence[PoolSample]) -> list[Row | StrEnum]:
         """Return for each of `samples` its score, or the reason why it has none."""
-        results: list[Any] = [sample.reject for sample in samples]
-        captions = self._read_captions(reader, samples, results)
-        text_embeddings = self._encode_captions(sorted(set(captions.values())))
-        for batch in self._read_images(reader, samples, captions, results):
-            images_ND = self._encode_images([pixels for _, pixels in batch])
-            texts_ND = np.stack([text_embeddings[captions[index]] for index, _ in batch])
-            cosines_N = np.einsum("nd,nd->n", images_ND, texts_ND)
-            for (index, _), cosine in zip(batch, cosines_N.tolist(), strict=True):
-                results[index] = {"clip_score": cosine}
-        return results
-
-    def _read_captions(self, reader: ShardReader, samples: Sequence[PoolSample], results: list[Any]) -> dict[int, str]:
-        captions = {}
-        for index, sample in enumerate(samples):
-            if results[index] is None:
-                try:
-                    captions[index] = reader.text(sample.sample)
-                except SampleError as error:
-                    results[index] = error.reason
-        return captions
-
-    def _read_images(
-        self, reader: ShardReader, samples: Sequence[PoolSample], captions: dict[int, str], results: list[Any]
-    ) -> Iterator[list[tuple[int, torch.Tensor]]]:
-        """Yield batches of (index of the sample, pixels [3, H, W]); what cannot be decoded goes to `results`."""
-        batch = []
-        for index in captions:
-            try:
-                _, content = reader.image(samples[index].sample)
-                batch.append((index, self._preprocess(decode_image(content, self.limits))))
-            except SampleError as error:
-                results[index] = error.reason
-            if len(batch) == self.config.batch_size:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
-
-    def _encode_captions(self, captions: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        import torch
-
-        embeddings: dict[str, NDArray[np.float32]] = {}
-        for start in range(0, len(captions), self.config.batch_size):
-            batch = captions[start : start + self.config.batch_size]
-            with torch.inference_mode():
-                embeddings_ND = self.model.encode_text(self._tokenizer(list(batch)).to(self._device))
-            embeddings.update(zip(batch, _unit_length(embeddings_ND), strict=True))
-        return embeddings
-
-    def _encode_images(self, pixels: Sequence[torch.Tensor]) -> NDArray[np.float32]:
-        import torch
-
-        with torch.inference_mode():
-            return _unit_length(self.model.encode_image(torch.stack(list(pixels)).to(self._device, self._dtype)))
+        found = cosines(reader, samples, self.encoder, self.config.batch_size, self.config.decode_threads)
+        return [one if isinstance(one, StrEnum) else {"clip_score": one} for one in found]
 
 
-def digest_weights(model: torch.nn.Module) -> str:
-    """Return a sha256 of the names, types, shapes and bytes of all parameters and buffers of `model`."""
-    import torch
-
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _unit_length(embeddings_ND: torch.Tensor) -> NDArray[np.float32]:
-    import torch
-
-    return torch.nn.functional.normalize(embeddings_ND.float(), dim=-1).cpu().numpy()
+def warn_of_look_alikes(config: OpenClipConfig) -> None:
+    """Log a warning when the model was trained on the output of a filtering network and is none itself."""
+    if _TRAINED_ON_FILTERED.search(config.pretrained) or _TRAINED_ON_FILTERED.search(config.model):
+        _log.warning(
+            "%s %s is a CLIP that was trained on filtered data, not a data filtering network; the published network "
+            "is apple/DFN-public",
+            config.model,
+            config.pretrained,
+        )

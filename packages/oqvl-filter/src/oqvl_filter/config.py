@@ -14,7 +14,7 @@ from oqvl_shards.sample import ReadLimits
 class RulesScorerConfig(StageConfig):
     """The scorer `rules`: sizes, lengths and exact repetitions; needs no model."""
 
-    name: Literal["rules"] = Field(default="rules", description="which scorer: rules or clip")
+    name: Literal["rules"] = Field(default="rules", description="which scorer: rules")
 
 
 class PhashScorerConfig(StageConfig):
@@ -33,10 +33,9 @@ class MetadataScorerConfig(StageConfig):
     )
 
 
-class ClipScorerConfig(StageConfig):
-    """The scorer `clip`: cosine of image and caption under an open_clip model."""
+class OpenClipConfig(StageConfig):
+    """An open_clip model, and how it is run."""
 
-    name: Literal["clip"] = Field(description="which scorer: rules or clip")
     # Where the weights lie does not decide the scores; what they are does, and the fingerprint records that.
     model: str = Field(
         description="open_clip model: a name (ViT-B-32), hf-hub:ORGANISATION/NAME, or local-dir:PATH",
@@ -51,6 +50,97 @@ class ClipScorerConfig(StageConfig):
     batch_size: int = Field(default=64, gt=0, description="pairs a forward pass; moves a score by rounding error alone")
     device: str = Field(
         default="cpu", description="torch device, e.g. cpu or cuda", json_schema_extra={"lineage": False}
+    )
+    decoder: Literal["exact", "fast"] = Field(
+        default="exact", description="exact: the model's own pre-processing; fast: resized by torch on 8-bit integers"
+    )
+    decode_threads: int = Field(
+        default=2,
+        ge=0,
+        description="threads that decode and resize ahead of the model; 0: in between",
+        json_schema_extra={"lineage": False},
+    )
+
+
+class ClipScorerConfig(OpenClipConfig):
+    """The scorer `clip`: cosine of image and caption under an open_clip model."""
+
+    name: Literal["clip"] = Field(description="which scorer: clip")
+
+
+class AestheticScorerConfig(OpenClipConfig):
+    """The scorer `aesthetic`: a linear head on the image embedding of an open_clip model."""
+
+    name: Literal["aesthetic"] = Field(description="which scorer: aesthetic")
+    head: Path = Field(
+        description="the head: a safetensors file of one matrix (1, D) and one vector (1,)",
+        json_schema_extra={"lineage": False},
+    )
+
+
+class SiglipScorerConfig(StageConfig):
+    """The scorer `siglip`: cosine of image and caption under a SigLIP model of transformers."""
+
+    name: Literal["siglip"] = Field(description="which scorer: siglip")
+    model: str = Field(
+        description="directory of the model with its processor, or its name on a hub",
+        json_schema_extra={"lineage": False},
+    )
+    precision: Literal["fp32", "fp16", "bf16"] = Field(default="fp32", description="number format of the model")
+    batch_size: int = Field(default=64, gt=0, description="pairs a forward pass; moves a score by rounding error alone")
+    device: str = Field(
+        default="cpu", description="torch device, e.g. cpu or cuda", json_schema_extra={"lineage": False}
+    )
+    decode_threads: int = Field(
+        default=2,
+        ge=0,
+        description="threads that decode and resize ahead of the model; 0: in between",
+        json_schema_extra={"lineage": False},
+    )
+
+
+class TextScorerConfig(StageConfig):
+    """The scorer `text`: the language of a caption, and what its words are. No image is read."""
+
+    name: Literal["text"] = Field(description="which scorer: text")
+    # The files do not decide the scores by where they lie; the fingerprint records what they hold.
+    language: str = Field(
+        default="",
+        description="dotted path of a factory of a language identifier, e.g. oqvl_filter.language:FasttextIdentifier",
+        json_schema_extra={"lineage": False},
+    )
+    language_options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="what that factory is called with, e.g. scorer.language_options.model=lid.176.bin",
+        json_schema_extra={"lineage": False},
+    )
+    wordnet: Path | None = Field(
+        default=None, description="folder of WordNet's index.noun and noun.exc", json_schema_extra={"lineage": False}
+    )
+    synsets: Path | None = Field(
+        default=None,
+        description="text file of noun synsets, one n######## a line, e.g. those of ImageNet-21k",
+        json_schema_extra={"lineage": False},
+    )
+    boilerplate: Path | None = Field(
+        default=None,
+        description="text file of regular expressions, one a line, in place of the shipped ones",
+        json_schema_extra={"lineage": False},
+    )
+
+    @model_validator(mode="after")
+    def _has_both_word_lists(self) -> Self:
+        if (self.wordnet is None) != (self.synsets is None):
+            raise ValueError("wordnet and synsets belong together: give both or none")
+        return self
+
+
+class ImageScorerConfig(StageConfig):
+    """The scorer `image`: size, aspect and entropy of the decoded picture."""
+
+    name: Literal["image"] = Field(description="which scorer: image")
+    decode_threads: int = Field(
+        default=2, ge=0, description="threads that decode; 0: none beside", json_schema_extra={"lineage": False}
     )
 
 
@@ -84,7 +174,15 @@ class MlmScorerConfig(StageConfig):
 
 
 ScorerConfig = Annotated[
-    RulesScorerConfig | PhashScorerConfig | MetadataScorerConfig | ClipScorerConfig | MlmScorerConfig,
+    RulesScorerConfig
+    | TextScorerConfig
+    | ImageScorerConfig
+    | PhashScorerConfig
+    | MetadataScorerConfig
+    | ClipScorerConfig
+    | SiglipScorerConfig
+    | AestheticScorerConfig
+    | MlmScorerConfig,
     Field(discriminator="name"),
 ]
 
@@ -96,7 +194,7 @@ class ScoreConfig(StageConfig):
     output: Path = Field(description="directory of the scores", json_schema_extra={"lineage": False})
     scorer: ScorerConfig = Field(
         default=RulesScorerConfig(),
-        description="scorer.name=rules, or scorer.name=clip with model, pretrained, precision, batch_size, device",
+        description="scorer.name=rules, text, image, phash, metadata, clip, siglip, aesthetic or mlm, and its own fields",
     )
     limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read from a sample")
     num_workers: int = Field(

@@ -64,7 +64,16 @@ class VisionJudge(Protocol):
 
 
 def make_judge(path: str, options: Mapping[str, Any]) -> VisionJudge:
-    """Call the factory at the dotted path `package.module:factory` with `options`.
+    """Call the factory of a judge at the dotted path `package.module:factory` with `options`.
+
+    Raises:
+        ConfigError: When there is no such factory, or it does not take the options.
+    """
+    return make_bound("scorer.judge", path, options)
+
+
+def make_bound(key: str, path: str, options: Mapping[str, Any]) -> Any:
+    """Call the factory that a configuration binds under `key` as `package.module:factory`.
 
     Raises:
         ConfigError: When there is no such factory, or it does not take the options.
@@ -74,9 +83,9 @@ def make_judge(path: str, options: Mapping[str, Any]) -> VisionJudge:
         factory = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
-            f"scorer.judge={path!r} cannot be imported: {error}", hint="give it as package.module:factory"
+            f"{key}={path!r} cannot be imported: {error}", hint="give it as package.module:factory"
         ) from error
     try:
         return factory(**options)
     except TypeError as error:
-        raise ConfigError(f"scorer.judge={path!r} does not take scorer.options: {error}") from error
+        raise ConfigError(f"{key}={path!r} does not take the options {sorted(options)}: {error}") from error

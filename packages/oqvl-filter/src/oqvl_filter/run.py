@@ -16,6 +16,7 @@ from oqvl_filter.config import (
     ImportConfig,
     ImportPromptsConfig,
     ImportUidsConfig,
+    OpenClipConfig,
     ReportConfig,
     ReshardConfig,
     ScoreConfig,
@@ -150,7 +151,7 @@ def score(config: ScoreConfig) -> ScoreReport:
 
 def _manifest_of_model(scorer: ScorerConfig) -> list[Manifest]:
     """Return the manifest of the scorer's model when it is a dataset of ours, such as a data filtering network."""
-    if not isinstance(scorer, ClipScorerConfig) or not scorer.model.startswith("local-dir:"):
+    if not isinstance(scorer, OpenClipConfig) or not scorer.model.startswith("local-dir:"):
         return []
     directory = Path(scorer.model.removeprefix("local-dir:"))
     return [open_dataset(directory, Kind.CHECKPOINT).manifest] if (directory / MANIFEST_NAME).exists() else []

@@ -9,12 +9,16 @@ from pathlib import Path
 import pyarrow as pa
 
 from oqvl_filter.config import (
+    AestheticScorerConfig,
     ClipScorerConfig,
+    ImageScorerConfig,
     MetadataScorerConfig,
     MlmScorerConfig,
     PhashScorerConfig,
     RulesScorerConfig,
     ScorerConfig,
+    SiglipScorerConfig,
+    TextScorerConfig,
 )
 from oqvl_filter.pool import pool_samples
 from oqvl_filter.score_file import account_of, count_values, read_table, score_table, write_table
@@ -117,6 +121,22 @@ def make_scorer(config: ScorerConfig, limits: ReadLimits) -> Scorer:
             from oqvl_filter.clip import ClipScorer
 
             return ClipScorer(config, limits)
+        case TextScorerConfig():
+            from oqvl_filter.text import TextScorer
+
+            return TextScorer(config, limits)
+        case ImageScorerConfig():
+            from oqvl_filter.picture import ImageScorer
+
+            return ImageScorer(config, limits)
+        case SiglipScorerConfig():
+            from oqvl_filter.siglip import SiglipScorer
+
+            return SiglipScorer(config, limits)
+        case AestheticScorerConfig():
+            from oqvl_filter.aesthetic import AestheticScorer
+
+            return AestheticScorer(config, limits)
         case MlmScorerConfig():
             from oqvl_filter.mlm import MlmScorer
 

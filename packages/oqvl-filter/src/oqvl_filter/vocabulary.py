@@ -1,0 +1,86 @@
+"""Which words of a caption name a thing: their first sense in WordNet is among given synsets.
+
+This is DataComp's `text_based` rule (Gadre et al., 2023, arXiv 2304.14108, appendix): a caption is worth keeping when
+one of its words has as first synset a class of ImageNet-21k. Both lists are the user's files: WordNet's `index.noun`,
+whose synset offsets stand in the order of the senses, and `noun.exc`, the irregular plurals (wndb(5WN), morphy(7WN)).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from oqvl_filter.weights import digest_file
+from oqvl_shards.errors import ConfigError
+
+_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_SYNSET = re.compile(r"n([0-9]{8})")
+_DETACHMENTS = (
+    ("ses", "s"),
+    ("xes", "x"),
+    ("zes", "z"),
+    ("ches", "ch"),
+    ("shes", "sh"),
+    ("men", "man"),
+    ("ies", "y"),
+    ("s", ""),
+)
+"""Endings of plural nouns and what they stand for (morphy(7WN))."""
+
+
+class ThingWords:
+    """Nouns whose first sense is among some synsets.
+
+    Args:
+        wordnet: Folder of `index.noun` and `noun.exc`.
+        synsets: Text file of synsets, one `n########` a line.
+
+    Raises:
+        ConfigError: When a file is missing or holds something else.
+    """
+
+    def __init__(self, wordnet: Path, synsets: Path) -> None:
+        wanted = {match[1] for line in _lines(synsets) if (match := _SYNSET.match(line))}
+        if not wanted:
+            raise ConfigError(f"{synsets} holds no synset", hint="expected one n######## a line")
+        self._nouns = dict(map(_first_sense, (line for line in _lines(wordnet / "index.noun") if line[:1].strip())))
+        self._things = {noun for noun, synset in self._nouns.items() if synset in wanted}
+        self._irregular = {line.split()[0]: line.split()[1] for line in _lines(wordnet / "noun.exc") if line.strip()}
+        files = (wordnet / "index.noun", wordnet / "noun.exc", synsets)
+        self._fingerprint = hashlib.sha256(" ".join(map(digest_file, files)).encode()).hexdigest()
+
+    def fingerprint(self) -> str:
+        """Return a sha256 of the three files."""
+        return self._fingerprint
+
+    def count(self, caption: str) -> int:
+        """Return how many words of `caption` name a thing."""
+        return sum(self._lemma(word) in self._things for word in _WORD.findall(caption.lower()))
+
+    def _lemma(self, word: str) -> str:
+        if word in self._nouns:
+            return word
+        if word in self._irregular:
+            return self._irregular[word]
+        candidates = (word.removesuffix(ending) + stem for ending, stem in _DETACHMENTS if word.endswith(ending))
+        return next((candidate for candidate in candidates if candidate in self._nouns), word)
+
+
+def _first_sense(line: str) -> tuple[str, str]:
+    """Return the lemma of a line of `index.noun` and the offset of its first synset."""
+    fields = line.split()
+    try:
+        num_pointers = int(fields[3])
+        return fields[0].replace("_", " "), fields[6 + num_pointers]
+    except (IndexError, ValueError) as error:
+        raise ConfigError(f"index.noun: found the line {line[:60]!r}", hint="expected WordNet's noun index") from error
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error}", hint="check scorer.wordnet= and scorer.synsets="
+        ) from error
