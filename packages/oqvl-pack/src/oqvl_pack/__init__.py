@@ -11,22 +11,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from oqvl_pack.algorithm import Algorithm, Overlong
+    from oqvl_pack.balance import Imbalance, balanced_order, imbalance
     from oqvl_pack.bounds import LowerBounds
     from oqvl_pack.config import PackConfig
     from oqvl_pack.packing import pack
+    from oqvl_pack.pieces import Pieces, Span
     from oqvl_pack.plan import Plan
     from oqvl_pack.report import PackReport, PlanReport
     from oqvl_pack.run import check_dataset, pack_dataset, plan_dataset
+    from oqvl_pack.streaming import StreamingPacker
 
 __all__ = [
     "Algorithm",
+    "Imbalance",
     "LowerBounds",
     "Overlong",
     "PackConfig",
     "PackReport",
+    "Pieces",
     "Plan",
     "PlanReport",
+    "Span",
+    "StreamingPacker",
+    "balanced_order",
     "check_dataset",
+    "imbalance",
     "pack",
     "pack_dataset",
     "plan_dataset",
@@ -34,13 +43,19 @@ __all__ = [
 
 _MODULE_OF = {
     "Algorithm": "algorithm",
+    "Imbalance": "balance",
     "LowerBounds": "bounds",
     "Overlong": "algorithm",
     "PackConfig": "config",
     "PackReport": "report",
+    "Pieces": "pieces",
     "Plan": "plan",
     "PlanReport": "report",
+    "Span": "pieces",
+    "StreamingPacker": "streaming",
+    "balanced_order": "balance",
     "check_dataset": "run",
+    "imbalance": "balance",
     "pack": "packing",
     "pack_dataset": "run",
     "plan_dataset": "run",

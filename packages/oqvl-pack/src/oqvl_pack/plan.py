@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from oqvl_pack.balance import balanced_order
 from oqvl_pack.bounds import LowerBounds
 from oqvl_pack.emission import gather
 from oqvl_pack.pieces import Pieces, Span
 from oqvl_pack.placement import Runs
 from oqvl_pack.shuffle import mix, permutation
-from oqvl_shards.errors import ConfigError
+from oqvl_shards.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,7 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
         dropped: Ids of the items that were left out because no bin holds them, ascending.
         seed: Seed of the shuffle of bins, and of items inside each bin; None for the algorithm's own order.
         weight_capacity: Weight that a bin holds at most; 0 without a second constraint.
+        bin_order: int64 [B], the order of the bins, given outright; None for the one that `seed` says.
         pieces: What the ids mean, when overlong items were split: ids beyond the items are further pieces of them.
     """
 
@@ -43,6 +45,7 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
     dropped: NDArray[np.int64]
     seed: int | None = None
     weight_capacity: int = 0
+    bin_order: NDArray[np.int64] | None = None
     pieces: Pieces | None = None
 
     def shuffled(self, seed: int) -> Plan:
@@ -51,7 +54,39 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
         Algorithms emit bins sorted by length, so a model trained on them in that order would see lengths, and whatever
         goes with length, in order. The order depends on `seed` alone: not on the machine, nor on any library's release.
         """
-        return replace(self, seed=seed)
+        return replace(self, seed=seed, bin_order=None)
+
+    def reordered(self, order: ArrayLike) -> Plan:
+        """Return the same bins in another order: bin i of the new plan is bin `order[i]` of this one.
+
+        Raises:
+            DataError: When `order` does not name every bin once.
+        """
+        bins = np.asarray(order)
+        if bins.shape != (self.num_bins,) or not np.array_equal(np.sort(bins), np.arange(self.num_bins)):
+            raise DataError(f"the order of a plan with {self.num_bins} bins must name every bin once")
+        return replace(self, bin_order=self._bins[bins])
+
+    def balanced(self, costs: ArrayLike, *, num_ranks: int, packs_per_rank: int = 1, seed: int = 0) -> Plan:
+        """Return the same bins in an order in which every global batch, and every rank in it, costs about the same.
+
+        Args:
+            costs: [B] or [B, D], D costs of each bin in this plan's order, such as `plan.fill` for tokens and
+                `plan.sums(images)` for vision work.
+            num_ranks: Ranks that share a global batch; rank r takes bins r, r + `num_ranks`, ... of it.
+            packs_per_rank: Packs that each rank takes of a global batch.
+            seed: See `oqvl_pack.balanced_order`.
+        """
+        if np.shape(costs)[:1] != (self.num_bins,):
+            raise DataError(f"costs have shape {np.shape(costs)}, expected one row for each of {self.num_bins} bins")
+        return self.reordered(balanced_order(costs, num_ranks=num_ranks, packs_per_rank=packs_per_rank, seed=seed))
+
+    def sums(self, values: ArrayLike) -> NDArray[np.number]:
+        """Add up numbers of the items by bin: [N] or [N, D] by id in, [B] or [B, D] out, of the same type."""
+        of_item = np.asarray(values)
+        if not self.num_bins:
+            return np.zeros((0, *of_item.shape[1:]), dtype=of_item.dtype)
+        return np.add.reduceat(of_item[self.indices], self.offsets[:-1], axis=0)
 
     @property
     def num_bins(self) -> int:
@@ -139,6 +174,8 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
     @cached_property
     def _bins(self) -> NDArray[np.int64]:
         """The algorithm's number of each bin of the plan, int64 [B]."""
+        if self.bin_order is not None:
+            return self.bin_order
         return np.arange(self.num_bins) if self.seed is None else permutation(self.num_bins, self.seed)
 
     @property
