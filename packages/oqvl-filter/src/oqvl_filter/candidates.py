@@ -16,13 +16,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from oqvl_filter.column_cache import ColumnCache, Uids
 from oqvl_filter.expression import SOURCE
 from oqvl_filter.score_file import REJECT_FIELD, read_table
-from oqvl_filter.uid_array import first_rows, locate, parse_uids, sort_uids
+from oqvl_filter.uid_array import first_rows, locate, sort_uids
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.manifest import Dataset, Kind
 
 Mask = NDArray[np.bool_]
+
+NO_CACHE = ColumnCache()
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Candidates:
         labels: The score datasets.
         pool_sizes: Rows of each pool.
         rows: [N] rows in all pools together; None when no uid comes twice.
+        cache: Where columns are kept for the next time.
     """
 
     uids: NDArray[np.void]
@@ -57,6 +61,7 @@ class Candidates:
     labels: Mapping[str, Label]
     pool_sizes: tuple[int, ...]
     rows: NDArray[np.int64] | None = None
+    cache: ColumnCache = NO_CACHE
     _read: dict[str, pa.Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -82,7 +87,7 @@ class Candidates:
 
     def _load(self, key: str, column: str) -> pa.Array:
         label = self.labels[key]
-        parts = [_read(one, column) if one is not None and _has(one, column) else None for one in label.datasets]
+        parts = [self._part(one, column) for one in label.datasets]
         types = {part.type for part in parts if part is not None}
         if len(types) > 1:
             raise ConfigError(f"{key}.{column} is of type {' and '.join(map(str, types))} in the datasets of {key!r}")
@@ -94,45 +99,53 @@ class Candidates:
             return whole.take(pa.array(label.places, mask=label.places < 0))
         return whole if self.rows is None else whole.take(pa.array(self.rows))
 
+    def _part(self, dataset: Dataset | None, column: str) -> pa.ChunkedArray | None:
+        if dataset is None or not _has(dataset, column):
+            return None
+        return self.cache.column(dataset, column, lambda: _read(dataset, column))
 
-def read_candidates(pools: Sequence[Dataset], scores: Mapping[str, Sequence[Dataset]]) -> Candidates:
+
+def read_candidates(
+    pools: Sequence[Dataset], scores: Mapping[str, Sequence[Dataset]], cache: ColumnCache = NO_CACHE
+) -> Candidates:
     """Find the samples of `pools` in their scores, and how each label's datasets join them.
 
     Without pools, the samples are those that the scores name, and a sample's source is the first dataset that does.
+
+    Args:
+        pools: Datasets of kind image_text, with names of their own.
+        scores: Score datasets by label.
+        cache: Where columns are kept for the next time.
 
     Raises:
         ConfigError: When a pool has no scores of its own, or scores are of another pool or of none of the samples.
         DataError: When a score file is damaged.
     """
     owners = {pool.manifest.digest(): index for index, pool in enumerate(pools)}
-    if len({pool.manifest.name for pool in pools}) != len(owners):
+    if len({pool.manifest.name for pool in pools}) != len(pools):
         raise ConfigError(
             f"the pools are called {[pool.manifest.name for pool in pools]}, expected names of their own",
             hint="the name is what a rule calls the source: import the pools under different names",
         )
     own = {key: _own_scores(key, datasets, owners) for key, datasets in scores.items()}
-    columns, names = [], []
-    for index, pool in enumerate(pools):
-        first = next((found[index] for found in own.values() if index in found), None)
-        if first is None:
-            raise ConfigError(
-                f"there are no scores of the pool {pool.path}, which would tell what its samples are",
-                hint=f"oqvl-filter score pool={pool.path} output=..., and give it under scores.LABEL",
-            )
-        columns.append(_read(first, "uid"))
-        names.append(pool.manifest.name)
+    firsts = [_first_scores(pool, [found.get(index) for found in own.values()]) for index, pool in enumerate(pools)]
     if not pools:
-        datasets = [dataset for one in scores.values() for dataset in one]
-        columns = [_read(dataset, "uid") for dataset in datasets]
-        names = [dataset.manifest.name for dataset in datasets]
-    sizes = tuple(map(len, columns))
-    uids = parse_uids(_join_chunks(columns))
+        firsts = [dataset for datasets in scores.values() for dataset in datasets]
+    parts = [_uids(dataset, cache) for dataset in firsts]
+    names = tuple(one.manifest.name for one in (pools or firsts))
+    sizes = tuple(len(part.values) for part in parts)
+    uids = parts[0].values if len(parts) == 1 else np.concatenate([part.values for part in parts])
     codes = np.repeat(np.arange(len(sizes), dtype=np.int16), sizes)
-    rows = first_rows(uids)
+    rows = None if len(parts) == 1 and parts[0].is_distinct else first_rows(uids)
     if rows is not None:
         uids, codes = uids[rows], codes[rows]
-    labels = {key: _align(found, scores[key], columns) or _match(key, scores[key], uids) for key, found in own.items()}
-    return Candidates(uids, tuple(names), codes, labels, sizes if pools else (len(uids),), rows if pools else None)
+    labels = {}
+    for key, found in own.items():
+        aligned = _align(found, scores[key], parts, cache)
+        labels[key] = aligned or _match(key, scores[key], uids, cache)
+    if not pools:
+        sizes, rows = (len(uids),), None
+    return Candidates(uids, names, codes, labels, sizes, rows, cache)
 
 
 def resolve_column(name: str, scores: Mapping[str, Sequence[Dataset]]) -> str:
@@ -177,22 +190,31 @@ def _own_scores(key: str, datasets: Sequence[Dataset], owners: Mapping[str, int]
     return found
 
 
+def _first_scores(pool: Dataset, found: Sequence[Dataset | None]) -> Dataset:
+    """Return the first dataset that was scored from `pool`, which tells what its samples are."""
+    for dataset in found:
+        if dataset is not None:
+            return dataset
+    raise ConfigError(
+        f"there are no scores of the pool {pool.path}, which would tell what its samples are",
+        hint=f"oqvl-filter score pool={pool.path} output=..., and give it under scores.LABEL",
+    )
+
+
 def _align(
-    found: Mapping[int, Dataset], datasets: Sequence[Dataset], columns: Sequence[pa.ChunkedArray]
+    found: Mapping[int, Dataset], datasets: Sequence[Dataset], pool_uids: Sequence[Uids], cache: ColumnCache
 ) -> Label | None:
     """Return a label whose datasets have the pools' rows; None when they have others."""
-    if (
-        not found
-        or len(found) < len(datasets)
-        or any(not _read(dataset, "uid").equals(columns[index]) for index, dataset in found.items())
-    ):
+    if not found or len(found) < len(datasets):
         return None
-    return Label(tuple(found.get(index) for index in range(len(columns))))
+    if any(not np.array_equal(_uids(one, cache).values, pool_uids[index].values) for index, one in found.items()):
+        return None
+    return Label(tuple(found.get(index) for index in range(len(pool_uids))))
 
 
-def _match(key: str, datasets: Sequence[Dataset], uids: NDArray[np.void]) -> Label:
+def _match(key: str, datasets: Sequence[Dataset], uids: NDArray[np.void], cache: ColumnCache) -> Label:
     """Return a label that is joined by uid; of rows that share one the first stands."""
-    sorted_M, rows_M = sort_uids(parse_uids(_join_chunks([_read(dataset, "uid") for dataset in datasets])))
+    sorted_M, rows_M = sort_uids(np.concatenate([_uids(dataset, cache).values for dataset in datasets]))
     places_N = locate(sorted_M, uids)
     if len(uids) and not np.any(places_N >= 0):
         raise ConfigError(
@@ -201,6 +223,10 @@ def _match(key: str, datasets: Sequence[Dataset], uids: NDArray[np.void]) -> Lab
         )
     rows_N = np.where(places_N < 0, -1, rows_M[places_N] if len(rows_M) else -1)
     return Label(tuple(datasets), rows_N)
+
+
+def _uids(dataset: Dataset, cache: ColumnCache) -> Uids:
+    return cache.uids(dataset, lambda: _read(dataset, "uid"))
 
 
 def _columns(dataset: Dataset) -> tuple[str, ...]:

@@ -270,6 +270,12 @@ class SelectConfig(StageConfig):
         default="", description="column whose highest values quotas and budgets take; empty: by hash of the uid"
     )
     seed: int = Field(default=0, ge=0, description="seed of the hash that orders equal values")
+    cache: Path | None = Field(
+        default=None,
+        description="directory that keeps the columns of scores for the next selection, which then takes a fraction of "
+        "the time; may be deleted at any time; unset: none",
+        json_schema_extra={"lineage": False},
+    )
 
     @model_validator(mode="after")
     def _has_one_budget(self) -> Self:

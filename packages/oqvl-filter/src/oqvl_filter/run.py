@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from oqvl_filter.candidates import read_candidates
+from oqvl_filter.column_cache import ColumnCache
 from oqvl_filter.config import (
     ClipScorerConfig,
     DedupConfig,
@@ -181,7 +182,7 @@ def select(config: SelectConfig) -> SelectReport:
         return SelectReport.of(finished)
     path = config.output / SUBSET_FILE
     if pools or scores:
-        candidates = read_candidates(pools, scores)
+        candidates = read_candidates(pools, scores, ColumnCache(config.cache))
         selection = select_candidates(step.config, rule, candidates, subsets)
         write_subset(sort_uids(candidates.uids[selection.kept])[0], path)
         account, counts = selection.account(candidates.num_duplicates), selection.conditions

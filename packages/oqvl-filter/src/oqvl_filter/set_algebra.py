@@ -67,7 +67,7 @@ def start_counts(config: SelectConfig, rule: Rule, subsets: Mapping[str, Subset]
         )
     unscored = SelectConfig(keep=config.keep, output=config.output)
     asked = [name for name in SelectConfig.model_fields if getattr(config, name) != getattr(unscored, name)]
-    if set(asked) - {"seed"}:
+    if set(asked) - {"seed", "cache"}:
         raise ConfigError(f"found {asked} and no scores to do it with", hint="give scores.LABEL=PATH")
     return SetCounts(rule, dict.fromkeys(subsets, 0))
 

@@ -1,0 +1,104 @@
+"""Columns of score datasets in a form that is mapped into memory instead of being read.
+
+A score dataset has a parquet file a shard, and opening thousands of them takes longer than a rule does. A column that
+was read once is kept as one Arrow file, named by the digest of the dataset's manifest, so what has changed is another
+file. The cache is never needed: what is missing or damaged is read again, and it may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from oqvl_filter.uid_array import first_rows, parse_uids
+from oqvl_shards.atomic import atomic_write
+from oqvl_shards.manifest import Dataset
+from oqvl_shards.uid import UID_DTYPE
+
+_DISTINCT = b"distinct"
+
+
+@dataclass(frozen=True)
+class Uids:
+    """The uids of a score dataset, in its order.
+
+    Args:
+        values: [N] of dtype `UID_DTYPE`.
+        is_distinct: Whether none comes twice.
+    """
+
+    values: NDArray[np.void]
+    is_distinct: bool
+
+
+@dataclass(frozen=True)
+class ColumnCache:
+    """Keeps columns below a directory.
+
+    Args:
+        directory: None: nothing is kept.
+    """
+
+    directory: Path | None = None
+
+    def column(self, dataset: Dataset, name: str, read: Callable[[], pa.ChunkedArray]) -> pa.ChunkedArray:
+        """Return a column, from the cache when it is there, else by `read`."""
+        if self.directory is None:
+            return read()
+        path = self._path(dataset, name)
+        found = _load(path, dataset)
+        if found is None:
+            column = read()
+            _store(path, pa.table({"values": column}))
+            return column
+        return found["values"]
+
+    def uids(self, dataset: Dataset, read: Callable[[], pa.ChunkedArray]) -> Uids:
+        """Return the uids of a dataset; `read` gives their column, as 32 hex digits each.
+
+        Raises:
+            DataError: When a value is no uid.
+        """
+        path = self._path(dataset, "uid") if self.directory else None
+        found = _load(path, dataset) if path else None
+        if found is not None:
+            parts = [np.frombuffer(chunk.buffers()[1], UID_DTYPE, len(chunk)) for chunk in found["values"].chunks]
+            values = parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, UID_DTYPE), *parts])
+            return Uids(values, (found.schema.metadata or {}).get(_DISTINCT) == b"true")
+        values = parse_uids(read())
+        uids = Uids(values, first_rows(values) is None)
+        if path:
+            words = pa.Array.from_buffers(
+                pa.binary(16), len(values), [None, pa.py_buffer(np.ascontiguousarray(values))]
+            )
+            table = pa.table({"values": words})
+            _store(path, table.replace_schema_metadata({_DISTINCT: b"true" if uids.is_distinct else b"false"}))
+        return uids
+
+    def _path(self, dataset: Dataset, name: str) -> Path:
+        assert self.directory is not None
+        # The name comes from a manifest, so it is not to become a path.
+        column = hashlib.sha256(name.encode()).hexdigest()[:16]
+        return self.directory / f"{dataset.manifest.digest()}.{column}.arrow"
+
+
+def _load(path: Path, dataset: Dataset) -> pa.Table | None:
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    except (OSError, pa.ArrowException):
+        return None
+    return table if table.num_rows == dataset.manifest.num_samples and table.column_names == ["values"] else None
+
+
+def _store(path: Path, table: pa.Table) -> None:
+    buffer = io.BytesIO()
+    with pa.ipc.new_file(buffer, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    atomic_write(path, buffer.getvalue())
