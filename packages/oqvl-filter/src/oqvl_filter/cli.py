@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from oqvl_filter.config import (
+    CalibrateConfig,
     DedupConfig,
+    EstimateConfig,
     ImportAnnotationsConfig,
     ImportCsvConfig,
     ImportDatacompConfig,
@@ -25,7 +27,7 @@ from oqvl_filter.config import (
 from oqvl_shards.errors import run_cli
 
 if TYPE_CHECKING:
-    from oqvl_filter.report import PageReport, PromptsReport, StageReport
+    from oqvl_filter.report import CalibrateReport, EstimateReport, PageReport, PromptsReport, StageReport
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -147,10 +149,28 @@ def import_prompts(overrides: Overrides = None, config: ConfigFile = None, as_js
     _print(run.import_prompts(ImportPromptsConfig.from_command_line(config, overrides or ())), as_json)
 
 
+@app.command(epilog=EstimateConfig.help_text())
+def estimate(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Predict time, cost and disk of scoring a pool from some of its samples."""
+    from oqvl_filter import run
+
+    _print(run.estimate(EstimateConfig.from_command_line(config, overrides or ())), as_json)
+
+
+@app.command(epilog=CalibrateConfig.help_text())
+def calibrate(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Draw samples for people to judge, and read precision and recall by threshold off their labels."""
+    from oqvl_filter import run
+
+    _print(run.calibrate(CalibrateConfig.from_command_line(config, overrides or ())), as_json)
+
+
 def main() -> None:
     """Run the command line."""
     run_cli(app)
 
 
-def _print(report: StageReport | PageReport | PromptsReport, as_json: bool) -> None:
+def _print(
+    report: StageReport | PageReport | PromptsReport | EstimateReport | CalibrateReport, as_json: bool
+) -> None:
     typer.echo(report.model_dump_json(indent=2) if as_json else report.table())

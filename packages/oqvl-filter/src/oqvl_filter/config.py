@@ -524,3 +524,28 @@ class ImportPromptsConfig(StageConfig):
     source: Path = Field(description="python file of an MLM-Filter checkout, or the folder that holds its scripts")
     output: Path = Field(description="prompt set to write, a TOML file", json_schema_extra={"lineage": False})
     name: str = Field(default="mlm_filter", min_length=1, description="name of the prompt set")
+
+
+class EstimateConfig(StageConfig):
+    """Configuration of `estimate`."""
+
+    pool: Path = Field(description="dataset of kind image_text that is to be scored")
+    scorer: ScorerConfig = Field(default=RulesScorerConfig(), description="the scorer, as for score")
+    limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read from a sample")
+    num_samples: int = Field(default=200, ge=8, description="samples to score")
+    num_workers: int = Field(default=1, ge=1, description="processes, or devices, that will score at this pace")
+    price_per_hour: float = Field(default=0.0, ge=0, description="price of one of them for an hour")
+    seed: int = Field(default=0, ge=0, description="seed of the hash that picks the samples")
+
+
+class CalibrateConfig(StageConfig):
+    """Configuration of `calibrate`."""
+
+    pool: Path = Field(description="dataset of kind image_text")
+    scores: Path = Field(description="dataset of kind scores over the pool")
+    column: str = Field(description="numeric column of the scores, e.g. clip_score")
+    output: Path = Field(description="directory of labels.csv and page.html")
+    per_decile: int = Field(default=20, gt=0, description="samples to judge of every tenth of the column")
+    labels: Path | None = Field(default=None, description="the filled-in labels.csv; without it a sample is drawn")
+    seed: int = Field(default=0, ge=0, description="seed of the hash that picks the samples")
+    limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read from a sample")

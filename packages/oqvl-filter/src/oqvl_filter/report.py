@@ -219,6 +219,73 @@ class PromptsReport(Frozen):
         return "\n".join([f"{self.name} ({self.path})", *lines])
 
 
+class EstimateReport(Frozen):
+    """What scoring a whole pool will take; low and high are the ends of 95% intervals."""
+
+    scorer: str = Field(description="name of the scorer")
+    num_samples: int = Field(description="samples of the pool")
+    num_measured: int = Field(description="samples that were scored")
+    num_rejected: int = Field(description="those of them that have no score")
+    start_seconds: float = Field(description="until the first score: loading the model")
+    samples_per_second: float = Field(description="pace of one worker after that")
+    hours: tuple[float, float, float] = Field(description="for the pool: expected, low, high")
+    cost: tuple[float, float, float] = Field(description="for the pool: expected, low, high")
+    num_bytes: int = Field(description="size of the score files")
+
+    def table(self) -> str:
+        """Return the report as text."""
+        hours, low, high = (_hours(value) for value in self.hours)
+        lines = [
+            f"{self.scorer}: {self.num_measured:,} of {self.num_samples:,} samples scored, "
+            f"{self.num_rejected:,} of them rejected",
+            f"  start     {self.start_seconds:.1f} s",
+            f"  pace      {self.samples_per_second:,.1f} samples/s a worker",
+            f"  time      {hours} ({low} to {high})",
+            f"  disk      {self.num_bytes:,} bytes",
+        ]
+        if self.cost[0]:
+            lines.append("  cost      {:,.2f} ({:,.2f} to {:,.2f})".format(*self.cost))
+        return "\n".join(lines)
+
+
+class ThresholdRow(Frozen):
+    """What keeping the samples from a threshold up does; shares are (value, low, high), null: nothing was judged."""
+
+    threshold: float
+    kept: float = Field(description="share of the scored samples that is kept")
+    precision: tuple[float, float, float] | None = Field(description="share of the kept samples that is good")
+    recall: tuple[float, float, float] | None = Field(description="share of the good samples that is kept")
+
+
+class CalibrateReport(Frozen):
+    """A sample to judge, or what judgements say about thresholds."""
+
+    path: Path = Field(description="directory of the sample")
+    num_drawn: int = Field(description="samples to judge; 0 when labels were given")
+    num_judged: int = Field(description="labels that were given")
+    thresholds: tuple[ThresholdRow, ...] = Field(description="by ascending threshold")
+
+    def table(self) -> str:
+        """Return the report as text."""
+        if not self.thresholds:
+            return f"{self.num_drawn:,} samples to judge: look at {self.path}/page.html, fill in {self.path}/labels.csv"
+        lines = [f"{self.num_judged:,} judged samples; intervals of 95%"]
+        lines.append(f"  {'threshold':>10} {'keeps':>7}  {'precision':<22} recall")
+        lines += [
+            f"  {row.threshold:>10.4g} {100 * row.kept:6.1f}%  {_interval(row.precision):<22} {_interval(row.recall)}"
+            for row in self.thresholds
+        ]
+        return "\n".join(lines)
+
+
+def _interval(share: tuple[float, float, float] | None) -> str:
+    return "not judged" if share is None else "{:.3f} ({:.3f} to {:.3f})".format(*share)
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.1f} min" if hours >= 1 / 60 else f"{hours * 3600:.1f} s"
+
+
 def _short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 

@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
+from oqvl_filter.calibration import draw_sample, precision, read_labels, recall, weigh, write_sample
 from oqvl_filter.candidates import read_candidates
 from oqvl_filter.column_cache import ColumnCache
 from oqvl_filter.config import (
+    CalibrateConfig,
     ClipScorerConfig,
     DedupConfig,
+    EstimateConfig,
     ImportConfig,
     ImportPromptsConfig,
     ImportUidsConfig,
@@ -36,22 +39,27 @@ from oqvl_filter.dfn import (
     write_network,
 )
 from oqvl_filter.duplicates import DUPLICATES_FILE, DedupStep, count_duplicates, find_duplicates
+from oqvl_filter.estimation import measure_pace
 from oqvl_filter.expression import subset_paths
+from oqvl_filter.gallery import Gallery
 from oqvl_filter.importers.importing import ImportStep, digest_file, import_file, import_jobs, score_fields
 from oqvl_filter.importers.uid_list import UidListStep, read_uid_list
-from oqvl_filter.page import assemble_page, write_page
+from oqvl_filter.page import assemble_page, read_scored_pool, write_page
 from oqvl_filter.pool import DUPLICATE_UID
 from oqvl_filter.prompt_import import read_checkout
 from oqvl_filter.prompt_set import write_prompt_set
 from oqvl_filter.report import (
+    CalibrateReport,
     DedupReport,
     DfnReport,
+    EstimateReport,
     PageReport,
     PromptsReport,
     Report,
     ReshardReport,
     ScoreReport,
     SelectReport,
+    ThresholdRow,
 )
 from oqvl_filter.resharding import (
     CopyJob,
@@ -70,7 +78,7 @@ from oqvl_filter.set_algebra import combine, start_counts
 from oqvl_filter.subset import SUBSET_FILE, open_subset, write_subset, write_subset_blocks
 from oqvl_filter.uid_array import sort_uids
 from oqvl_shards.config import StageConfig
-from oqvl_shards.errors import DataError, require_extra
+from oqvl_shards.errors import ConfigError, DataError, require_extra
 from oqvl_shards.manifest import (
     MANIFEST_NAME,
     Account,
@@ -90,6 +98,7 @@ from oqvl_shards.manifest import (
 )
 from oqvl_shards.receipt import remove_receipts, step_digest
 from oqvl_shards.shard_map import map_shards
+from oqvl_shards.uid import words_to_uid
 
 PACKAGE = "oqvl-filter"
 
@@ -419,6 +428,71 @@ def dedup(config: DedupConfig) -> DedupReport:
         lineage=lineage,
     )
     return DedupReport.of(write_manifest(config.output, manifest))
+
+
+def estimate(config: EstimateConfig) -> EstimateReport:
+    """Predict from some hundred samples what scoring a pool will take; nothing is written.
+
+    Raises:
+        ManifestError: When the pool is not a dataset of kind image_text.
+        ConfigError: When a model cannot be loaded.
+        DataError: When a shard cannot be read, or the pool is empty.
+    """
+    pool = open_dataset(config.pool, Kind.IMAGE_TEXT)
+    if not pool.manifest.num_samples:
+        raise DataError(f"{config.pool} has no samples", hint="check pool=")
+    scorer = shared_scorer(config.scorer, config.limits)
+    pace = measure_pace(pool, scorer, config.limits, config.num_samples, config.seed)
+    num_samples, share = pool.manifest.num_samples, pool.manifest.num_samples / config.num_workers
+    mean, low, high = (
+        (pace.start_seconds + seconds * share) / 3600 for seconds in (pace.sample_seconds, pace.low, pace.high)
+    )
+    price = config.price_per_hour * config.num_workers
+    return EstimateReport(
+        scorer=scorer.name,
+        num_samples=num_samples,
+        num_measured=pace.account.num_in,
+        num_rejected=pace.account.num_in - pace.account.num_kept,
+        start_seconds=pace.start_seconds,
+        samples_per_second=1 / pace.sample_seconds,
+        hours=(mean, low, high),
+        cost=(mean * price, low * price, high * price),
+        num_bytes=round(pace.row_bytes * num_samples),
+    )
+
+
+def calibrate(config: CalibrateConfig) -> CalibrateReport:
+    """Draw a sample of every tenth of a score for people to judge, or read precision and recall off their labels.
+
+    Raises:
+        ManifestError: When an input is of another kind.
+        ConfigError: When the column is not there, the scores are of another pool, or the labels cannot be read.
+        DataError: When the labels are not of these scores.
+        MissingExtraError: When the extra `report` is not installed.
+    """
+    pool, scores = open_dataset(config.pool, Kind.IMAGE_TEXT), open_dataset(config.scores, Kind.SCORES)
+    data = read_scored_pool(pool, {"scores": scores}, None, None)
+    values = data.numbers.get(f"scores.{config.column}")
+    if values is None:
+        known = [name.removeprefix("scores.") for name in data.numbers]
+        raise ConfigError(f"{config.scores} has no numeric column {config.column!r}", hint=f"there are {known}")
+    if config.labels is None:
+        drawn = draw_sample(values, data.uids, config.per_decile, config.seed)
+        pictures = Gallery(pool, scores, config.limits).pictures(row for row, _ in drawn)
+        write_sample(config.output, pool.manifest.name, drawn, pictures)
+        return CalibrateReport(path=config.output, num_drawn=len(drawn), num_judged=0, thresholds=())
+    labels = read_labels(config.labels)
+    judged = weigh(values, [words_to_uid(*uid) for uid in data.uids.tolist()], labels)
+    known_N = values[np.isfinite(values)]
+    rows = []
+    for threshold in np.unique(np.percentile(known_N, range(0, 100, 10))).tolist():
+        precise, recalled = (
+            None if share is None else (share.value, share.low, share.high)
+            for share in (precision(judged, threshold), recall(judged, threshold))
+        )
+        kept = float((known_N >= threshold).mean())
+        rows.append(ThresholdRow(threshold=threshold, kept=kept, precision=precise, recall=recalled))
+    return CalibrateReport(path=config.output, num_drawn=0, num_judged=len(labels), thresholds=tuple(rows))
 
 
 def show(config: ShowConfig) -> Report:
