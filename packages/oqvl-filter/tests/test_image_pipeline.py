@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,10 @@ from oqvl_shards.reader import ShardReader
 from oqvl_shards.sample import ReadLimits
 
 
-def steps_of(**changes):
+def steps_of(resize_mode: str) -> Any:
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
-    return image_transform_v2(PreprocessCfg(**{"size": 64, **changes}), is_train=False)
+    return image_transform_v2(PreprocessCfg(size=64, resize_mode=resize_mode), is_train=False)
 
 
 def photo(size: tuple[int, int], seed: int) -> bytes:

@@ -31,8 +31,7 @@ def tiny_vlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
     directory = tmp_path_factory.mktemp("tiny-vlm")
-    letters = [chr(code) for code in range(32, 127)]
-    words = ["<pad>", "<unk>", "</s>", "<image>", *letters, *map(str, range(10, 101))]
+    words = ["<pad>", "<unk>", "</s>", "<image>", *map(chr, range(32, 127)), *map(str, range(10, 101))]
     tokenizer = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")  # pyrefly: ignore
     tokenizer.decoder = decoders.Fuse()

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,11 +40,11 @@ class AestheticScorer:
         ConfigError: When there is no head at its path.
     """
 
-    name: ClassVar[str] = "aesthetic"
-    columns: ClassVar[tuple[FieldSpec, ...]] = (
+    name: str = "aesthetic"
+    columns: tuple[FieldSpec, ...] = (
         FieldSpec(name="aesthetic_score", dtype="float32", description="the head's rating of the picture"),
     )
-    counted: ClassVar[Mapping[str, str]] = {}
+    counted: Mapping[str, str] = {}
 
     def __init__(self, config: AestheticScorerConfig, limits: ReadLimits) -> None:
         if not config.head.is_file():

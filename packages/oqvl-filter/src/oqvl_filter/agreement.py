@@ -83,8 +83,8 @@ def top_overlap(one_N: Values, other_N: Values, fraction: float) -> float | None
     num_best = int(fraction * len(both))
     if not num_best:
         return None
-    best = [np.argsort(-column[both], kind="stable")[:num_best] for column in (one_N, other_N)]
-    return len(np.intersect1d(*best)) / num_best
+    best, others_best = (np.argsort(-column[both], kind="stable")[:num_best] for column in (one_N, other_N))
+    return len(np.intersect1d(best, others_best)) / num_best
 
 
 def decile_of(values_N: Values) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,11 +151,11 @@ class ClipScorer:
         limits: Caps on what is read from a sample.
     """
 
-    name: ClassVar[str] = "clip"
-    columns: ClassVar[tuple[FieldSpec, ...]] = (
+    name: str = "clip"
+    columns: tuple[FieldSpec, ...] = (
         FieldSpec(name="clip_score", dtype="float32", description="cosine of image and caption embedding, -1 to 1"),
     )
-    counted: ClassVar[Mapping[str, str]] = {}
+    counted: Mapping[str, str] = {}
 
     def __init__(self, config: OpenClipConfig, limits: ReadLimits) -> None:
         self.config = config

@@ -194,7 +194,7 @@ class ScoreConfig(StageConfig):
     output: Path = Field(description="directory of the scores", json_schema_extra={"lineage": False})
     scorer: ScorerConfig = Field(
         default=RulesScorerConfig(),
-        description="scorer.name=rules, text, image, phash, metadata, clip, siglip, aesthetic or mlm, and its own fields",
+        description="scorer.name=rules, text, image, phash, metadata, clip, siglip, aesthetic or mlm; and its fields",
     )
     limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read from a sample")
     num_workers: int = Field(

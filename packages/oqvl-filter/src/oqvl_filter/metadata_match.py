@@ -14,7 +14,6 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar
 
 from oqvl_filter.pool import PoolSample
 from oqvl_filter.scorer import Row
@@ -37,12 +36,12 @@ class MetadataScorer:
         limits: Caps on what is read from a sample.
     """
 
-    name: ClassVar[str] = "metadata"
-    columns: ClassVar[tuple[FieldSpec, ...]] = (
+    name: str = "metadata"
+    columns: tuple[FieldSpec, ...] = (
         FieldSpec(name="entries", dtype="string", description="numbers of the entries in the caption, spaces between"),
         FieldSpec(name="num_entries", dtype="int32", description="entries of the list that the caption holds"),
     )
-    counted: ClassVar[Mapping[str, str]] = {}
+    counted: Mapping[str, str] = {}
 
     def __init__(self, entries: Sequence[str], limits: ReadLimits) -> None:
         self.limits = limits

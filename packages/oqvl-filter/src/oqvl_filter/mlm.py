@@ -19,7 +19,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
 from PIL import Image
 
@@ -52,8 +52,8 @@ class MlmScorer:
         ConfigError: When the judge cannot be made, or the prompt set has no such metric.
     """
 
-    name: ClassVar[str] = "mlm"
-    counted: ClassVar[Mapping[str, str]] = {}
+    name: str = "mlm"
+    counted: Mapping[str, str] = {}
 
     def __init__(self, config: MlmScorerConfig, limits: ReadLimits, judge: VisionJudge | None = None) -> None:
         self.config = config

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,11 +42,11 @@ class PhashScorer:
         limits: Caps on what is read from a sample.
     """
 
-    name: ClassVar[str] = "phash"
-    columns: ClassVar[tuple[FieldSpec, ...]] = (
+    name: str = "phash"
+    columns: tuple[FieldSpec, ...] = (
         FieldSpec(name="phash", dtype="uint64", description="perceptual hash of the upright image, 64 bits"),
     )
-    counted: ClassVar[Mapping[str, str]] = {}
+    counted: Mapping[str, str] = {}
 
     def __init__(self, limits: ReadLimits) -> None:
         self.limits = limits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -33,15 +33,15 @@ class ImageScorer:
         limits: Caps on what is read from a sample.
     """
 
-    name: ClassVar[str] = "image"
-    columns: ClassVar[tuple[FieldSpec, ...]] = (
+    name: str = "image"
+    columns: tuple[FieldSpec, ...] = (
         FieldSpec(name="width", dtype="int32", description="width of the upright image in pixels"),
         FieldSpec(name="height", dtype="int32", description="height of the upright image in pixels"),
         FieldSpec(name="min_side", dtype="int32", description="the shorter of the two"),
         FieldSpec(name="aspect", dtype="float32", description="long side over short side"),
         FieldSpec(name="entropy", dtype="float32", description="entropy of the grey values in bits, 0 to 8"),
     )
-    counted: ClassVar[Mapping[str, str]] = {}
+    counted: Mapping[str, str] = {}
 
     def __init__(self, config: ImageScorerConfig, limits: ReadLimits) -> None:
         self.config = config

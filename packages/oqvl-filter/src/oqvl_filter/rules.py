@@ -6,7 +6,6 @@ import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import ClassVar
 
 from oqvl_filter.pool import PoolSample
 from oqvl_filter.scorer import Row
@@ -26,8 +25,8 @@ class RulesScorer:
         limits: Caps on what is read from a sample.
     """
 
-    name: ClassVar[str] = "rules"
-    columns: ClassVar[tuple[FieldSpec, ...]] = (
+    name: str = "rules"
+    columns: tuple[FieldSpec, ...] = (
         FieldSpec(name="width", dtype="int32", description="width of the upright image in pixels"),
         FieldSpec(name="height", dtype="int32", description="height of the upright image in pixels"),
         FieldSpec(name="aspect", dtype="float32", description="long side over short side"),
@@ -44,7 +43,7 @@ class RulesScorer:
         ),
         FieldSpec(name="image_count", dtype="int64", description="samples of the pool with the same image file"),
     )
-    counted: ClassVar[Mapping[str, str]] = {"caption_count": "caption_sha", "image_count": "content_sha"}
+    counted: Mapping[str, str] = {"caption_count": "caption_sha", "image_count": "content_sha"}
 
     def __init__(self, limits: ReadLimits) -> None:
         self.limits = limits

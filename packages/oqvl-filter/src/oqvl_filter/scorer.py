@@ -18,22 +18,26 @@ class Scorer(Protocol):
     """Scores the samples of one shard at a time.
 
     What it gives a sample must not depend on other shards, so that shards can be scored in any order and again.
-
-    Attributes:
-        name: The scorer's name, e.g. `clip`.
-        columns: What `score_shard` gives: name, Arrow type and meaning of each column.
-        counted: Columns that are made of others when all shards are scored: `{"image_count": "content_sha"}` makes
-            `image_count`, the number of samples of the whole pool that share the sample's `content_sha`.
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The scorer's name, e.g. `clip`."""
+        ...
 
     @property
-    def columns(self) -> tuple[FieldSpec, ...]: ...
+    def columns(self) -> tuple[FieldSpec, ...]:
+        """What `score_shard` gives: name, Arrow type and meaning of each column."""
+        ...
 
     @property
-    def counted(self) -> Mapping[str, str]: ...
+    def counted(self) -> Mapping[str, str]:
+        """Columns that are made of others when all shards are scored.
+
+        `{"image_count": "content_sha"}` makes `image_count`, the number of samples of the whole pool that share the
+        sample's `content_sha`.
+        """
+        ...
 
     def fingerprint(self) -> str:
         """Return a sha256 of all that decides the scores: weights, pre-processing, number format, rules."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,11 +122,11 @@ class SiglipScorer:
         limits: Caps on what is read from a sample.
     """
 
-    name: ClassVar[str] = "siglip"
-    columns: ClassVar[tuple[FieldSpec, ...]] = (
+    name: str = "siglip"
+    columns: tuple[FieldSpec, ...] = (
         FieldSpec(name="siglip_score", dtype="float32", description="cosine of image and caption embedding, -1 to 1"),
     )
-    counted: ClassVar[Mapping[str, str]] = {}
+    counted: Mapping[str, str] = {}
 
     def __init__(self, config: SiglipScorerConfig, limits: ReadLimits) -> None:
         self.config = config

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from oqvl_filter.config import TextScorerConfig
 from oqvl_filter.embedding import read_captions
@@ -44,8 +44,8 @@ class TextScorer:
         ConfigError: When a file is missing or unreadable.
     """
 
-    name: ClassVar[str] = "text"
-    counted: ClassVar[Mapping[str, str]] = {}
+    name: str = "text"
+    counted: Mapping[str, str] = {}
 
     def __init__(self, config: TextScorerConfig, limits: ReadLimits) -> None:
         self.limits = limits
