@@ -15,7 +15,7 @@ from PIL import Image
 
 from oqvl_filter import run
 from oqvl_filter.candidates import Candidates
-from oqvl_filter.config import DedupConfig, PhashScorerConfig, ScoreConfig, SelectConfig, ShowConfig
+from oqvl_filter.config import DedupConfig, PhashScorerConfig, RulesScorerConfig, ScoreConfig, SelectConfig, ShowConfig
 from oqvl_filter.duplicates import Features, Pictures, cluster_table, connect, features_of, match_table
 from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import ConfigError
@@ -111,9 +111,9 @@ def pools(make_pool, pair, uid_of) -> list[Dataset]:
 def scored(pools: list[Dataset], tmp_path: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {"rules": [], "phash": []}
     for pool in pools:
-        for name, scorer in (("rules", {}), ("phash", {"scorer": PhashScorerConfig(name="phash")})):
-            found[name].append(tmp_path / f"{name}-{pool.manifest.name}")
-            run.score(ScoreConfig(pool=pool.path, output=found[name][-1], **scorer))
+        for scorer in (RulesScorerConfig(), PhashScorerConfig(name="phash")):
+            found[scorer.name].append(tmp_path / f"{scorer.name}-{pool.manifest.name}")
+            run.score(ScoreConfig(pool=pool.path, output=found[scorer.name][-1], scorer=scorer))
     return found
 
 

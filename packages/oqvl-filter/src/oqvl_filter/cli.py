@@ -9,6 +9,7 @@ import typer
 
 from oqvl_filter.config import (
     CalibrateConfig,
+    CheckConfig,
     DedupConfig,
     EstimateConfig,
     ImportAnnotationsConfig,
@@ -27,7 +28,7 @@ from oqvl_filter.config import (
 from oqvl_shards.errors import run_cli
 
 if TYPE_CHECKING:
-    from oqvl_filter.report import CalibrateReport, EstimateReport, PageReport, PromptsReport, StageReport
+    from oqvl_filter.report import CalibrateReport, CheckReport, EstimateReport, PageReport, PromptsReport, StageReport
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=True)
 
@@ -83,6 +84,14 @@ def train_dfn(overrides: Overrides = None, config: ConfigFile = None, as_json: A
     from oqvl_filter import run
 
     _print(run.train_dfn(TrainDfnConfig.from_command_line(config, overrides or ())), as_json)
+
+
+@app.command(epilog=CheckConfig.help_text())
+def check(overrides: Overrides = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Check what one of the commands has written: digests, content, and that the account closes."""
+    from oqvl_filter import run
+
+    _print(run.check(CheckConfig.from_command_line(config, overrides or ())), as_json)
 
 
 @app.command(epilog=ShowConfig.help_text())
@@ -171,6 +180,6 @@ def main() -> None:
 
 
 def _print(
-    report: StageReport | PageReport | PromptsReport | EstimateReport | CalibrateReport, as_json: bool
+    report: StageReport | CheckReport | PageReport | PromptsReport | EstimateReport | CalibrateReport, as_json: bool
 ) -> None:
     typer.echo(report.model_dump_json(indent=2) if as_json else report.table())

@@ -474,6 +474,13 @@ class TrainDfnConfig(StageConfig):
     limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read from a sample")
 
 
+class CheckConfig(StageConfig):
+    """Configuration of `check`."""
+
+    dataset: Path = Field(description="what a command of the filter has written")
+    num_workers: int = Field(default=1, ge=1, description="processes that read files")
+
+
 class ShowConfig(StageConfig):
     """Configuration of `show`."""
 

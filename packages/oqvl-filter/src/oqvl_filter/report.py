@@ -161,6 +161,21 @@ class DedupReport(StageReport):
         return "\n".join([*self._header(), f"  method    {self.method}", *counts, *self._account_lines()])
 
 
+class CheckReport(Frozen):
+    """A dataset that was checked and is good."""
+
+    path: Path = Field(description="the dataset's directory")
+    name: str = Field(description="name of the dataset")
+    kind: str = Field(description="what it holds")
+    num_files: int
+    num_samples: int
+
+    def table(self) -> str:
+        """Return the report as text."""
+        counts = f"{self.num_files:,} files, {self.num_samples:,} samples"
+        return f"{self.name} ({self.path}), {self.kind}: {counts}: good"
+
+
 class DfnReport(StageReport):
     """A data filtering network."""
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
+from oqvl_filter.audit import audit
 from oqvl_filter.calibration import draw_sample, precision, read_labels, recall, weigh, write_sample
 from oqvl_filter.candidates import read_candidates
 from oqvl_filter.column_cache import ColumnCache
 from oqvl_filter.config import (
     CalibrateConfig,
-    ClipScorerConfig,
+    CheckConfig,
     DedupConfig,
     EstimateConfig,
     ImportConfig,
@@ -50,6 +51,7 @@ from oqvl_filter.prompt_import import read_checkout
 from oqvl_filter.prompt_set import write_prompt_set
 from oqvl_filter.report import (
     CalibrateReport,
+    CheckReport,
     DedupReport,
     DfnReport,
     EstimateReport,
@@ -493,6 +495,30 @@ def calibrate(config: CalibrateConfig) -> CalibrateReport:
         kept = float((known_N >= threshold).mean())
         rows.append(ThresholdRow(threshold=threshold, kept=kept, precision=precise, recall=recalled))
     return CalibrateReport(path=config.output, num_drawn=0, num_judged=len(labels), thresholds=tuple(rows))
+
+
+def check(config: CheckConfig) -> CheckReport:
+    """Check what the filter has written: files, content, and that the account closes.
+
+    Raises:
+        ManifestError: When there is no manifest.
+        DataError: When anything is wrong; every problem is named.
+    """
+    dataset = open_dataset(config.dataset)
+    manifest = dataset.manifest
+    problems = audit(dataset, config.num_workers)
+    if problems:
+        raise DataError(
+            "\n  ".join([f"{config.dataset} has {len(problems)} problem(s)", *problems]),
+            hint="delete the dataset and make it again",
+        )
+    return CheckReport(
+        path=config.dataset,
+        name=manifest.name,
+        kind=manifest.kind.value,
+        num_files=len(manifest.shards),
+        num_samples=manifest.num_samples,
+    )
 
 
 def show(config: ShowConfig) -> Report:
