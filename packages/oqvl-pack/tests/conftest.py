@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,14 @@ from oqvl_shards.manifest import (
     write_manifest,
 )
 from oqvl_shards.tar_writer import TarWriter
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs Ray where it is not installed."""
+    if importlib.util.find_spec("ray") is None:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("ray")])
+        items[:] = [item for item in items if not item.get_closest_marker("ray")]
+
 
 SPECIAL_TOKENS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>", "<s>", "<image>", "<|endofchunk|>"]
 

@@ -177,6 +177,18 @@ def test_same_bytes_for_any_number_of_workers(
     assert tree(tmp_path / "1") == tree(tmp_path / "2")
 
 
+@pytest.mark.ray
+def test_same_bytes_on_ray(captions: Path, tokenizer_file: Path, packed: Path, tmp_path: Path) -> None:
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False)
+    try:
+        pack_dataset(make_config(captions, tokenizer_file, tmp_path / "ray", engine="ray"))
+    finally:
+        ray.shutdown()
+    assert tree(tmp_path / "ray") == tree(packed)
+
+
 KILLER = """
 import os, pathlib, signal, sys
 from oqvl_pack.config import PackConfig

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from oqvl_pack.algorithm import Algorithm
 from oqvl_shards.config import StageConfig
 from oqvl_shards.sample import ReadLimits
+from oqvl_shards.shard_map import Engine
 
 
 class MixturePart(StageConfig):
@@ -112,6 +113,13 @@ class PackConfig(StageConfig):
     limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read from the source")
     num_workers: int = Field(
         default=1, ge=1, description="processes that read and write shards", json_schema_extra={"lineage": False}
+    )
+
+    engine: Engine = Field(
+        default=Engine.LOCAL,
+        description="local: num_workers processes on this machine; ray: tasks on a Ray cluster (extra ray of "
+        "oqvl-shards), whose machines see the same files; the bytes are the same",
+        json_schema_extra={"lineage": False},
     )
 
     @property

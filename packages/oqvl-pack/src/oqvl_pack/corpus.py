@@ -96,8 +96,7 @@ def pack_corpus(sources: Sequence[Dataset], job: Job) -> PackedCorpus:
     """
     started = time.perf_counter()
     parts = [InputPart(index, shard) for index, shard in enumerate(list_shards(sources))]
-    num_workers = job.config.num_workers
-    summaries = _map(partial(tokenize_shard, job=job), parts, num_workers, "tokenise")
+    summaries = _map(partial(tokenize_shard, job=job), parts, job, "tokenise")
     tokenized = time.perf_counter()
     lengths = [summary.lengths for summary in summaries]
     chosen = choose_by_shard(lengths, [part.shard.source for part in parts], job.config)
@@ -110,8 +109,9 @@ def pack_corpus(sources: Sequence[Dataset], job: Job) -> PackedCorpus:
         where = ", ".join(str(source.path) for source in sources)
         rejected = sum((Counter(summary.rejected) for summary in summaries), Counter[str]())
         raise DataError(f"{where} holds no sample that can be packed; left out: {dict(rejected)}")
-    num_workers = num_workers if len(chosen_lengths) >= _MIN_POOL_DOCUMENTS else 1
-    divisions = _map(partial(divide_part, job=job), parts, num_workers, "pack")
+    divide = partial(divide_part, job=job)
+    is_small = len(chosen_lengths) < _MIN_POOL_DOCUMENTS
+    divisions = list(map(divide, parts)) if is_small else _map(divide, parts, job, "pack")
     packs = join_divisions(divisions, lengths, job.config)
     histogram = count_sizes(chosen_lengths, int(chosen_lengths.max()))
     return PackedCorpus(
@@ -141,12 +141,13 @@ def _account(part: InputPart, summary: ShardSummary) -> Account:
 
 
 def _map(
-    function: Callable[[InputPart], Result], parts: Sequence[InputPart], num_workers: int, description: str
+    function: Callable[[InputPart], Result], parts: Sequence[InputPart], job: Job, description: str
 ) -> list[Result]:
     return map_shards(
         function,
         parts,
-        num_workers=num_workers,
+        num_workers=job.config.num_workers,
+        engine=job.config.engine,
         description=description,
         name=lambda part: part.name,
     )

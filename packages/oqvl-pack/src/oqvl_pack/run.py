@@ -184,6 +184,7 @@ def _write(job: Job, corpus: PackedCorpus) -> list[Receipt]:
         partial(write_shard, job=job),
         parts,
         num_workers=job.config.num_workers,
+        engine=job.config.engine,
         description="write",
         name=job.output_name,
     )

@@ -32,7 +32,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from oqvl_shards.sample import RejectReason, SampleError
 
@@ -65,8 +65,7 @@ class PackReason(StrEnum):
     """The document is longer than a pack, and such documents are to be dropped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """A piece of a document that is tokenised on its own.
 
     Args:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,6 +25,7 @@ from oqvl_shards.errors import DataError
 from oqvl_shards.manifest import Account, Shard
 from oqvl_shards.packed import reference_shard_name, shard_name, write_packed_shard, write_reference_shard
 from oqvl_shards.receipt import Receipt, read_receipt, write_receipt
+from oqvl_shards.shard_map import Engine
 from oqvl_shards.tar_index import Member
 
 
@@ -44,7 +47,8 @@ class Job:
 
     def tokenizer(self) -> DocumentTokenizer:
         """Return the tokenizer, read once a process."""
-        if self.config.num_workers > 1:  # every worker is a process: more threads in each would only fight
+        if self.config.num_workers > 1 or self.config.engine is Engine.RAY:
+            # Every worker is a process: more threads in each would only fight.
             os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         config = self.config
         tokens = SpecialTokens(
@@ -126,7 +130,9 @@ def tokenize_shard(part: InputPart, job: Job) -> ShardSummary:
     config = job.config
     work = load_work(config.output, part.index, job.step) if job.step else None
     if work is None:
-        work = read_documents(part.shard, config, job.tokenizer())
+        tokenizer = job.tokenizer()
+        with _no_search_for_cycles():
+            work = read_documents(part.shard, config, tokenizer)
         if job.step:
             save_work(config.output, part.index, job.step, work)
     table = work.table
@@ -138,6 +144,18 @@ def tokenize_shard(part: InputPart, job: Job) -> ShardSummary:
         rejected=work.rejected,
         statistics=work.statistics,
     )
+
+
+@contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """Pause the garbage collector: the samples of a shard are many small objects, and none of them is in a cycle."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def divide_part(part: InputPart, job: Job) -> ShardDivision:
