@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +47,7 @@ class ColumnCache:
     """
 
     directory: Path | None = None
+    _digests: dict[Path, str] = field(default_factory=dict)
 
     def column(self, dataset: Dataset, name: str, read: Callable[[], pa.ChunkedArray]) -> pa.ChunkedArray:
         """Return a column, from the cache when it is there, else by `read`."""
@@ -86,7 +87,9 @@ class ColumnCache:
         assert self.directory is not None
         # The name comes from a manifest, so it is not to become a path.
         column = hashlib.sha256(name.encode()).hexdigest()[:16]
-        return self.directory / f"{dataset.manifest.digest()}.{column}.arrow"
+        if dataset.path not in self._digests:
+            self._digests[dataset.path] = dataset.manifest.digest()
+        return self.directory / f"{self._digests[dataset.path]}.{column}.arrow"
 
 
 def _load(path: Path, dataset: Dataset) -> pa.Table | None:

@@ -387,6 +387,8 @@ class RuleReader:
         codes = codes_of(self._candidates.column(per.text))[rows]
         # A sample without a value of `per` is in no group, so it ranks nowhere.
         rows, codes = rows[codes >= 0], codes[codes >= 0]
+        if len(codes) and codes.max() < 1 << 16:
+            codes = codes.astype(np.uint16)  # which numpy sorts by radix
         order = np.argsort(codes, kind="stable")
         return np.split(rows[order], np.flatnonzero(np.diff(codes[order])) + 1)
 

@@ -21,9 +21,10 @@ from oqvl_filter.subset import Subset
 from oqvl_filter.uid_array import starts_of_runs, uid_order
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.manifest import Account
+from oqvl_shards.uid import UID_DTYPE
 
-BLOCK = 1 << 17
-"""Uids of the longest file in one range: 4 MiB, which stay in the processor's cache."""
+BLOCK = 1 << 16
+"""Uids of the longest file in one range: 1 MiB, which stays in the processor's cache."""
 
 MAX_SUBSETS = 64
 """Subsets in one rule: a bit each of a word."""
@@ -84,22 +85,31 @@ def combine(rule: Rule, subsets: Mapping[str, Subset], counts: SetCounts) -> Ite
     for bounds in _ranges(files):
         parts = [uids[start:stop] for uids, (start, stop) in zip(files, bounds, strict=True)]
         distinct, bits = _merge(parts)
-        masks = {path: bits & np.uint64(1 << index) != 0 for index, path in enumerate(subsets)}
+        masks = {path: bits & bits.dtype.type(1 << index) != 0 for index, path in enumerate(subsets)}
         counts.num_in += len(distinct)
         for path, part in zip(subsets, parts, strict=True):
             counts.members[path] += len(part)
-        yield distinct[_holds(rule, masks, len(distinct))]
+        yield distinct.take(np.flatnonzero(_holds(rule, masks, len(distinct))))
 
 
-def _merge(parts: Sequence[NDArray[np.void]]) -> tuple[NDArray[np.void], NDArray[np.uint64]]:
+def _merge(parts: Sequence[NDArray[np.void]]) -> tuple[NDArray[np.void], NDArray[np.unsignedinteger]]:
     """Return the distinct uids of all parts, ascending, and which parts hold each, as bits."""
-    uids = np.concatenate(parts)
-    order = uid_order(uids)  # a stable sort of sorted runs is a merge of them
-    merged = uids[order]
-    first = np.flatnonzero(starts_of_runs(merged))
-    owners = np.repeat(np.uint64(1) << np.arange(len(parts), dtype=np.uint64), [len(part) for part in parts])
-    bits = np.bitwise_or.reduceat(owners[order], first) if len(first) else owners
-    return merged[first], bits
+    # As rows of two words, which numpy moves faster than records.
+    words_N2 = np.concatenate([part.view(np.uint64).reshape(-1, 2) for part in parts])
+    order = uid_order(_as_uids(words_N2), in_runs=True)
+    merged_N2 = words_N2.take(order, axis=0)
+    is_first = starts_of_runs(_as_uids(merged_N2))
+    type_ = np.min_scalar_type((1 << len(parts)) - 1)
+    owners = np.repeat(np.array([1 << index for index in range(len(parts))], type_), [len(part) for part in parts])
+    bits = owners[order]
+    repeated = np.flatnonzero(~is_first)
+    for _ in parts[1:]:  # each time a bit moves one place towards the first of its run
+        bits[repeated - 1] |= bits[repeated]
+    return _as_uids(merged_N2.take(np.flatnonzero(is_first), axis=0)), bits.compress(is_first)
+
+
+def _as_uids(words_N2: NDArray[np.uint64]) -> NDArray[np.void]:
+    return words_N2.view(UID_DTYPE).ravel()
 
 
 def _holds(rule: Rule, masks: Mapping[str, NDArray[np.bool_]], count: int) -> NDArray[np.bool_]:
