@@ -3,7 +3,7 @@
 Lengths are 144 visual tokens and a log-normal caption (median 22, mean 28 tokens), seeded. Every packer returns the
 list of the items of every bin. CPU seconds count all threads; the least of the rounds counts.
 
-    python packages/oqvl-pack/benchmarks/packing.py [--rounds 5] [--output result.json]
+    python packages/oqvl-pack/benchmarks/packing.py [--rounds 5] [--peers PYTHON] [--output result.json]
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import datetime
 import json
 import os
 import platform
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -143,7 +145,17 @@ def measure(run: Callable[[], int], rounds: int) -> dict[str, float]:
     return {"num_bins": num_bins, "wall_seconds": round(min(wall), 4), "cpu_seconds": round(min(cpu), 4)}
 
 
-def measure_size(num: int, rounds: int) -> dict[str, Any]:
+def measure_peers(lengths: np.ndarray, interpreter: Path) -> dict[str, dict[str, Any]]:
+    """Run `peers.py` with the interpreter of an environment that holds other packers."""
+    with tempfile.TemporaryDirectory() as directory:
+        np.save(Path(directory) / "lengths.npy", lengths)
+        script = Path(__file__).with_name("peers.py")
+        command = [interpreter, script, Path(directory) / "lengths.npy", str(CAPACITY)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def measure_size(num: int, rounds: int, peers: Path | None) -> dict[str, Any]:
     lengths = caption_lengths(num)
     bound = pack(lengths, CAPACITY).lower_bound
     packers: dict[str, tuple[Callable[[], int], int]] = {
@@ -161,17 +173,21 @@ def measure_size(num: int, rounds: int) -> dict[str, Any]:
     results = {}
     for name, (run, times) in packers.items():
         results[name] = measure(run, times)
-        results[name]["utilization"] = round(int(lengths.sum(dtype=np.int64)) / results[name]["num_bins"] / CAPACITY, 6)
-        print(f"{num:>11,}  {name:32} {results[name]}", flush=True)
+    if peers is not None and num <= SIZES["textbook"]:
+        results |= measure_peers(lengths, peers)
     fastest = results["oqvl_pack best"]["cpu_seconds"]
-    for result in results.values():
-        result["times_cpu_of_best"] = round(result["cpu_seconds"] / fastest, 1)
+    for name, result in results.items():
+        if "num_bins" in result:
+            result["utilization"] = round(int(lengths.sum(dtype=np.int64)) / result["num_bins"] / CAPACITY, 6)
+            result["times_cpu_of_best"] = round(result["cpu_seconds"] / fastest, 1)
+        print(f"{num:>11,}  {name:32} {result}", flush=True)
     return {"num_items": num, "lower_bound": bound, "results": results}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, help="rounds of every packer but the textbooks' (one)")
+    parser.add_argument("--peers", type=Path, help="Python of an environment with other packers, see peers.py")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
     pack_oqvl(caption_lengths(200_000), seed=1)  # compiles the kernels, or loads them
@@ -185,7 +201,7 @@ def main() -> None:
         },
         "capacity": CAPACITY,
         "rounds": arguments.rounds,
-        "sizes": [measure_size(num, arguments.rounds) for num in SIZES.values()],
+        "sizes": [measure_size(num, arguments.rounds, arguments.peers) for num in SIZES.values()],
     }
     if arguments.output:
         arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -21,8 +21,10 @@ import numpy as np
 from oqvl_pack import pack
 lengths = np.minimum(144 + np.ceil(np.random.default_rng(5).lognormal(3.1, 0.7, {num_items})).astype(np.int64), 4096)
 digest = hashlib.sha256()
-for algorithm in ("best", "bfd", "ffd", "next_fit"):
-    plan = pack(lengths, 4096, algorithm=algorithm)
+weights = np.arange({num_items}) % 3
+plans = [pack(lengths, 4096, algorithm=algorithm) for algorithm in ("best", "bfd", "ffd", "next_fit")]
+plans += [pack(lengths, 4096, weights=weights, weight_capacity=20, algorithm=name) for name in ("ffd", "next_fit")]
+for plan in plans:
     for one in (plan, plan.shuffled(3)):
         digest.update(one.indices.tobytes() + one.offsets.tobytes() + one[len(one) // 2].tobytes())
 print(digest.hexdigest(), bool(sys.modules.get("numba")))

@@ -54,3 +54,15 @@ def test_figures() -> None:
     assert (plan.num_bins, plan.num_items, plan.num_tokens) == (3, 5, 23)
     assert plan.utilization == pytest.approx(23 / 30)
     assert plan.is_optimal
+    assert (plan.gap, plan.weight.tolist(), plan.weight_capacity) == (0.0, [0, 0, 0], 0)
+
+
+def test_gap_to_the_bound() -> None:
+    plan = pack([6, 5, 5, 4], 10, algorithm="next_fit")
+    assert (plan.num_bins, plan.lower_bound, plan.gap) == (3, 2, 0.5)
+
+
+def test_weights_follow_the_order_of_bins() -> None:
+    weights = LENGTHS % 7
+    plan = pack(LENGTHS, 1000, weights=weights, weight_capacity=30, algorithm="ffd").shuffled(5)
+    assert plan.weight.tolist() == plan.sums(weights).tolist() == [int(weights[items].sum()) for items in plan]
