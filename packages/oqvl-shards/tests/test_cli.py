@@ -10,7 +10,8 @@ from oqvl_shards import cli
 from oqvl_shards.manifest import open_dataset
 from oqvl_shards.tar_writer import TarWriter
 
-CONVERSION = ("output", "name", "source_sha256", "records_per_shard", "num_workers")
+CONVERSION = ["source_sha256", "records_per_shard"]
+WORKERS = ["num_workers", "engine"]
 
 
 @pytest.fixture
@@ -86,9 +87,9 @@ def test_no_arguments_show_the_help(run, command: list[str]) -> None:
 @pytest.mark.parametrize(
     ("command", "keys"),
     [
-        ("webdataset", ["directory", "name", "damaged_shards", "num_workers"]),
-        ("llava", [*CONVERSION, "annotations", "images"]),
-        ("obelics", [*CONVERSION, "source", "max_record_bytes"]),
+        ("webdataset", ["name", "directory", "damaged_shards", *WORKERS]),
+        ("llava", ["name", "output", "annotations", "images", *CONVERSION, *WORKERS]),
+        ("obelics", ["name", "output", "source", *CONVERSION, "max_record_bytes", *WORKERS]),
     ],
 )
 def test_help_lists_every_field(run, command: str, keys: list[str]) -> None:

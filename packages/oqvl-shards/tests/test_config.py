@@ -116,10 +116,10 @@ def test_help_text_names_key_default_and_meaning() -> None:
         "      how many",
         '  label ("x")',
         "      a name",
-        "  num_workers (1)",
-        "      processes",
         "  inner.rate (0.5)",
         "      rate in 1/s",
         '  inner.path ("somewhere")',
         "      where",
+        "  num_workers (1)",
+        "      processes",
     ]

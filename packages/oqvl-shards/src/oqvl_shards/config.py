@@ -9,10 +9,12 @@ import json
 import textwrap
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from oqvl_shards.errors import ConfigError
@@ -81,7 +83,13 @@ class StageConfig(Frozen):
 
     @classmethod
     def _fields(cls, prefix: str = "") -> Iterator[tuple[str, str, str]]:
-        for name, field in cls.model_fields.items():
+        """Yield key, meaning and default of every field: what is required first, what decides no byte last."""
+
+        def order(item: tuple[str, FieldInfo]) -> tuple[bool, bool]:
+            _, field = item
+            return not field.is_required(), not _is_in_lineage(field)
+
+        for name, field in sorted(cls.model_fields.items(), key=order):
             annotation = field.annotation
             if isinstance(annotation, type) and issubclass(annotation, StageConfig):
                 yield from annotation._fields(f"{prefix}{name}.")
@@ -99,6 +107,39 @@ class StageConfig(Frozen):
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+class Engine(StrEnum):
+    """Where shards are worked on."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+class Workers(TypedDict):
+    """What `map_shards` is told about who works."""
+
+    num_workers: int
+    engine: Engine
+
+
+class MappedConfig(StageConfig):
+    """The base of stages that map a function over shards; neither field changes a byte of the output."""
+
+    num_workers: int = Field(
+        default=1, ge=1, description="processes that work on shards", json_schema_extra={"lineage": False}
+    )
+    engine: Engine = Field(
+        default=Engine.LOCAL,
+        description="local: processes of this machine; ray: tasks on the Ray cluster of RAY_ADDRESS, or on one of this "
+        "machine's, as many at once as it has CPUs unless num_workers is above 1",
+        json_schema_extra={"lineage": False},
+    )
+
+    @property
+    def workers(self) -> Workers:
+        """Keyword arguments of `map_shards`."""
+        return Workers(num_workers=self.num_workers, engine=self.engine)
+
+
 def _shown(default: Any) -> str:
     """Return a default value as a recipe would state it."""
     if default is None:
@@ -106,11 +147,15 @@ def _shown(default: Any) -> str:
     return json.dumps(to_jsonable_python(default), ensure_ascii=False)
 
 
+def _is_in_lineage(field: FieldInfo) -> bool:
+    extra = field.json_schema_extra
+    return not (isinstance(extra, dict) and extra.get("lineage") is False)
+
+
 def _lineage_values(model: BaseModel) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, field in sorted(type(model).model_fields.items()):
-        extra = field.json_schema_extra
-        if isinstance(extra, dict) and extra.get("lineage") is False:
+        if not _is_in_lineage(field):
             continue
         dumped = model.model_dump(mode="json", include={name})[name]
         values[name] = _without_what_cannot_matter(getattr(model, name), dumped)

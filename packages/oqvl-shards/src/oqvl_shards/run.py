@@ -61,7 +61,7 @@ def import_webdataset(config: ImportWebdatasetConfig) -> DatasetReport:
     surveys = map_shards(
         partial(webdataset.survey_tar, directory=config.directory),
         tars,
-        num_workers=config.num_workers,
+        **config.workers,
         description="import webdataset",
     )
     used, account = webdataset.settle_damage(surveys, config.damaged_shards)
@@ -98,7 +98,7 @@ def import_llava(config: ImportLlavaConfig) -> DatasetReport:
             directory=config.output,
             step=step_digest(lineage),
             max_record_bytes=llava.LIMITS.max_json_bytes,
-            num_workers=config.num_workers,
+            workers=config.workers,
             description="import llava",
         )
         require_samples(receipts, config.output, config.annotations)
@@ -118,14 +118,14 @@ def import_obelics(config: ImportObelicsConfig) -> DatasetReport:
     lineage = _lineage("import obelics", config.pinned(obelics.sources_digest(files, config.source)))
     dataset = finished_output(config.output, lineage)
     if dataset is None:
-        records = map_shards(find_records, files, num_workers=config.num_workers, description="index", unit="file")
+        records = map_shards(find_records, files, **config.workers, description="index", unit="file")
         receipts = convert_records(
             plan_jobs(records, config.records_per_shard),
             obelics.convert_document,
             directory=config.output,
             step=step_digest(lineage),
             max_record_bytes=config.max_record_bytes,
-            num_workers=config.num_workers,
+            workers=config.workers,
             description="import obelics",
         )
         require_samples(receipts, config.output, config.source)
@@ -146,7 +146,7 @@ def import_packed_json(config: ImportPackedJsonConfig) -> DatasetReport:
     dataset = finished_output(config.output, lineage)
     if dataset is None:
         find = partial(find_nested_records, field="data")
-        records = map_shards(find, files, num_workers=config.num_workers, description="index", unit="file")
+        records = map_shards(find, files, **config.workers, description="index", unit="file")
         is_caption = config.kind == "image_text"
         receipts = convert_records(
             plan_joined_jobs(records, config.records_per_shard),
@@ -154,7 +154,7 @@ def import_packed_json(config: ImportPackedJsonConfig) -> DatasetReport:
             directory=config.output,
             step=step_digest(lineage),
             max_record_bytes=config.max_record_bytes,
-            num_workers=config.num_workers,
+            workers=config.workers,
             description="import packed-json",
         )
         require_samples(receipts, config.output, config.source)

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from enum import StrEnum
 from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from oqvl_shards.config import Engine
 from oqvl_shards.errors import HardwareError, OqvlError, require_extra
 
 TASKS_PER_CPU = 2
 """Items that wait on a Ray cluster for every CPU it has, so that none idles while results travel."""
-
-
-class Engine(StrEnum):
-    """Where the items are worked on."""
-
-    LOCAL = "local"
-    RAY = "ray"
 
 
 Item = TypeVar("Item")
@@ -110,7 +104,7 @@ def _map_on_ray(
     with require_extra("oqvl-shards", "ray"):
         import ray
     if not ray.is_initialized():
-        ray.init(include_dashboard=False, logging_level="warning")
+        ray.init(include_dashboard=False, logging_level=logging.WARNING)
     num_at_once = num_workers if num_workers > 1 else TASKS_PER_CPU * int(ray.cluster_resources().get("CPU", 1))
     # A machine may be taken away; work that kills its machine twice is to blame itself.
     work = ray.remote(max_retries=1)(_apply)

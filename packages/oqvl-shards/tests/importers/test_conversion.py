@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from oqvl_shards.config import MappedConfig
 from oqvl_shards.errors import DataError
 from oqvl_shards.importers.conversion import (
     LIMITS,
@@ -41,7 +42,7 @@ def run(directory: Path, lines: bytes, *, records_per_shard: int = 2, step: str 
         directory=directory,
         step=step,
         max_record_bytes=20,
-        num_workers=1,
+        workers=MappedConfig().workers,
         description="",
     )
 

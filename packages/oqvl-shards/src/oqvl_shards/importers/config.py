@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from oqvl_shards.config import StageConfig
+from oqvl_shards.config import MappedConfig
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.manifest import Sha256
 
@@ -21,7 +21,7 @@ class DamagedShards(StrEnum):
     SALVAGE = "salvage"
 
 
-class ImportWebdatasetConfig(StageConfig):
+class ImportWebdatasetConfig(MappedConfig):
     """Configuration of `import webdataset`."""
 
     directory: Path = Field(
@@ -34,12 +34,9 @@ class ImportWebdatasetConfig(StageConfig):
         description="fail: stop at a cut or broken tar; leave_out: reject all of its samples and go "
         "on; salvage: use those of its samples that are whole",
     )
-    num_workers: int = Field(
-        default=1, ge=1, description="processes that read shards", json_schema_extra={"lineage": False}
-    )
 
 
-class ConversionConfig(StageConfig):
+class ConversionConfig(MappedConfig):
     """What every import that writes new shards has."""
 
     output: Path = Field(description="directory of the new dataset", json_schema_extra={"lineage": False})
@@ -48,9 +45,6 @@ class ConversionConfig(StageConfig):
         default=None, description="what the source must be; when absent, what it is found to be goes into the lineage"
     )
     records_per_shard: int = Field(default=1000, gt=0, description="records that one shard is made from")
-    num_workers: int = Field(
-        default=1, ge=1, description="processes that write shards", json_schema_extra={"lineage": False}
-    )
 
     def pinned(self, found: str) -> Self:
         """Return the configuration with `source_sha256` filled in.

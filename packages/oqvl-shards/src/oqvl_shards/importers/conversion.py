@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from oqvl_shards.config import Workers
 from oqvl_shards.errors import DataError
 from oqvl_shards.image import image_size
 from oqvl_shards.importers.json_records import JoinedRecords, JsonRecords, join_records
@@ -103,25 +104,25 @@ def convert_records(
     directory: Path,
     step: str,
     max_record_bytes: int,
-    num_workers: int,
+    workers: Workers,
     description: str,
 ) -> list[Receipt]:
     """Write one shard a job into `directory`; shards that `step` has finished before are left as they are.
 
     Args:
         jobs: What to write.
-        convert: Picklable when `num_workers` is above 1.
+        convert: Picklable, for other processes.
         directory: The output dataset's directory.
         step: Digest of the output's lineage.
         max_record_bytes: Records above it are rejected unread.
-        num_workers: Processes.
+        workers: Who works, see `map_shards`.
         description: Title of the progress bar.
 
     Returns:
         The receipt of every job, in order.
     """
     run_job = partial(_run_job, convert=convert, directory=directory, step=step, max_record_bytes=max_record_bytes)
-    return map_shards(run_job, jobs, num_workers=num_workers, description=description, name=lambda job: job.shard_path)
+    return map_shards(run_job, jobs, **workers, description=description, name=lambda job: job.shard_path)
 
 
 def _run_job(job: ConversionJob, convert: Convert, directory: Path, step: str, max_record_bytes: int) -> Receipt:
