@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from oqvl_filter.config import RulesScorerConfig
+from oqvl_filter import run
+from oqvl_filter.config import ClipScorerConfig, RulesScorerConfig, ScoreConfig
 from oqvl_filter.score_file import read_table
 from oqvl_filter.scoring import fill_counts, score_shard, scoring_jobs
+from oqvl_shards.errors import MissingExtraError
 from oqvl_shards.sample import ReadLimits
 
 
@@ -38,3 +42,38 @@ def test_counts_go_over_the_pool_and_filling_them_again_changes_nothing(jobs):
     assert first["image_count"].to_pylist() == [2, 1]
     assert second["caption_count"].to_pylist() == [2]
     assert fill_counts(counted, jobs, scorer_columns) == counted
+
+
+@pytest.mark.ray
+def test_a_ray_cluster_writes_the_same_bytes(make_pool, plain_pairs, tmp_path):
+    import ray
+
+    pool = make_pool([plain_pairs(3), plain_pairs(3, start=3), plain_pairs(2, start=6)])
+    run.score(ScoreConfig(pool=pool.path, output=tmp_path / "local"))
+    ray.init(num_cpus=2, include_dashboard=False)
+    try:
+        run.score(ScoreConfig(pool=pool.path, output=tmp_path / "ray", engine="ray"))
+    finally:
+        ray.shutdown()
+    names = ["00000.parquet", "00001.parquet", "00002.parquet", "manifest.json"]
+    for directory in (tmp_path / "local", tmp_path / "ray"):
+        assert sorted(path.name for path in directory.iterdir()) == names
+    for name in names:
+        assert (tmp_path / "ray" / name).read_bytes() == (tmp_path / "local" / name).read_bytes()
+
+
+def test_ray_that_is_not_installed_is_named(make_pool, plain_pairs, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match="ray"):
+        run.score(ScoreConfig(pool=make_pool([plain_pairs(1)]).path, output=tmp_path / "ray", engine="ray"))
+
+
+def test_a_finished_output_answers_without_loading_the_model(make_pool, plain_pairs, tmp_path, tiny_clip, monkeypatch):
+    pool = make_pool([plain_pairs(2)])
+    config = ScoreConfig(
+        pool=pool.path, output=tmp_path / "clip", scorer=ClipScorerConfig(name="clip", model=tiny_clip)
+    )
+    first = run.score(config)
+    monkeypatch.setattr("oqvl_filter.scoring._shared", [])
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    assert run.score(config) == first

@@ -198,7 +198,15 @@ class ScoreConfig(StageConfig):
     )
     limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read from a sample")
     num_workers: int = Field(
-        default=1, ge=1, description="processes that score shards", json_schema_extra={"lineage": False}
+        default=1,
+        ge=1,
+        description="processes that score shards; on Ray, shards at once: 1 means as many as the cluster has CPUs",
+        json_schema_extra={"lineage": False},
+    )
+    engine: Literal["local", "ray"] = Field(
+        default="local",
+        description="local: on this machine; ray: on the Ray cluster of RAY_ADDRESS (extra ray)",
+        json_schema_extra={"lineage": False},
     )
 
 

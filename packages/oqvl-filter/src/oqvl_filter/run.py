@@ -99,7 +99,7 @@ from oqvl_shards.manifest import (
     write_manifest,
 )
 from oqvl_shards.receipt import remove_receipts, step_digest
-from oqvl_shards.shard_map import map_shards
+from oqvl_shards.shard_map import Engine, map_shards
 from oqvl_shards.uid import words_to_uid
 
 PACKAGE = "oqvl-filter"
@@ -142,6 +142,7 @@ def score(config: ScoreConfig) -> ScoreReport:
         partial(score_shard, config=config.scorer, limits=config.limits),
         jobs,
         num_workers=config.num_workers,
+        engine=Engine(config.engine),
         description=f"score {scorer.name}",
     )
     receipts = fill_counts(receipts, jobs, scorer.counted)
