@@ -23,6 +23,8 @@ PUBLIC = {
     ],
     "oqvl_filter": [
         "ClipScorerConfig",
+        "DedupConfig",
+        "DedupReport",
         "DfnReport",
         "ReshardConfig",
         "ReshardReport",

@@ -6,6 +6,8 @@ import oqvl_filter
 def test_the_public_names_are_these():
     assert oqvl_filter.__all__ == [
         "ClipScorerConfig",
+        "DedupConfig",
+        "DedupReport",
         "DfnReport",
         "ReshardConfig",
         "ReshardReport",

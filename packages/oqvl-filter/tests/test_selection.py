@@ -260,6 +260,11 @@ def test_a_budget_takes_the_preferred_ones_exactly():
     assert shared.reasons == {"over its source's quota": 16, "over the budget": 15}
 
 
+def test_a_source_without_a_weight_is_not_dropped_in_silence():
+    with pytest.raises(ConfigError, match=r"weights lacks the sources \['y'\]"):
+        select([(1.0, "p", 0)], "all", pairs=1, weights={"x": 1})
+
+
 def test_a_budget_of_tokens_counts_what_every_pair_has():
     rows: list[Row] = [(float(n), "p", 0) for n in range(10)]
     count = {"column": "a.score", "per_value": 0.5, "fixed": 10}

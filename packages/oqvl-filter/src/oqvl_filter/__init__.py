@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from oqvl_filter.config import (
         ClipScorerConfig,
+        DedupConfig,
         ReshardConfig,
         RulesScorerConfig,
         ScoreConfig,
         SelectConfig,
         TrainDfnConfig,
     )
-    from oqvl_filter.report import DfnReport, ReshardReport, ScoreReport, SelectReport
+    from oqvl_filter.report import DedupReport, DfnReport, ReshardReport, ScoreReport, SelectReport
     from oqvl_filter.scorer import Scorer
 
 __all__ = [
     "ClipScorerConfig",
+    "DedupConfig",
+    "DedupReport",
     "DfnReport",
     "ReshardConfig",
     "ReshardReport",
@@ -36,6 +39,8 @@ __all__ = [
 
 _MODULE_OF = {
     "ClipScorerConfig": "config",
+    "DedupConfig": "config",
+    "DedupReport": "report",
     "DfnReport": "report",
     "ReshardConfig": "config",
     "ReshardReport": "report",

@@ -250,7 +250,7 @@ class SelectConfig(StageConfig):
     keep: str = Field(
         default="all",
         description="the rule, e.g. clip >= 0.28 and su >= 85 or uid in 'dfn.npy' then one per rules.content_sha; "
-        "README.md of oqvl-filter has the language",
+        "docs/selecting.md has the language",
     )
     pools: Paths = Field(
         default=(),

@@ -195,9 +195,18 @@ def select_candidates(
         if config.pairs is not None or config.tokens is not None:
             costs = _tokens(config, candidates) if config.tokens else np.ones(len(kept), dtype=np.int64)
             budget = int(config.tokens or config.pairs or 0)
-            shares = [weight or 0.0 for weight in weights] if config.weights else None
+            shares = _shares(weights, candidates.sources) if config.weights else None
             narrow(_mask(fit_budget(order, candidates.source_codes, costs, budget, shares), len(kept)), OVER_BUDGET)
     return Selection(kept, dict(sorted(reasons.items())), selection.conditions)
+
+
+def _shares(weights: Sequence[float | None], sources: Sequence[str]) -> list[float]:
+    missing = [source for source, weight in zip(sources, weights, strict=True) if weight is None]
+    if missing:
+        raise ConfigError(
+            f"weights lacks the sources {missing}", hint="give every source a weight; 0 keeps nothing of it"
+        )
+    return [weight for weight in weights if weight is not None]
 
 
 def _preferred(config: SelectConfig, candidates: Candidates, kept: Mask) -> NDArray[np.int64]:
