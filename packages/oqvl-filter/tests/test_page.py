@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from oqvl_filter import run
-from oqvl_filter.config import ReportConfig, ScoreConfig
+from oqvl_filter.config import DedupConfig, ReportConfig, ScoreConfig
 from oqvl_filter.page import read_scored_pool
 from oqvl_filter.subset import open_subset
 from oqvl_shards.errors import ConfigError
@@ -116,3 +116,21 @@ def test_the_numbers_are_the_scores(pool: Dataset, make_pool, plain_pairs, tmp_p
     assert pa.types.is_string(data.texts["r.content_sha"].type)
     with pytest.raises(ConfigError, match="of another pool"):
         read_scored_pool(make_pool([plain_pairs(2)], name="other"), {"r": rules}, None, None)
+
+
+def test_clusters_of_dedup_are_shown(pool: Dataset, tmp_path: Path):
+    run.score(ScoreConfig(pool=pool.path, output=tmp_path / "rules"))
+    run.dedup(
+        DedupConfig(
+            pools=(pool.path,),
+            scores={"rules": (tmp_path / "rules",)},
+            output=tmp_path / "dedup",
+            method="exact",
+            column="rules.content_sha",
+        )
+    )
+    scores = {"a": tmp_path / "dedup", "rules": tmp_path / "rules"}
+    run.report(ReportConfig(pool=pool.path, scores=scores, output=tmp_path / "report.html"))
+    assert "a.cluster" in (tmp_path / "report.html").read_text()
+    with pytest.raises(ConfigError, match="none of the scores is of the whole pool"):
+        run.report(ReportConfig(pool=pool.path, scores={"a": tmp_path / "dedup"}, output=tmp_path / "report.html"))

@@ -23,9 +23,9 @@ from oqvl_filter.config import ReportConfig
 from oqvl_filter.gallery import Gallery, Picture
 from oqvl_filter.score_file import read_scores
 from oqvl_filter.subset import Subset
-from oqvl_filter.uid_array import contains, hash_uids
+from oqvl_filter.uid_array import contains, hash_uids, locate
 from oqvl_shards.atomic import atomic_write
-from oqvl_shards.errors import ConfigError, DataError, require_extra
+from oqvl_shards.errors import ConfigError, require_extra
 from oqvl_shards.manifest import Account, Dataset
 
 TEMPLATE = "templates/report.html.j2"
@@ -130,35 +130,54 @@ def read_scored_pool(
     """Read all scores of a pool by label, and mark what the subsets keep.
 
     Raises:
-        ConfigError: When scores are of another pool.
-        DataError: When a score file is damaged, or two labels do not have the same uids.
+        ConfigError: When scores are of another pool, or none is of the whole pool.
+        DataError: When a score file is damaged.
     """
+    uids_N, _ = read_scores(scores_of_whole_pool(pool, scores))
     numbers: dict[str, Values] = {}
     texts: dict[str, pa.ChunkedArray] = {}
-    uids_N: NDArray[np.void] | None = None
     for label, dataset in scores.items():
-        if pool.manifest.digest() not in dataset.manifest.lineage.parents:
-            raise ConfigError(
-                f"scores.{label} ({dataset.path}) are of another pool than {pool.path}",
-                hint="score this pool, or give the pool that they were made of",
-            )
-        found_N, table = read_scores(dataset)
-        if uids_N is not None and not np.array_equal(found_N, uids_N):
-            raise DataError(
-                f"scores.{label} ({dataset.path}) have {len(found_N)} uids, the labels before it {len(uids_N)} others",
-                hint="the pool has changed between the scorings: score it again",
-            )
-        uids_N = found_N
+        table = _read_joined(dataset, uids_N)
         for name in table.column_names[:-1]:
             column = table[name]
             if pa.types.is_string(column.type):
                 texts[f"{label}.{name}"] = column
             elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
                 numbers[f"{label}.{name}"] = column.cast(pa.float64()).to_numpy()
-    assert uids_N is not None, "ReportConfig asks for one score dataset at least"
     nothing = np.zeros(len(uids_N), dtype=bool)
     masks = [nothing if one is None else contains(one.uids, uids_N) for one in (subset, against)]
     return ScoredPool(numbers, texts, uids_N, masks[0], masks[1])
+
+
+def scores_of_whole_pool(pool: Dataset, scores: Mapping[str, Dataset]) -> Dataset:
+    """Return the first of `scores` that has a file for every shard of `pool`.
+
+    The others may have been made of such scores, as the clusters of `dedup` are.
+
+    Raises:
+        ConfigError: When one of them has nothing to do with the pool, or all were made of scores.
+    """
+    digest = pool.manifest.digest()
+    whole: list[Dataset] = []
+    for label, dataset in scores.items():
+        lineage = dataset.manifest.lineage
+        if digest in lineage.parents:
+            whole.append(dataset)
+        elif digest not in {ancestor.digest for ancestor in lineage.ancestors}:
+            raise ConfigError(
+                f"scores.{label} ({dataset.path}) are of another pool than {pool.path}",
+                hint="score this pool, or give the pool that they were made of",
+            )
+    if not whole:
+        raise ConfigError("none of the scores is of the whole pool", hint="add what `score` has written, e.g. rules")
+    return whole[0]
+
+
+def _read_joined(dataset: Dataset, uids_N: NDArray[np.void]) -> pa.Table:
+    """Return the scores of `uids_N`, null where a dataset has none."""
+    found_M, table = read_scores(dataset)
+    places_N = locate(found_M, uids_N)
+    return table.take(pa.array(places_N, mask=places_N < 0))
 
 
 def assemble_page(
@@ -174,7 +193,7 @@ def assemble_page(
     if unknown:
         raise ConfigError(f"columns: {unknown} are no numeric columns", hint=f"there are {sorted(data.numbers)}")
     pictured = config.columns or tuple(name for name, values in data.numbers.items() if _is_graded(values))
-    gallery = Gallery(pool, next(iter(scores.values())), config.limits)
+    gallery = Gallery(pool, scores_of_whole_pool(pool, scores), config.limits)
     order_N = np.argsort(hash_uids(data.uids, config.seed), kind="stable")
     plans = _Plans(data, order_N, config)
     pictures = gallery.pictures(itertools.chain(plans.grid_rows(pictured), plans.flip_rows(), plans.cluster_rows()))
