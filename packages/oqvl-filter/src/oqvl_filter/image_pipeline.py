@@ -164,4 +164,4 @@ def _normalise(step: Any) -> Callable[[Any], Any]:
 
     std_311 = torch.tensor(step.std).view(3, 1, 1)
     scale_311, shift_311 = 1 / (255 * std_311), -torch.tensor(step.mean).view(3, 1, 1) / std_311
-    return lambda pixels: pixels.float().mul_(scale_311).add_(shift_311).contiguous()
+    return lambda pixels: pixels.contiguous().float().mul_(scale_311).add_(shift_311)
