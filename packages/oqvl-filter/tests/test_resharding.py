@@ -66,7 +66,12 @@ def test_the_first_sample_of_a_uid_stands(numbers: list[list[int]]):
     assert account.rejected.get("duplicate_uid", 0) == len(flat) - len(set(flat))
 
 
-@given(shards, st.integers(1, 7), st.one_of(st.none(), st.integers(1, 20_000)), st.one_of(st.none(), st.integers(0, 3)))
+@given(
+    shards,
+    st.integers(1, 7),
+    st.one_of(st.none(), st.integers(1, 40).map(lambda n: n * 512)),
+    st.one_of(st.none(), st.integers(0, 3)),
+)
 def test_shards_hold_what_fits_in_order(numbers, max_samples: int, max_bytes: int | None, seed: int | None):
     samples, _ = join_samples([found(part, index) for index, part in enumerate(numbers)])
     order = np.arange(len(samples)) if seed is None else shuffled(samples, seed)

@@ -252,11 +252,10 @@ def match_table(candidates: Candidates, features: Features, pictures: Pictures, 
     for left, right, cost in _matches(features, pictures.features, config):
         # Worst first, so that the last write of a row is its nearest picture, and of equals the first.
         order = np.lexsort((-right, -cost))
-        rows = features.rows[left[order]]
-        nearer = cost[order] < nearness_N[rows]
-        rows, order = rows[nearer], order[nearer]
-        nearness_N[rows] = cost[order]
-        best_N[rows] = pictures.features.rows[right[order]]
+        rows, cost, found = features.rows[left[order]], cost[order], pictures.features.rows[right[order]]
+        is_nearer = (cost < nearness_N[rows]) | ((cost == nearness_N[rows]) & (found < best_N[rows]))
+        nearness_N[rows[is_nearer]] = cost[is_nearer]
+        best_N[rows[is_nearer]] = found[is_nearer]
     is_near = best_N >= 0
     nearness_N = np.where(is_near, -nearness_N if config.method == "embedding" else nearness_N, 0)
     columns = (

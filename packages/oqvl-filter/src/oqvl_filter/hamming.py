@@ -31,19 +31,19 @@ def near_pairs(
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Yield arrays of pairs (row of `left_N`, row of `right_M`) that differ in at most `max_distance` bits.
 
-    Every such pair comes at least once.
+    Every such pair comes at least once, in any order.
     """
     for mask in _masks(max_distance, max(len(left_N), len(right_M))):
-        order_M = np.argsort(right_M & mask, kind="stable")
-        keys_M = (right_M & mask)[order_M]
-        keys_N = left_N & mask
+        # Both sides in order: searching in step stays in the processor's cache.
+        order_M, order_N = np.argsort(right_M & mask), np.argsort(left_N & mask)
+        keys_M, keys_N = (right_M & mask)[order_M], (left_N & mask)[order_N]
         starts_N = np.searchsorted(keys_M, keys_N, side="left")
         counts_N = np.searchsorted(keys_M, keys_N, side="right") - starts_N
         for rows in _chunks(counts_N):
-            left = np.repeat(rows, counts_N[rows])
-            ends = np.cumsum(counts_N[rows])
-            within = np.arange(len(left)) - np.repeat(ends - counts_N[rows], counts_N[rows])
-            right = order_M[starts_N[left] + within]
+            counts = counts_N[rows]
+            within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+            left = order_N[np.repeat(rows, counts)]
+            right = order_M[np.repeat(starts_N[rows], counts) + within]
             near = distances(left_N[left], right_M[right]) <= max_distance
             yield left[near], right[near]
 
