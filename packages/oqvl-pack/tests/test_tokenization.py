@@ -82,3 +82,9 @@ def test_unreadable_files(tmp_path: Path) -> None:
         load_tokenizer(tmp_path / "none.json", TOKENS)
     with pytest.raises(ConfigError, match="cannot be read"):
         DocumentTokenizer(b"{}", TOKENS)
+
+
+def test_the_first_token_is_never_a_target(byte_tokenizer_json: bytes) -> None:
+    tokenizer = DocumentTokenizer(byte_tokenizer_json, TOKENS)
+    documents = tokenizer.encode([[Segment("ab", is_target=True)], [], [Segment("c", is_target=True)]])
+    assert [document.is_target.tolist() for document in documents] == [[False, True], [], [False]]
