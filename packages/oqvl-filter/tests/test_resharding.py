@@ -87,6 +87,14 @@ def test_shards_hold_what_fits_in_order(numbers, max_samples: int, max_bytes: in
     assert [key for part in filled for key in part.keys] == samples.keys[order].tolist()
 
 
+def test_a_shard_may_be_full_to_the_last_byte():
+    samples, _ = join_samples([found([0, 3, 6, 9])])
+    assert samples.num_bytes.tolist() == [512, 1024, 1536, 1536]
+    filled = fill_shards(samples, np.arange(4), 7, 1536)
+    assert [len(part) for part in filled] == [2, 1, 1]
+    assert [len(part) for part in fill_shards(samples, np.arange(4), 7, 1)] == [1, 1, 1, 1]
+
+
 def test_bytes_of_a_sample_are_those_in_a_tar(tmp_path: Path):
     table = found([5, 3]).samples
     with TarWriter(tmp_path / "a.tar") as tar:
