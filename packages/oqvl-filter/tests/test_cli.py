@@ -18,7 +18,10 @@ def test_the_command_line_imports_nothing_heavy():
     assert result.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("command", ["score", "select", "reshard", "train-dfn", "show"])
+@pytest.mark.parametrize(
+    "command",
+    ["score", "select", "reshard", "report", "estimate", "calibrate", "train-dfn", "import-prompts", "show"],
+)
 def test_help_lists_the_fields(command: str):
     result = CliRunner().invoke(app, [command, "--help"])
     assert result.exit_code == 0
