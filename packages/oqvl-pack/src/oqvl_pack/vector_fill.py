@@ -28,9 +28,9 @@ from oqvl_pack.shuffle import mix
 
 _MAX_COLUMNS = 8192  # a larger capacity is searched in so many units, and what comes out is corrected
 _MAX_ROWS = 64  # likewise for the weight
-_WINDOW_TYPES = 48
-_MAX_TERMS = 96  # of one search; a type with n items makes about log2(n) terms
-_TOLERANCES = {1: 0.0, 20: 1 / 2048, 32: 1 / 512}  # the share of a bin that may be missing, from so many terms on
+_WINDOW_TYPES = 40
+_MAX_TERMS = 64  # of one search; a type with n items makes about log2(n) terms
+_TOLERANCES = {1: 0.0, 16: 1 / 2048, 24: 1 / 512}  # the share of a bin that may be missing, from so many terms on
 _BINS_PER_WINDOW = 64  # patterns after which the types are drawn anew
 _SEARCH_COST = 1 << 37  # in all, some twenty seconds, after which first-fit decreasing packs what is left
 _TERM_COST = 1 << 13  # of a term, in bits that could be shifted meanwhile
