@@ -54,8 +54,8 @@ def test_bin_holds_the_oldest_and_is_the_fullest_with_it(items: list[int], capac
     assert sum(items[member] for member in members) == max(total for total in sums if total <= capacity)
 
 
-@given(lengths, st.integers(1, 8), st.integers(0, 119))
-def test_nobody_waits_forever(items: list[int], buffer_size: int, _: int) -> None:
+@given(lengths, st.integers(1, 8))
+def test_nobody_waits_forever(items: list[int], buffer_size: int) -> None:
     packer = StreamingPacker(50, buffer_size=buffer_size)
     entered, left = {}, {}
     for position, length in enumerate(items):
