@@ -68,7 +68,7 @@ def test_scores_must_agree_with_their_account(made: Path):
     reasons = pa.array(["no_image", None, "image_broken"])
     pq.write_table(table.set_column(table.column_names.index("reject"), "reject", reasons), path)
     assert audit(replace(dataset, path), 1) == (
-        "the files hold 4 scored samples, the account 5",
+        "the files hold 5 scored samples, the account 6",
         "the files hold 1 samples rejected as no_image, the account 0",
     )
     uids = pa.array(["short"] * 3)
