@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from oqvl_shards.config import StageConfig
+from oqvl_shards.config import MappedConfig, StageConfig
 from oqvl_shards.sample import ReadLimits
 
 
@@ -187,7 +187,7 @@ ScorerConfig = Annotated[
 ]
 
 
-class ScoreConfig(StageConfig):
+class ScoreConfig(MappedConfig):
     """Configuration of `score`."""
 
     pool: Path = Field(description="dataset of kind image_text to score", json_schema_extra={"lineage": False})
@@ -197,17 +197,6 @@ class ScoreConfig(StageConfig):
         description="scorer.name=rules, text, image, phash, metadata, clip, siglip, aesthetic or mlm; and its fields",
     )
     limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read from a sample")
-    num_workers: int = Field(
-        default=1,
-        ge=1,
-        description="processes that score shards; on Ray, shards at once: 1 means as many as the cluster has CPUs",
-        json_schema_extra={"lineage": False},
-    )
-    engine: Literal["local", "ray"] = Field(
-        default="local",
-        description="local: on this machine; ray: on the Ray cluster of RAY_ADDRESS (extra ray)",
-        json_schema_extra={"lineage": False},
-    )
 
 
 class TokenCount(StageConfig):
@@ -305,7 +294,7 @@ class ImportLimits(StageConfig):
     )
 
 
-class ImportConfig(StageConfig):
+class ImportConfig(MappedConfig):
     """What all imports of scores have in common."""
 
     source: Path = Field(description="the file, or the folder with the files", json_schema_extra={"lineage": False})
@@ -322,9 +311,6 @@ class ImportConfig(StageConfig):
     )
     identity: str = Field(default="", description="column of the uid, or with pool of the key; empty: uid, or key")
     limits: ImportLimits = Field(default=ImportLimits(), description="caps on what is read")
-    num_workers: int = Field(
-        default=1, ge=1, description="processes that read files", json_schema_extra={"lineage": False}
-    )
 
     layout: ClassVar[str]
     """What the files are; the command is `import LAYOUT`."""
@@ -414,7 +400,7 @@ class DedupConfig(StageConfig):
     seed: int = Field(default=0, ge=0, description="seed of the hash that decides between equals")
 
 
-class ReshardConfig(StageConfig):
+class ReshardConfig(MappedConfig):
     """Configuration of `reshard`."""
 
     pools: tuple[Path, ...] = Field(
@@ -436,9 +422,6 @@ class ReshardConfig(StageConfig):
     )
     keys: Literal["uid", "original"] = Field(
         default="uid", description="names of the samples: uid for {uid}-0 as DataComp has it, or their original keys"
-    )
-    num_workers: int = Field(
-        default=1, ge=1, description="processes that copy shards", json_schema_extra={"lineage": False}
     )
 
 

@@ -99,7 +99,7 @@ from oqvl_shards.manifest import (
     write_manifest,
 )
 from oqvl_shards.receipt import remove_receipts, step_digest
-from oqvl_shards.shard_map import Engine, map_shards
+from oqvl_shards.shard_map import map_shards
 from oqvl_shards.uid import words_to_uid
 
 PACKAGE = "oqvl-filter"
@@ -141,8 +141,7 @@ def score(config: ScoreConfig) -> ScoreReport:
     receipts = map_shards(
         partial(score_shard, config=config.scorer, limits=config.limits),
         jobs,
-        num_workers=config.num_workers,
-        engine=Engine(config.engine),
+        **config.workers,
         description=f"score {scorer.name}",
     )
     receipts = fill_counts(receipts, jobs, scorer.counted)
@@ -237,7 +236,7 @@ def reshard(config: ReshardConfig) -> ReshardReport:
             for pool in pools
             for shard in pool.manifest.shards
         ],
-        num_workers=config.num_workers,
+        **config.workers,
         description="find samples",
     )
     samples, account = join_samples(found)
@@ -253,7 +252,7 @@ def reshard(config: ReshardConfig) -> ReshardReport:
         CopyJob(f"{index:05d}.tar", part, config.keys, config.output, step_digest(lineage))
         for index, part in enumerate(fill_shards(samples, order, config.samples_per_shard, config.bytes_per_shard))
     ]
-    receipts = map_shards(copy_samples, jobs, num_workers=config.num_workers, description="reshard")
+    receipts = map_shards(copy_samples, jobs, **config.workers, description="reshard")
     manifest = Manifest(
         name=config.name,
         details=ImageTextDetails(),
@@ -338,7 +337,7 @@ def import_scores(config: ImportConfig) -> ScoreReport:
     if finished is not None:
         return ScoreReport.of(finished)
     function = partial(import_file, config=config, pool=pool, step=step_digest(lineage))
-    receipts = map_shards(function, jobs, num_workers=config.num_workers, description="import", unit="file")
+    receipts = map_shards(function, jobs, **config.workers, description="import", unit="file")
     paths = [config.output / receipt.shard.path for receipt in receipts]
     fields, numbers = score_fields(paths)
     manifest = Manifest(

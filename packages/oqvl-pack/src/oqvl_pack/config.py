@@ -8,9 +8,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from oqvl_pack.algorithm import Algorithm
-from oqvl_shards.config import StageConfig
+from oqvl_shards.config import MappedConfig, StageConfig
 from oqvl_shards.sample import ReadLimits
-from oqvl_shards.shard_map import Engine
 
 
 class MixturePart(StageConfig):
@@ -42,7 +41,7 @@ class MixturePart(StageConfig):
         return self
 
 
-class PackConfig(StageConfig):
+class PackConfig(MappedConfig):
     """Configuration of `run`; exactly one of `source` and `mixture` is needed."""
 
     source: Path | None = Field(
@@ -111,16 +110,6 @@ class PackConfig(StageConfig):
         description="what every image must pass: header reads format and size, decode every pixel (100 times slower)",
     )
     limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read from the source")
-    num_workers: int = Field(
-        default=1, ge=1, description="processes that read and write shards", json_schema_extra={"lineage": False}
-    )
-
-    engine: Engine = Field(
-        default=Engine.LOCAL,
-        description="local: num_workers processes on this machine; ray: tasks on a Ray cluster (extra ray of "
-        "oqvl-shards), whose machines see the same files; the bytes are the same",
-        json_schema_extra={"lineage": False},
-    )
 
     @property
     def parts(self) -> tuple[MixturePart, ...]:
@@ -157,7 +146,7 @@ class ShowConfig(StageConfig):
     tokenizer: Path | None = Field(default=None, description="tokenizer.json; given, the documents' text is drawn too")
 
 
-class CheckConfig(StageConfig):
+class CheckConfig(MappedConfig):
     """Configuration of `check`."""
 
     packed: Path = Field(description="directory of the packed dataset")
@@ -169,4 +158,3 @@ class CheckConfig(StageConfig):
         default=(), description="in place of source: the directories of the mixture's sources, in order"
     )
     tokenizer: Path = Field(description="the tokenizer.json that it was packed with")
-    num_workers: int = Field(default=1, ge=1, description="processes that read shards")

@@ -146,8 +146,7 @@ def _map(
     return map_shards(
         function,
         parts,
-        num_workers=job.config.num_workers,
-        engine=job.config.engine,
+        **job.config.workers,
         description=description,
         name=lambda part: part.name,
     )

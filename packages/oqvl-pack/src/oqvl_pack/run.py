@@ -163,7 +163,7 @@ def _recorded_values(config: CheckConfig, packed: Dataset) -> dict[str, Any]:
         values["mixture"] = [{**(part or {}), "source": path} for part, path in parts if path is not None]
     else:
         values["source"] = paths[0] if len(paths) == 1 else None
-    return {**values, "output": config.packed, "tokenizer": config.tokenizer, "num_workers": config.num_workers}
+    return {**values, "output": config.packed, "tokenizer": config.tokenizer, **config.workers}
 
 
 def _job(config: PackConfig, sources: Sequence[Dataset]) -> Job:
@@ -183,8 +183,7 @@ def _write(job: Job, corpus: PackedCorpus) -> list[Receipt]:
     return map_shards(
         partial(write_shard, job=job),
         parts,
-        num_workers=job.config.num_workers,
-        engine=job.config.engine,
+        **job.config.workers,
         description="write",
         name=job.output_name,
     )

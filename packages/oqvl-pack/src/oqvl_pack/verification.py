@@ -72,7 +72,7 @@ def _fingerprint_packs(packed: Dataset, job: Job) -> list[_Fingerprint]:
     found = map_shards(
         partial(_fingerprint_pack_range, packed=packed, max_documents=job.config.max_documents),
         ranges,
-        num_workers=job.config.num_workers,
+        **job.config.workers,
         description="packs",
         name=lambda packs: f"{packed.path}, packs {packs.start} to {packs.stop - 1}",
     )
@@ -84,7 +84,7 @@ def _fingerprint_sources(sources: Sequence[Dataset], job: Job) -> tuple[list[_Fi
     parts = map_shards(
         partial(_fingerprint_source_shard, job=job),
         shards,
-        num_workers=job.config.num_workers,
+        **job.config.workers,
         description="source",
         name=lambda shard: shard.name,
     )

@@ -21,11 +21,11 @@ from oqvl_pack.source import SourceShard, Template
 from oqvl_pack.template import SpecialTokens
 from oqvl_pack.tokenization import DocumentTokenizer, load_tokenizer
 from oqvl_pack.workspace import load_work, save_work
+from oqvl_shards.config import Engine
 from oqvl_shards.errors import DataError
 from oqvl_shards.manifest import Account, Shard
 from oqvl_shards.packed import reference_shard_name, shard_name, write_packed_shard, write_reference_shard
 from oqvl_shards.receipt import Receipt, read_receipt, write_receipt
-from oqvl_shards.shard_map import Engine
 from oqvl_shards.tar_index import Member
 
 
