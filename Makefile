@@ -6,7 +6,7 @@ setup:  ## an environment with everything, and a lock that git keeps free of add
 	uv sync
 
 test:
-	uv run pytest -n auto --dist loadfile
+	uv run pytest -n auto
 
 check:  ## everything that is quicker than the tests
 	uv run ruff check

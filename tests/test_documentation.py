@@ -115,5 +115,5 @@ def test_links_lead_somewhere(page: Path):
 
 
 def test_readme_has_what_the_gates_take_from_it():
-    assert marked_block(ROOT / "README.md", "the test command").code.strip() == "uv run pytest -n auto --dist loadfile"
+    assert marked_block(ROOT / "README.md", "the test command").code.strip() == "uv run pytest -n auto"
     assert len(marked_block(ROOT / "README.md", "oqvl-pack in five lines").code.replace("\n\n", "\n").splitlines()) == 5
