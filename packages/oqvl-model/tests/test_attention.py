@@ -41,15 +41,38 @@ def reference(query, key, value, lengths, scaling):
     return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling).transpose(1, 2)
 
 
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.sampled_from([1, 2, 4]), st.sampled_from([None, 0.5]))
-def test_documents_are_attended_to_one_by_one(lengths, num_key_heads, scaling):
+@pytest.mark.parametrize("max_padding", [0, 2, 100], ids=["never padded", "as it is", "always padded"])
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=6),
+    num_key_heads=st.sampled_from([1, 2, 4]),
+    scaling=st.sampled_from([None, 0.5]),
+)
+def test_documents_are_attended_to_one_by_one(max_padding, lengths, num_key_heads, scaling):
     query, key, value = inputs(sum(lengths), num_key_heads=num_key_heads)
-    output, weights = document_attention(
-        MODULE, query, key, value, None, cu_seqlens=bounds(lengths), max_seqlen=max(lengths), scaling=scaling
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attention, "MAX_PADDING", max_padding)
+        output, weights = document_attention(
+            MODULE, query, key, value, None, cu_seqlens=bounds(lengths), max_seqlen=max(lengths), scaling=scaling
+        )
     assert weights is None
     assert output.shape == (1, sum(lengths), 4, 8)
     torch.testing.assert_close(output, reference(query, key, value, lengths, scaling), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("max_padding", [0, 100])
+def test_gradients_stay_inside_documents(monkeypatch, max_padding):
+    monkeypatch.setattr(attention, "MAX_PADDING", max_padding)
+    lengths = [3, 1, 5]
+    query, key, value = (x.requires_grad_() for x in inputs(9))
+    output, _ = document_attention(MODULE, query, key, value, None, cu_seqlens=bounds(lengths), max_seqlen=5)
+    (output[:, :4] ** 2).sum().backward()
+    found = [cast(torch.Tensor, x.grad).clone() for x in (query, key, value)]
+    for x in (query, key, value):
+        x.grad = None
+    (reference(query, key, value, lengths, None)[:, :4] ** 2).sum().backward()
+    for gradient, x in zip(found, (query, key, value), strict=True):
+        torch.testing.assert_close(gradient, x.grad, atol=1e-6, rtol=1e-5)
+        assert not gradient[:, :, 4:].any()
 
 
 @pytest.mark.parametrize("takes_gqa", [False, True])

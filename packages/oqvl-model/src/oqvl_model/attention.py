@@ -1,15 +1,17 @@
 """Causal attention that stays inside documents: the attention implementation `oqvl_documents`.
 
-A pack is one row of tokens; `cu_seqlens` says where its documents begin and end. Three ways to the same result:
-variable-length flash attention on CUDA in half precision, a loop of scaled-dot-product attention over documents
-anywhere else, and, when no `cu_seqlens` is passed, transformers' own `sdpa` with its masks and caches.
+A pack is one row of tokens; `cu_seqlens` says where its documents begin and end. The same result comes from
+variable-length flash attention on CUDA in half precision, and anywhere else from scaled-dot-product attention: over all
+documents at once, padded to the longest, where that pads little, and over one after the other where it pads much. When
+no `cu_seqlens` is passed, transformers' own `sdpa` works with its masks and caches.
 
-Shape suffixes: B rows, H heads, T tokens of a row, E channels of a head.
+Shape suffixes: B rows, H heads, T tokens of a row, E channels of a head, D documents, L tokens of the longest document.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -28,6 +30,9 @@ except ImportError:
 
 DOCUMENT_ATTENTION = "oqvl_documents"
 """Name of the implementation in transformers' registry."""
+
+MAX_PADDING = 2
+"""Documents are padded to the longest while that makes of T tokens no more than this many times T."""
 
 _varlen_attention: Any = None if varlen is None else varlen.varlen_attn
 _VARLEN_TAKES_GQA = varlen is not None and "enable_gqa" in inspect.signature(_varlen_attention).parameters
@@ -74,7 +79,10 @@ def document_attention(
     if _can_use_varlen(query_BHTE):
         output_THE = _varlen(query_BHTE, key_BHTE, value_BHTE, cu_seqlens, max_seqlen, scaling)
     else:
-        output_THE = _document_loop(query_BHTE, key_BHTE, value_BHTE, cu_seqlens, scaling)
+        lengths = cu_seqlens.diff().tolist()
+        is_even = len(lengths) * max(lengths) <= MAX_PADDING * query_BHTE.shape[2]
+        attend = _padded_documents if is_even else _document_loop
+        output_THE = attend(query_BHTE, key_BHTE, value_BHTE, lengths, scaling)
     return output_THE.unsqueeze(0), None
 
 
@@ -126,12 +134,32 @@ def _varlen(
     )
 
 
-def _document_loop(
-    query_BHTE: Tensor, key_BHTE: Tensor, value_BHTE: Tensor, cu_seqlens: Tensor, scaling: float | None
+def _padded_documents(
+    query_BHTE: Tensor, key_BHTE: Tensor, value_BHTE: Tensor, lengths: Sequence[int], scaling: float | None
 ) -> Tensor:
-    lengths = cu_seqlens.diff().tolist()
+    # Padding comes after a document's tokens, where causality hides it: no mask is needed.
+    longest = max(lengths)
+    places_T = torch.cat([torch.arange(length) + document * longest for document, length in enumerate(lengths)])
+    places_T = places_T.to(query_BHTE.device)
+
+    def spread(x_BHTE: Tensor) -> Tensor:
+        x_THE = x_BHTE[0].transpose(0, 1)
+        padded = x_THE.new_zeros(len(lengths) * longest, *x_THE.shape[1:]).index_copy(0, places_T, x_THE)
+        return padded.unflatten(0, (len(lengths), longest)).transpose(1, 2)
+
     grouped = query_BHTE.shape[1] != key_BHTE.shape[1]
-    documents = zip(*(x_BHTE.split(lengths, dim=2) for x_BHTE in (query_BHTE, key_BHTE, value_BHTE)), strict=True)
+    query_DHLE, key_DHLE, value_DHLE = (spread(x_BHTE) for x_BHTE in (query_BHTE, key_BHTE, value_BHTE))
+    output_DHLE = scaled_dot_product_attention(
+        query_DHLE, key_DHLE, value_DHLE, is_causal=True, scale=scaling, enable_gqa=grouped
+    )
+    return output_DHLE.transpose(1, 2).flatten(0, 1).index_select(0, places_T)
+
+
+def _document_loop(
+    query_BHTE: Tensor, key_BHTE: Tensor, value_BHTE: Tensor, lengths: Sequence[int], scaling: float | None
+) -> Tensor:
+    grouped = query_BHTE.shape[1] != key_BHTE.shape[1]
+    documents = zip(*(x_BHTE.split(list(lengths), dim=2) for x_BHTE in (query_BHTE, key_BHTE, value_BHTE)), strict=True)
     outputs_BHTE = [
         scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=grouped)
         for query, key, value in documents
