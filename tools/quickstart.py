@@ -6,7 +6,7 @@ Every stage is one public call over one recipe of recipes/quickstart/; the repor
 working directory holds everything that is made; a second run reuses what is finished, and a run that was killed
 anywhere continues to the same result.
 
-    uv run tools/quickstart.py                  the default, under five minutes
+    uv run tools/quickstart.py                  the default, about five minutes
     uv run tools/quickstart.py --scale ci       a small one, about a minute, for checks
 """
 
