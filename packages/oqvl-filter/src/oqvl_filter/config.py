@@ -382,7 +382,7 @@ class DedupConfig(StageConfig):
     method: Literal["exact", "perceptual", "embedding"] = Field(
         description="what is compared: digests, perceptual hashes, or vectors"
     )
-    column: str = Field(description="column to compare, e.g. rules.content_sha, phash.phash or clip.embedding")
+    column: str = Field(description="column to compare, e.g. rules.content_sha, phash.phash or an imported embedding")
     max_distance: int = Field(
         default=4, ge=0, le=16, description="perceptual: most bits of 64 in which two hashes of one picture differ"
     )
