@@ -25,8 +25,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from oqvl_filter.image_pipeline import prepared_batches, torchvision_preparation
 from oqvl_filter.pool import pool_samples
+from oqvl_filter.scorers.image_pipeline import prepared_batches, torchvision_preparation
 from oqvl_shards.reader import ShardReader
 from oqvl_shards.sample import ReadLimits
 from oqvl_shards.tar_writer import TarWriter

@@ -7,7 +7,7 @@ import pytest
 from oqvl_filter import run
 from oqvl_filter.config import EstimateConfig, ScoreConfig
 from oqvl_filter.estimation import NUM_GROUPS, measure_pace
-from oqvl_filter.rules import RulesScorer
+from oqvl_filter.scorers.rules import RulesScorer
 from oqvl_shards.errors import DataError
 from oqvl_shards.sample import ReadLimits
 

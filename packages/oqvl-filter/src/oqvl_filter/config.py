@@ -106,7 +106,8 @@ class TextScorerConfig(StageConfig):
     # The files do not decide the scores by where they lie; the fingerprint records what they hold.
     language: str = Field(
         default="",
-        description="dotted path of a factory of a language identifier, e.g. oqvl_filter.language:FasttextIdentifier",
+        description="dotted path of a factory of a language identifier, "
+        "e.g. oqvl_filter.scorers.language:FasttextIdentifier",
         json_schema_extra={"lineage": False},
     )
     language_options: dict[str, Any] = Field(
@@ -150,8 +151,8 @@ class MlmScorerConfig(StageConfig):
     name: Literal["mlm"] = Field(description="which scorer: mlm")
     # Which judge it is and where it runs does not decide the scores; its fingerprint records what does.
     judge: str = Field(
-        default="oqvl_filter.transformers_judge:TransformersJudge",
-        description="dotted path of the judge's factory: this one, oqvl_filter.endpoint_judge:EndpointJudge, or yours",
+        default="oqvl_filter.judges.transformers:TransformersJudge",
+        description="dotted path of the judge's factory: this one, oqvl_filter.judges.endpoint:EndpointJudge, or yours",
         json_schema_extra={"lineage": False},
     )
     options: dict[str, Any] = Field(

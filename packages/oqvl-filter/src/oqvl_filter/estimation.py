@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.parquet as pq
 
-from oqvl_filter.calibration import Z_95
+from oqvl_filter.pages.calibration import Z_95
 from oqvl_filter.pool import pool_samples
 from oqvl_filter.score_file import account_of, score_table
 from oqvl_filter.scorer import Scorer

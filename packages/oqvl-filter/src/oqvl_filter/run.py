@@ -10,9 +10,6 @@ import numpy as np
 from pydantic import Field
 
 from oqvl_filter.audit import audit
-from oqvl_filter.calibration import draw_sample, precision, read_labels, recall, weigh, write_sample
-from oqvl_filter.candidates import read_candidates
-from oqvl_filter.column_cache import ColumnCache
 from oqvl_filter.config import (
     CalibrateConfig,
     CheckConfig,
@@ -30,7 +27,8 @@ from oqvl_filter.config import (
     ShowConfig,
     TrainDfnConfig,
 )
-from oqvl_filter.dfn import (
+from oqvl_filter.dedup.duplicates import DUPLICATES_FILE, DedupStep, count_duplicates, find_duplicates
+from oqvl_filter.dfn.training import (
     FrozenTrunk,
     assemble,
     digest_weights_file,
@@ -39,16 +37,16 @@ from oqvl_filter.dfn import (
     read_clean_pairs,
     write_network,
 )
-from oqvl_filter.duplicates import DUPLICATES_FILE, DedupStep, count_duplicates, find_duplicates
 from oqvl_filter.estimation import measure_pace
 from oqvl_filter.expression import subset_paths
-from oqvl_filter.gallery import Gallery
 from oqvl_filter.importers.importing import ImportStep, digest_file, import_file, import_jobs, score_fields
 from oqvl_filter.importers.uid_list import UidListStep, read_uid_list
-from oqvl_filter.page import assemble_page, read_scored_pool, write_page
+from oqvl_filter.judges.prompt_import import read_checkout
+from oqvl_filter.judges.prompt_set import write_prompt_set
+from oqvl_filter.pages.calibration import draw_sample, precision, read_labels, recall, weigh, write_sample
+from oqvl_filter.pages.gallery import Gallery
+from oqvl_filter.pages.page import assemble_page, read_scored_pool, write_page
 from oqvl_filter.pool import DUPLICATE_UID
-from oqvl_filter.prompt_import import read_checkout
-from oqvl_filter.prompt_set import write_prompt_set
 from oqvl_filter.report import (
     CalibrateReport,
     CheckReport,
@@ -75,8 +73,10 @@ from oqvl_filter.resharding import (
 )
 from oqvl_filter.score_file import IDENTITY_FIELDS, REJECT_FIELD, account_of, deciles, write_table
 from oqvl_filter.scoring import fill_counts, score_shard, scoring_jobs, shared_scorer
-from oqvl_filter.selection import SelectStep, resolve_rule, select_candidates, statistics_of
-from oqvl_filter.set_algebra import combine, start_counts
+from oqvl_filter.selection.candidates import read_candidates
+from oqvl_filter.selection.column_cache import ColumnCache
+from oqvl_filter.selection.selection import SelectStep, resolve_rule, select_candidates, statistics_of
+from oqvl_filter.selection.set_algebra import combine, start_counts
 from oqvl_filter.subset import SUBSET_FILE, open_subset, write_subset, write_subset_blocks
 from oqvl_filter.uid_array import sort_uids
 from oqvl_shards.config import StageConfig

@@ -106,39 +106,39 @@ def make_scorer(config: ScorerConfig, limits: ReadLimits) -> Scorer:
     """
     match config:
         case RulesScorerConfig():
-            from oqvl_filter.rules import RulesScorer
+            from oqvl_filter.scorers.rules import RulesScorer
 
             return RulesScorer(limits)
         case PhashScorerConfig():
-            from oqvl_filter.phash import PhashScorer
+            from oqvl_filter.scorers.phash import PhashScorer
 
             return PhashScorer(limits)
         case MetadataScorerConfig():
-            from oqvl_filter.metadata_match import MetadataScorer, read_entries
+            from oqvl_filter.scorers.metadata_match import MetadataScorer, read_entries
 
             return MetadataScorer(read_entries(config.entries), limits)
         case ClipScorerConfig():
-            from oqvl_filter.clip import ClipScorer
+            from oqvl_filter.scorers.clip import ClipScorer
 
             return ClipScorer(config, limits)
         case TextScorerConfig():
-            from oqvl_filter.text import TextScorer
+            from oqvl_filter.scorers.text import TextScorer
 
             return TextScorer(config, limits)
         case ImageScorerConfig():
-            from oqvl_filter.picture import ImageScorer
+            from oqvl_filter.scorers.picture import ImageScorer
 
             return ImageScorer(config, limits)
         case SiglipScorerConfig():
-            from oqvl_filter.siglip import SiglipScorer
+            from oqvl_filter.scorers.siglip import SiglipScorer
 
             return SiglipScorer(config, limits)
         case AestheticScorerConfig():
-            from oqvl_filter.aesthetic import AestheticScorer
+            from oqvl_filter.scorers.aesthetic import AestheticScorer
 
             return AestheticScorer(config, limits)
         case MlmScorerConfig():
-            from oqvl_filter.mlm import MlmScorer
+            from oqvl_filter.scorers.mlm import MlmScorer
 
             return MlmScorer(config, limits)
 

@@ -1,0 +1,1 @@
+"""Copies within a pool and across pools."""

@@ -1,0 +1,352 @@
+"""Groups of samples that are the same picture, and samples that are a picture of a benchmark.
+
+Both become score datasets, so that a rule can name them: `dedup.duplicate == false`, or with a choice of one's own
+`clip in top(1) per dedup.cluster`; `decontamination.match is null`.
+
+A cluster is everything that is linked by pairs near enough, directly or through others. Of each cluster one sample
+stands: the highest in the column `prefer`, then of the earliest pool, then with the smallest hash of its uid.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import Field
+
+from oqvl_filter.config import DedupConfig
+from oqvl_filter.dedup.cosine import similar_pairs, unit_rows
+from oqvl_filter.dedup.hamming import distances, near_pairs
+from oqvl_filter.score_file import IDENTITY_FIELDS, REJECT_FIELD, is_number
+from oqvl_filter.scorers.phash import perceptual_hash
+from oqvl_filter.selection.candidates import Candidates, read_candidates, resolve_column
+from oqvl_filter.uid_array import format_uids, hash_uids
+from oqvl_shards.config import StageConfig
+from oqvl_shards.errors import ConfigError, DataError
+from oqvl_shards.image import decode_image
+from oqvl_shards.manifest import Dataset, FieldSpec, Kind, Sha256
+from oqvl_shards.sample import ReadLimits, SampleError
+from oqvl_shards.uid import array_to_uids
+
+DUPLICATES_FILE = "duplicates.parquet"
+
+Pairs = Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]]
+
+CLUSTER_FIELDS = (
+    FieldSpec(name="cluster", dtype="string", description="uid of the sample that stands for the cluster"),
+    FieldSpec(name="cluster_size", dtype="int64", description="samples in the cluster, 1: no duplicate"),
+    FieldSpec(name="duplicate", dtype="bool", description="whether another sample stands for it"),
+)
+MATCH_FIELDS = (
+    FieldSpec(name="match", dtype="string", description="nearest benchmark picture, LABEL/NAME; null: none is near"),
+    FieldSpec(name="nearness", dtype="float32", description="its distance in bits, or its cosine; exact: 0"),
+)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What pictures are compared by.
+
+    Args:
+        values: [N] text, [N] uint64, or [N, dim] vectors of length 1; by `DedupConfig.method`.
+        rows: [N] the candidates (or pictures of a benchmark) that they are of; others have no value.
+    """
+
+    values: pa.Array | NDArray[Any]
+    rows: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of one or several benchmarks.
+
+    Args:
+        names: LABEL/NAME of each.
+        features: Of those that can be read.
+    """
+
+    names: tuple[str, ...]
+    features: Features
+
+
+class DedupStep(StageConfig):
+    """What the lineage of a deduplication records: the configuration, names resolved, and what its labels stand for."""
+
+    config: DedupConfig = Field(description="the configuration")
+    pools: tuple[Sha256, ...] = Field(description="digests of the manifests of the pools, in order")
+    scores: dict[str, tuple[Sha256, ...]] = Field(description="digests of the manifests of each label's scores")
+    against: dict[str, Sha256] = Field(description="digests of the manifests of what is looked for")
+
+    @classmethod
+    def of(
+        cls,
+        config: DedupConfig,
+        pools: Sequence[Dataset],
+        scores: Mapping[str, Sequence[Dataset]],
+        against: Mapping[str, Dataset],
+    ) -> Self:
+        """Describe the step."""
+        changes = {"column": resolve_column(config.column, scores)}
+        if config.prefer:
+            changes["prefer"] = resolve_column(config.prefer, scores)
+        return cls(
+            config=config.model_copy(update=changes),
+            pools=tuple(pool.manifest.digest() for pool in pools),
+            scores={key: tuple(one.manifest.digest() for one in datasets) for key, datasets in scores.items()},
+            against={key: one.manifest.digest() for key, one in against.items()},
+        )
+
+
+def find_duplicates(
+    config: DedupConfig, candidates: Candidates, against: Mapping[str, Dataset]
+) -> tuple[tuple[FieldSpec, ...], pa.Table]:
+    """Return the columns that were found, and the rows of a score file with them.
+
+    Args:
+        config: With resolved names, see `DedupStep`.
+        candidates: The samples.
+        against: Pictures to look for, by label; none: duplicates among the samples.
+
+    Raises:
+        ConfigError: When a column cannot be compared so.
+        DataError: When a file of a benchmark is damaged.
+    """
+    values = candidates.column(config.column)
+    features = features_of(values, config, config.column)
+    if against:
+        parts = [read_pictures(label, dataset, config) for label, dataset in against.items()]
+        fields, found = MATCH_FIELDS, match_table(candidates, features, join_pictures(parts), config)
+    else:
+        prefer = candidates.column(config.prefer) if config.prefer else None
+        if prefer is not None and not is_number(prefer.type):
+            raise ConfigError(f"prefer: {config.prefer} is of type {prefer.type}, expected numbers")
+        fields, found = CLUSTER_FIELDS, cluster_table(candidates, features, config, prefer)
+    identity = (
+        format_uids(candidates.uids),
+        pa.array(np.zeros(len(candidates), dtype=bool)),
+        pa.nulls(len(candidates), pa.string()),
+    )
+    columns = {field.name: column for field, column in zip(IDENTITY_FIELDS, identity, strict=True)}
+    reasons = pc.call_function(
+        "if_else", [values.is_valid(), pa.scalar(None, pa.string()), pa.scalar(f"no {config.column}")]
+    )
+    return fields, pa.table(
+        {**columns, **{name: found[name] for name in found.column_names}, REJECT_FIELD.name: reasons}
+    )
+
+
+def count_duplicates(table: pa.Table) -> dict[str, int]:
+    """Return the statistics of what `find_duplicates` has found: clusters and duplicates, or matches by benchmark."""
+    if "match" in table.column_names:
+        labels = Counter(match.partition("/")[0] for match in table["match"].drop_null().to_pylist())
+        return {"num_matches": labels.total(), **{f"num_matches.{label}": labels[label] for label in sorted(labels)}}
+    duplicate = table["duplicate"].fill_null(False).to_numpy()
+    sizes = table["cluster_size"].fill_null(1).to_numpy()
+    return {"num_clusters": int(np.sum((sizes > 1) & ~duplicate)), "num_duplicates": int(duplicate.sum())}
+
+
+def features_of(values: pa.Array, config: DedupConfig, name: str) -> Features:
+    """Return the features in a column of scores.
+
+    Raises:
+        ConfigError: When the column is of another type than the method compares.
+    """
+    rows = np.flatnonzero(values.is_valid().to_numpy(zero_copy_only=False))
+    present = values.take(pa.array(rows))
+    match config.method:
+        case "exact" if pa.types.is_string(values.type):
+            return Features(present, rows)
+        case "perceptual" if pa.types.is_integer(values.type):
+            return Features(present.cast(pa.uint64(), safe=False).to_numpy(zero_copy_only=False), rows)
+        case "embedding" if pa.types.is_fixed_size_list(values.type):
+            flat = present.flatten().to_numpy(zero_copy_only=False)
+            return Features(unit_rows(flat.reshape(len(rows), values.type.list_size)), rows)
+    expected = {"exact": "text", "perceptual": "64-bit numbers", "embedding": "lists of numbers of one length"}
+    raise ConfigError(
+        f"column: {name} is of type {values.type}, expected {expected[config.method]} for method={config.method}",
+        hint="rules.content_sha is for exact, phash.phash for perceptual",
+    )
+
+
+def clusters(features: Features, config: DedupConfig) -> NDArray[np.int64]:
+    """Return for each of the features the place of the first one in its cluster."""
+    values = features.values
+    if isinstance(values, pa.Array):
+        codes = values.dictionary_encode().indices.to_numpy()
+        _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+        return first[inverse]
+    if config.method == "perceptual":
+        # Equal hashes are many where pictures are plain; each is looked for once.
+        distinct, first, inverse = np.unique(values, return_index=True, return_inverse=True)
+        linked = connect(len(distinct), _upward(near_pairs(distinct, distinct, config.max_distance)))
+        lowest = np.full(len(distinct), len(values))
+        np.minimum.at(lowest, linked, first)
+        return lowest[linked][inverse]
+    return connect(len(values), _upward(similar_pairs(values, values, config.min_cosine)))
+
+
+def connect(count: int, pairs: Pairs) -> NDArray[np.int64]:
+    """Return for each of `count` nodes the lowest node that pairs connect it with, directly or not."""
+    labels = np.arange(count)
+    edges = list(pairs)
+    if not edges:
+        return labels
+    left, right = (np.concatenate(ends) for ends in zip(*edges, strict=True))
+    while True:
+        low = np.minimum(labels[left], labels[right])
+        before = labels.copy()
+        np.minimum.at(labels, labels[left], low)
+        np.minimum.at(labels, labels[right], low)
+        labels = labels[labels]
+        if np.array_equal(labels, before):
+            return labels
+
+
+def cluster_table(candidates: Candidates, features: Features, config: DedupConfig, prefer: pa.Array | None) -> pa.Table:
+    """Return the columns of `CLUSTER_FIELDS` [N]; null for candidates without a feature.
+
+    Args:
+        candidates: The N samples.
+        features: Of some of them.
+        config: How they are compared.
+        prefer: [N] higher is better; None: all the same.
+    """
+    labels_F = clusters(features, config)
+    uids = candidates.uids[features.rows]
+    keys = [uids["f1"], uids["f0"], hash_uids(uids, config.seed), candidates.source_codes[features.rows]]
+    if prefer is not None:
+        numbers = prefer.cast(pa.float64()).to_numpy(zero_copy_only=False)[features.rows]
+        keys.append(-numbers)  # no value is NaN, which sorts last
+    best_first = np.lexsort([*keys, labels_F])
+    sorted_labels = labels_F[best_first]
+    is_best = np.ones(len(labels_F), dtype=bool)
+    is_best[1:] = sorted_labels[1:] != sorted_labels[:-1]
+    best_of_label = np.zeros(len(labels_F), dtype=np.int64)
+    best_of_label[sorted_labels[is_best]] = best_first[is_best]
+    best_F = best_of_label[labels_F]
+    sizes_F = np.bincount(labels_F, minlength=len(labels_F))[labels_F]
+    places_N = np.full(len(candidates), -1)
+    places_N[features.rows] = np.arange(len(labels_F))
+    found = pa.array(places_N, mask=places_N < 0)
+    columns = (
+        format_uids(uids[best_F]),
+        pa.array(sizes_F, pa.int64()),
+        pa.array(best_F != np.arange(len(best_F))),
+    )
+    return pa.table({field.name: column.take(found) for field, column in zip(CLUSTER_FIELDS, columns, strict=True)})
+
+
+def match_table(candidates: Candidates, features: Features, pictures: Pictures, config: DedupConfig) -> pa.Table:
+    """Return the columns of `MATCH_FIELDS` [N]: the nearest of `pictures` that is near enough."""
+    best_N = np.full(len(candidates), -1)
+    nearness_N = np.full(len(candidates), np.inf)
+    for left, right, cost in _matches(features, pictures.features, config):
+        # Worst first, so that the last write of a row is its nearest picture, and of equals the first.
+        order = np.lexsort((-right, -cost))
+        rows, cost, found = features.rows[left[order]], cost[order], pictures.features.rows[right[order]]
+        is_nearer = (cost < nearness_N[rows]) | ((cost == nearness_N[rows]) & (found < best_N[rows]))
+        nearness_N[rows[is_nearer]] = cost[is_nearer]
+        best_N[rows[is_nearer]] = found[is_nearer]
+    is_near = best_N >= 0
+    nearness_N = np.where(is_near, -nearness_N if config.method == "embedding" else nearness_N, 0)
+    columns = (
+        pa.array(pictures.names, pa.string()).take(pa.array(best_N, mask=~is_near)),
+        pa.array(nearness_N, pa.float32(), mask=~is_near),
+    )
+    return pa.table({field.name: column for field, column in zip(MATCH_FIELDS, columns, strict=True)})
+
+
+def read_pictures(label: str, dataset: Dataset, config: DedupConfig) -> Pictures:
+    """Return the features of a benchmark's pictures, or of those that scores are about.
+
+    A picture that several items of a benchmark share counts once.
+
+    Raises:
+        ConfigError: When the method needs vectors: those are given as scores of the pictures.
+        DataError: When a file is damaged.
+    """
+    if dataset.manifest.kind is Kind.SCORES:
+        scored = read_candidates([], {label: [dataset]})
+        column = resolve_column(config.column.partition(".")[2], {label: [dataset]})
+        names = tuple(f"{label}/{uid}" for uid in array_to_uids(scored.uids))
+        return Pictures(names, features_of(scored.column(column), config, column))
+    if config.method == "embedding":
+        raise ConfigError(
+            f"against.{label} is a benchmark, which has no vectors",
+            hint="score its pictures as a pool with the same model, and give that score dataset",
+        )
+    found: dict[str, str] = {}
+    hashes: list[int | None] = []
+    for item_id, content in _benchmark_pictures(dataset):
+        sha = hashlib.sha256(content).hexdigest()
+        if sha not in found:
+            found[sha] = f"{label}/{item_id}"
+            hashes.append(_hash_of(content, config.limits) if config.method == "perceptual" else None)
+    if config.method == "exact":
+        return Pictures(tuple(found.values()), Features(pa.array(list(found), pa.string()), np.arange(len(found))))
+    rows = [row for row, value in enumerate(hashes) if value is not None]
+    values = np.array([hashes[row] for row in rows], dtype=np.uint64)
+    return Pictures(tuple(found.values()), Features(values, np.array(rows, dtype=np.int64)))
+
+
+def join_pictures(parts: Sequence[Pictures]) -> Pictures:
+    """Return the pictures of all `parts`, in their order."""
+    names = tuple(name for part in parts for name in part.names)
+    starts = np.cumsum([0, *(len(part.names) for part in parts)])[:-1]
+    rows = np.concatenate([part.features.rows + start for part, start in zip(parts, starts, strict=True)])
+    values = [part.features.values for part in parts]
+    if all(isinstance(one, pa.Array) for one in values):
+        return Pictures(names, Features(pa.concat_arrays(values), rows))
+    return Pictures(names, Features(np.concatenate(values), rows))
+
+
+def _upward(pairs: Pairs) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield of pairs within one set, which come in both directions, one."""
+    for left, right in pairs:
+        is_upward = left < right
+        yield left[is_upward], right[is_upward]
+
+
+def _matches(
+    ours: Features, theirs: Features, config: DedupConfig
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.floating]]]:
+    """Yield pairs that are near, and for each what it costs: less is nearer."""
+    if isinstance(ours.values, pa.Array):
+        places = pc.call_function("index_in", [ours.values], pc.SetLookupOptions(theirs.values))
+        left = np.flatnonzero(places.is_valid().to_numpy(zero_copy_only=False))
+        yield left, places.take(pa.array(left)).to_numpy(), np.zeros(len(left))
+    elif config.method == "perceptual":
+        for left, right in near_pairs(ours.values, theirs.values, config.max_distance):
+            yield left, right, distances(ours.values[left], theirs.values[right]).astype(float)
+    else:
+        for left, right in similar_pairs(ours.values, theirs.values, config.min_cosine):
+            yield left, right, -np.einsum("pd,pd->p", ours.values[left], theirs.values[right])
+
+
+def _benchmark_pictures(benchmark: Dataset) -> Iterator[tuple[str, bytes]]:
+    for shard in benchmark.manifest.shards:
+        path: Path = benchmark.shard_path(shard)
+        try:
+            with pq.ParquetFile(path) as file:
+                for group in range(file.num_row_groups):
+                    table = file.read_row_group(group, columns=["item_id", "images"])
+                    for row in table.to_pylist():
+                        yield from ((row["item_id"], image["bytes"]) for image in row["images"] if image["bytes"])
+        except (OSError, KeyError, pa.ArrowException) as error:
+            raise DataError(f"{path} is not a readable file of benchmark items: {error}") from error
+
+
+def _hash_of(content: bytes, limits: ReadLimits) -> int | None:
+    try:
+        return perceptual_hash(decode_image(content, limits))
+    except SampleError:
+        return None

@@ -1,0 +1,1 @@
+"""Training a data filtering network on clean pairs."""

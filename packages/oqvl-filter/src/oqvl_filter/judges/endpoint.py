@@ -1,0 +1,173 @@
+"""A judge behind an OpenAI-compatible endpoint (vLLM, SGLang and the like).
+
+A request holds the image first and the prompt after it, so that a server with a prefix cache sees the image once for
+all prompts. What fails for a while (no connection, 408, 425, 429, 5xx) is tried again after a pause that doubles each
+time; a pause that the server asks for is kept. What is wrong with one request (400, 413, 422) is that sample's refusal;
+anything else is wrong with the configuration and stops the run, which resumes where it was.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import math
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
+from typing import Any
+
+from PIL import Image
+
+from oqvl_filter.judges.judge import Answer, JudgeReason
+from oqvl_shards.errors import ConfigError, HardwareError
+
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_OF_THE_REQUEST = frozenset({400, 413, 422})
+_MAX_PAUSE = 60.0
+_TOP_LOGPROBS = 20
+"""The most that the interface allows."""
+
+
+class EndpointJudge:
+    """Answers through `POST {url}/chat/completions`; a `VisionJudge`.
+
+    Args:
+        url: Base of the interface, e.g. `http://localhost:8000/v1`.
+        model: The model's name there.
+        revision: What tells this model from another one of the same name; it goes into the fingerprint, since an
+            endpoint does not say which weights it runs.
+        key_variable: Environment variable that holds the key, if one is needed.
+        concurrency: Requests in flight.
+        attempts: How often a request is made at most.
+        first_pause: Seconds before the second attempt; doubled before each further one.
+        timeout: Seconds that an answer may take.
+        max_side: Images are shrunk to this many pixels on the long side before they are sent.
+        sleep: How to wait.
+
+    Raises:
+        ConfigError: When a setting is of no use, or the variable is not set.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        revision: str = "",
+        key_variable: str = "",
+        concurrency: int = 8,
+        attempts: int = 6,
+        first_pause: float = 1.0,
+        timeout: float = 120.0,
+        max_side: int = 1024,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise ConfigError(f"scorer.options.url={url!r}, expected http:// or https://")
+        if min(concurrency, attempts, max_side) < 1:
+            raise ConfigError("scorer.options: concurrency, attempts and max_side are 1 at least")
+        if key_variable and not os.environ.get(key_variable):
+            raise ConfigError(f"the environment variable {key_variable} is not set", hint="it holds the key")
+        self._url = f"{url.rstrip('/')}/chat/completions"
+        self._model = model
+        self._revision = revision
+        self._key = os.environ.get(key_variable, "") if key_variable else ""
+        self._concurrency = concurrency
+        self._attempts = attempts
+        self._first_pause = first_pause
+        self._timeout = timeout
+        self._max_side = max_side
+        self._sleep = sleep
+
+    def fingerprint(self) -> str:
+        """Return a sha256 of the model's name, the revision that was given, and the size of the images."""
+        settings = ["endpoint", self._model, self._revision, self._max_side]
+        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+
+    def answer(
+        self, images: Sequence[Image.Image], prompts: Sequence[Sequence[str]], max_new_tokens: int
+    ) -> list[list[Answer]]:
+        """Return one answer [B][P] a prompt; see `VisionJudge`."""
+        with ThreadPoolExecutor(self._concurrency) as pool:
+            encoded = list(pool.map(self._encode, images))
+            waiting = [
+                [pool.submit(self._ask, source, prompt, max_new_tokens) for prompt in row]
+                for source, row in zip(encoded, prompts, strict=True)
+            ]
+            try:
+                return [[one.result() for one in row] for row in waiting]
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _encode(self, image: Image.Image) -> str:
+        small = image.copy()
+        small.thumbnail((self._max_side, self._max_side), Image.Resampling.BICUBIC)
+        buffer = io.BytesIO()
+        small.save(buffer, "PNG", compress_level=1)
+        return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+    def _ask(self, source: str, prompt: str, max_new_tokens: int) -> Answer:
+        content = [{"type": "image_url", "image_url": {"url": source}}, {"type": "text", "text": prompt}]
+        body = {
+            "logprobs": True,
+            "max_tokens": max_new_tokens,
+            "messages": [{"role": "user", "content": content}],
+            "model": self._model,
+            "temperature": 0,
+            "top_logprobs": _TOP_LOGPROBS,
+        }
+        reply = self._post(json.dumps(body).encode())
+        return Answer("", refusal=JudgeReason.REFUSED) if reply is None else _read_reply(reply)
+
+    def _post(self, body: bytes) -> dict[str, Any] | None:
+        """Return what the endpoint replies; None when it refuses what is in the request."""
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
+        problem = ""
+        for attempt in range(self._attempts):
+            wanted_pause = 0.0
+            try:
+                request = urllib.request.Request(self._url, body, headers)
+                with urllib.request.urlopen(request, timeout=self._timeout) as response:
+                    return json.load(response)
+            except urllib.error.HTTPError as error:
+                problem = f"status {error.code}: {error.read(300).decode('utf-8', 'replace')}"
+                if error.code in _OF_THE_REQUEST:
+                    return None
+                if error.code not in _PASSING:
+                    raise ConfigError(f"{self._url} answers with {problem}", hint="check url, model and key") from error
+                wanted_pause = _seconds(error.headers.get("Retry-After"))
+            except (OSError, HTTPException, ValueError) as error:
+                problem = f"{type(error).__name__}: {error}"
+            if attempt + 1 < self._attempts:
+                self._sleep(min(max(self._first_pause * 2**attempt, wanted_pause), _MAX_PAUSE))
+        raise HardwareError(
+            f"{self._url} did not answer in {self._attempts} attempts, the last one: {problem}",
+            hint="start the endpoint and run the same command again: finished shards are kept",
+        )
+
+
+def _seconds(header: str | None) -> float:
+    return float(header) if header is not None and header.isdecimal() else 0.0
+
+
+def _read_reply(reply: dict[str, Any]) -> Answer:
+    try:
+        choice = reply["choices"][0]
+        text = str(choice["message"]["content"] or "")
+        tokens = (choice.get("logprobs") or {}).get("content") or []
+        likely = tokens[0]["top_logprobs"] if tokens else []
+        first: dict[str, float] = {}
+        for one in likely:
+            first[one["token"].strip()] = first.get(one["token"].strip(), 0.0) + math.exp(one["logprob"])
+        return Answer(text, choice.get("finish_reason") == "stop", first)
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"the endpoint's reply is not of the expected form: {type(error).__name__}: {error}",
+            hint="it must speak the chat completions interface",
+        ) from error

@@ -1,0 +1,109 @@
+"""The scorer `aesthetic`: how well a picture is liked, by a linear head on its CLIP embedding.
+
+After LAION's aesthetic predictor (Schuhmann et al., 2022, arXiv 2210.08402, section 5): the head was fitted to people's
+ratings from 1 to 10 on embeddings of length 1. It belongs to one CLIP model; the scale of the score is the head's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oqvl_filter.config import AestheticScorerConfig
+from oqvl_filter.pool import PoolSample
+from oqvl_filter.scorer import Row
+from oqvl_filter.scorers.clip import OpenClipEncoder
+from oqvl_filter.scorers.image_pipeline import prepared_batches
+from oqvl_filter.weights import digest_file
+from oqvl_shards.errors import ConfigError, require_extra
+from oqvl_shards.manifest import FieldSpec
+from oqvl_shards.reader import ShardReader
+from oqvl_shards.sample import ReadLimits
+
+
+class AestheticScorer:
+    """Scores pictures with a linear head on an open_clip model; a `Scorer`. Captions are not read.
+
+    Args:
+        config: Which model and head.
+        limits: Caps on what is read from a sample.
+
+    Raises:
+        ConfigError: When there is no head at its path.
+    """
+
+    name: str = "aesthetic"
+    columns: tuple[FieldSpec, ...] = (
+        FieldSpec(name="aesthetic_score", dtype="float32", description="the head's rating of the picture"),
+    )
+    counted: Mapping[str, str] = {}
+
+    def __init__(self, config: AestheticScorerConfig, limits: ReadLimits) -> None:
+        if not config.head.is_file():
+            raise ConfigError(f"there is no aesthetic head at {config.head}", hint="check scorer.head=")
+        self.config = config
+        self.encoder = OpenClipEncoder(config, limits)
+
+    def fingerprint(self) -> str:
+        """Return a sha256 of the model and the head."""
+        settings = ["aesthetic", self.encoder.fingerprint(), digest_file(self.config.head)]
+        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+
+    def score_shard(self, reader: ShardReader, samples: Sequence[PoolSample]) -> list[Row | StrEnum]:
+        """Return for each of `samples` its score, or the reason why it has none."""
+        results: list[Any] = [sample.reject for sample in samples]
+        wanted = [index for index, sample in enumerate(samples) if sample.reject is None]
+        weight_D, bias = self._head
+        for batch in prepared_batches(
+            reader,
+            samples,
+            wanted,
+            self.encoder.prepare,
+            self.config.batch_size,
+            self.config.decode_threads,
+            results,
+        ):
+            embeddings_ND = self.encoder.encode_images([pixels for _, pixels in batch])
+            if embeddings_ND.shape[1] != len(weight_D):
+                raise ConfigError(
+                    f"{self.config.head} is a head for {len(weight_D)} dimensions, {self.config.model} has "
+                    f"{embeddings_ND.shape[1]}",
+                    hint="a head belongs to one CLIP model",
+                )
+            for (index, _), embedding_D in zip(batch, embeddings_ND, strict=True):
+                results[index] = {"aesthetic_score": float(embedding_D @ weight_D) + bias}
+        return results
+
+    @cached_property
+    def _head(self) -> tuple[NDArray[np.float32], float]:
+        return read_head(self.config.head)
+
+
+def read_head(path: Path) -> tuple[NDArray[np.float32], float]:
+    """Return the weight [D] and the bias of a linear head, a safetensors file of one matrix [1, D] and one vector [1].
+
+    Raises:
+        MissingExtraError: When the extra `clip` is not installed.
+        ConfigError: When it holds anything else.
+    """
+    with require_extra("oqvl-filter", "clip"):
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ConfigError(f"{path} is not a readable safetensors file: {error}") from error
+    shapes = {name: tensor.shape for name, tensor in sorted(tensors.items())}
+    weights = [tensor for tensor in tensors.values() if tensor.ndim == 2 and tensor.shape[0] == 1]
+    biases = [tensor for tensor in tensors.values() if tensor.shape == (1,)]
+    if len(tensors) != 2 or len(weights) != 1 or len(biases) != 1:
+        raise ConfigError(f"{path} holds {shapes}, expected one tensor (1, D) and one (1,)")
+    return weights[0][0].astype(np.float32), float(biases[0][0])

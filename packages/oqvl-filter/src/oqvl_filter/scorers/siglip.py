@@ -1,0 +1,142 @@
+"""The scorer `siglip`: how well image and caption agree under a SigLIP model of transformers.
+
+The score is the cosine of the two embeddings in float32, without the model's scale and bias (Zhai et al., 2023, arXiv
+2303.15343), so that it is on the scale of the scorer `clip`. Captions are padded to the model's full length without
+a mask, as SigLIP was trained, so that a score does not depend on the other captions of a batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oqvl_filter.config import SiglipScorerConfig
+from oqvl_filter.pool import PoolSample
+from oqvl_filter.scorer import Row
+from oqvl_filter.scorers.embedding import cosines, unit_length
+from oqvl_filter.weights import digest_directory, digest_weights
+from oqvl_shards.errors import ConfigError, HardwareError, require_extra
+from oqvl_shards.image import decode_image
+from oqvl_shards.manifest import FieldSpec
+from oqvl_shards.reader import ShardReader
+from oqvl_shards.sample import ReadLimits
+
+if TYPE_CHECKING:
+    import torch
+
+
+class SiglipEncoder:
+    """A SigLIP model of transformers as a `PairEncoder`; it is loaded when it is first needed.
+
+    Args:
+        config: Which model, and how it is run.
+        limits: Caps on what is decoded.
+    """
+
+    def __init__(self, config: SiglipScorerConfig, limits: ReadLimits) -> None:
+        self._config = config
+        self._limits = limits
+
+    def fingerprint(self) -> str:
+        """Return a sha256 of the model's files (of its weights for a name on a hub), the precision and the caps."""
+        directory = Path(self._config.model)
+        weights = digest_directory(directory) if directory.is_dir() else digest_weights(self.model)
+        settings = ["siglip", self._limits.digest(), self._config.precision, weights]
+        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+
+    @cached_property
+    def prepare(self) -> Callable[[bytes], torch.Tensor]:
+        """What makes pixels [3, H, W] of an image file."""
+        process = self._processor.image_processor
+        return lambda content: process(images=decode_image(content, self._limits), return_tensors="pt")["pixel_values"][
+            0
+        ]
+
+    def encode_images(self, pixels: Sequence[torch.Tensor]) -> NDArray[np.float32]:
+        """Return embeddings [N, D] of length 1."""
+        import torch
+
+        pixels_N3HW = torch.stack(list(pixels)).to(self._config.device, self.model.dtype)
+        with torch.inference_mode():
+            return unit_length(self.model.get_image_features(pixel_values=pixels_N3HW).pooler_output)
+
+    def encode_captions(self, captions: Sequence[str]) -> NDArray[np.float32]:
+        """Return embeddings [N, D] of length 1."""
+        import torch
+
+        length = self.model.config.text_config.max_position_embeddings
+        tokens = self._processor.tokenizer(
+            list(captions), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
+        )
+        with torch.inference_mode():
+            input_ids = tokens["input_ids"].to(self._config.device)
+            return unit_length(self.model.get_text_features(input_ids=input_ids).pooler_output)
+
+    @cached_property
+    def model(self) -> Any:
+        """The network, in evaluation mode.
+
+        Raises:
+            MissingExtraError: When the extra `mlm` is not installed.
+            ConfigError: When the model cannot be loaded.
+            HardwareError: When the device is not there.
+        """
+        with require_extra("oqvl-filter", "mlm"):
+            import torch
+            from transformers import AutoModel
+        dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[self._config.precision]
+        try:
+            model: Any = AutoModel.from_pretrained(self._config.model, dtype=dtype)
+        except (OSError, ValueError, KeyError) as error:
+            raise ConfigError(f"transformers cannot load {self._config.model!r}: {error}") from error
+        if not hasattr(model, "get_image_features") or not hasattr(model, "get_text_features"):
+            raise ConfigError(f"{self._config.model!r} is a {type(model).__name__}, expected a SigLIP model")
+        try:
+            return model.to(self._config.device).eval()
+        except (RuntimeError, AssertionError) as error:
+            raise HardwareError(f"the device {self._config.device!r} cannot be used: {error}") from error
+
+    @cached_property
+    def _processor(self) -> Any:
+        from transformers import AutoProcessor
+
+        try:
+            return AutoProcessor.from_pretrained(self._config.model)
+        except (OSError, ValueError, KeyError) as error:
+            raise ConfigError(f"{self._config.model!r} has no processor that transformers loads: {error}") from error
+
+
+class SiglipScorer:
+    """Scores pairs with a SigLIP model; a `Scorer`.
+
+    Args:
+        config: Which model, and how it is run.
+        limits: Caps on what is read from a sample.
+    """
+
+    name: str = "siglip"
+    columns: tuple[FieldSpec, ...] = (
+        FieldSpec(name="siglip_score", dtype="float32", description="cosine of image and caption embedding, -1 to 1"),
+    )
+    counted: Mapping[str, str] = {}
+
+    def __init__(self, config: SiglipScorerConfig, limits: ReadLimits) -> None:
+        self.config = config
+        self.encoder = SiglipEncoder(config, limits)
+
+    def fingerprint(self) -> str:
+        """Return a sha256 of all that decides the scores."""
+        return self.encoder.fingerprint()
+
+    def score_shard(self, reader: ShardReader, samples: Sequence[PoolSample]) -> list[Row | StrEnum]:
+        """Return for each of `samples` its score, or the reason why it has none."""
+        found = cosines(reader, samples, self.encoder, self.config.batch_size, self.config.decode_threads)
+        return [one if isinstance(one, StrEnum) else {"siglip_score": one} for one in found]

@@ -1,0 +1,136 @@
+"""The scorer `text`: what a caption is, apart from its image: its language, what it names, whether it says anything.
+
+With columns of the scorers `rules` and `clip` these make DataComp's text rules (Gadre et al., 2023, arXiv 2304.14108):
+*basic* is `text.language == "en"`, more than 2 words and more than 5 characters, beside the picture's size; *laion2b*
+is English with a CLIP score of 0.28 up; *text_based* is English with `text.thing_words` above 0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from oqvl_filter.config import TextScorerConfig
+from oqvl_filter.judges.judge import make_bound
+from oqvl_filter.pool import PoolSample
+from oqvl_filter.scorer import Row
+from oqvl_filter.scorers.embedding import read_captions
+from oqvl_filter.scorers.language import LanguageIdentifier
+from oqvl_filter.scorers.vocabulary import ThingWords
+from oqvl_shards.errors import ConfigError
+from oqvl_shards.manifest import FieldSpec
+from oqvl_shards.reader import ShardReader
+from oqvl_shards.sample import ReadLimits
+
+TEXT_VERSION = 1
+"""Goes up when a column changes its meaning; scores of two versions have two fingerprints."""
+
+
+class TextScorer:
+    """Describes captions; a `Scorer`. Columns whose files are not given are left out.
+
+    Args:
+        config: Language identifier, word lists, boilerplate.
+        limits: Caps on what is read from a sample.
+
+    Raises:
+        MissingExtraError: When the identifier's extra is not installed.
+        ConfigError: When a file is missing or unreadable.
+    """
+
+    name: str = "text"
+    counted: Mapping[str, str] = {}
+
+    def __init__(self, config: TextScorerConfig, limits: ReadLimits) -> None:
+        self.limits = limits
+        self._patterns, self._patterns_digest = read_patterns(config.boilerplate)
+        self._identifier: LanguageIdentifier | None = (
+            make_bound("scorer.language", config.language, config.language_options) if config.language else None
+        )
+        self._things = (
+            ThingWords(config.wordnet, config.synsets)
+            if config.wordnet is not None and config.synsets is not None
+            else None
+        )
+        self.columns: tuple[FieldSpec, ...] = tuple(self._columns())
+
+    def _columns(self) -> list[FieldSpec]:
+        columns = [
+            FieldSpec(name="chars", dtype="int32", description="characters of the caption"),
+            FieldSpec(name="words", dtype="int32", description="words of the caption, split at whitespace"),
+            FieldSpec(name="letter_share", dtype="float32", description="letters among its characters, 0 to 1"),
+            FieldSpec(name="boilerplate", dtype="bool", description="whether it says nothing about any image"),
+        ]
+        if self._identifier is not None:
+            columns += [
+                FieldSpec(name="language", dtype="string", description="code of the likeliest language, e.g. en"),
+                FieldSpec(name="language_probability", dtype="float32", description="probability of that language"),
+            ]
+        if self._things is not None:
+            columns.append(FieldSpec(name="thing_words", dtype="int32", description="words that name a given synset"))
+        return columns
+
+    def fingerprint(self) -> str:
+        """Return a sha256 of the rules' version, the files and the caps on what is read."""
+        settings = [
+            TEXT_VERSION,
+            self.limits.digest(),
+            self._patterns_digest,
+            self._identifier and self._identifier.fingerprint(),
+            self._things and self._things.fingerprint(),
+        ]
+        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+
+    def score_shard(self, reader: ShardReader, samples: Sequence[PoolSample]) -> list[Row | StrEnum]:
+        """Return for each of `samples` its columns, or the reason why it has none."""
+        results: list[Any] = [sample.reject for sample in samples]
+        captions = read_captions(reader, samples, results)
+        for index, caption in captions.items():
+            results[index] = self._describe(caption)
+        if self._identifier is not None:
+            found = self._identifier.identify(list(captions.values()))
+            for index, (language, probability) in zip(captions, found, strict=True):
+                results[index] |= {"language": language or None, "language_probability": probability}
+        return results
+
+    def _describe(self, caption: str) -> dict[str, Any]:
+        text = " ".join(caption.split())
+        row: dict[str, Any] = {
+            "chars": len(caption),
+            "words": len(caption.split()),
+            "letter_share": sum(map(str.isalpha, caption)) / max(len(caption), 1),
+            "boilerplate": any(pattern.fullmatch(text) for pattern in self._patterns),
+        }
+        if self._things is not None:
+            row["thing_words"] = self._things.count(caption)
+        return row
+
+
+def read_patterns(path: Path | None) -> tuple[list[re.Pattern[str]], str]:
+    """Return the regular expressions of a file, one a line, and a sha256 of it; the shipped ones for None.
+
+    Raises:
+        ConfigError: When it cannot be read, or a line is no regular expression.
+    """
+    try:
+        text = (
+            files("oqvl_filter.scorers").joinpath("boilerplate.txt").read_text("utf-8")
+            if path is None
+            else path.read_text("utf-8")
+        )
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}", hint="check scorer.boilerplate=") from error
+    patterns = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip() and not line.startswith("#"):
+            try:
+                patterns.append(re.compile(line, re.IGNORECASE))
+            except re.error as error:
+                raise ConfigError(f"{path or 'boilerplate.txt'}:{number} is no regular expression: {error}") from error
+    return patterns, hashlib.sha256(text.encode()).hexdigest()

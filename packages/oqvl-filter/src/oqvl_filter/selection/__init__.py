@@ -1,0 +1,1 @@
+"""From scores to a subset: rules, budgets, quotas, balancing, and the algebra of sets."""

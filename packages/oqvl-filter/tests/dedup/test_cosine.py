@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oqvl_filter.dedup import cosine
+from oqvl_filter.dedup.cosine import similar_pairs, unit_rows
+
+
+@given(st.integers(0, 9), st.integers(0, 9), st.sampled_from([1, 4, 4096]), st.sampled_from([0.2, 0.7]))
+def test_all_similar_pairs_are_found_whatever_the_blocks(num_left: int, num_right: int, block: int, min_cosine: float):
+    generator = np.random.default_rng(num_left * 10 + num_right)
+    left, right = (generator.normal(size=(count, 3)) for count in (num_left, num_right))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cosine, "BLOCK", block)
+        pairs = list(similar_pairs(unit_rows(left), unit_rows(right), min_cosine))
+    found = {pair for rows, columns in pairs for pair in zip(rows.tolist(), columns.tolist(), strict=True)}
+    for n, a in enumerate(left):
+        for m, b in enumerate(right):
+            exact = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+            assert ((n, m) in found) == (exact >= min_cosine)
+
+
+def test_a_row_of_zeros_is_near_to_nothing():
+    rows = unit_rows(np.array([[0, 0], [3, 4]], dtype=np.float16))
+    assert rows.tolist() == [[0, 0], [pytest.approx(0.6), pytest.approx(0.8)]]
+    assert rows.dtype == np.float32

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import base64
+import io
+
+import pytest
+from PIL import Image
+
+from oqvl_filter import run
+from oqvl_filter.config import ScoreConfig
+from oqvl_filter.pages.gallery import MAX_CAPTION, THUMBNAIL_SIDE, Gallery, shorten, thumbnail
+from oqvl_shards.manifest import open_dataset
+from oqvl_shards.sample import ReadLimits
+from oqvl_shards.uid import words_to_uid
+
+
+@pytest.fixture
+def gallery(make_pool, pair, picture, plain_pairs, uid_of, tmp_path) -> Gallery:
+    """Two shards with a repeated uid, a broken image, a pair without a caption."""
+    good = plain_pairs(3)
+    again = pair("again", picture((1, 1, 1)), "another", uid_of(1))
+    broken = pair("broken", picture()[:20], "half a picture", uid_of(50))
+    silent = pair("silent", picture(), None, uid_of(51))
+    pool = make_pool([good, [again, broken, silent]])
+    run.score(ScoreConfig(pool=pool.path, output=tmp_path / "rules"))
+    return Gallery(pool, open_dataset(tmp_path / "rules"), ReadLimits())
+
+
+def test_samples_are_found_by_uid(gallery: Gallery, uid_of):
+    uids = [words_to_uid(*uid) for uid in gallery.uids.tolist()]
+    assert sorted(uids) == sorted(map(uid_of, [0, 1, 2, 50, 51]))
+    found = {uids[row]: one for row, one in gallery.pictures(range(5)).items()}
+    assert {uid: one.uid for uid, one in found.items()} == {uid: uid for uid in uids}
+    assert found[uid_of(1)].caption == "caption 1"  # the first sample of a uid stands for it
+    assert found[uid_of(1)].shard == "00000.tar"
+    assert (found[uid_of(50)].problem, found[uid_of(50)].source) == ("image_broken", "")
+    assert (found[uid_of(51)].problem, found[uid_of(51)].caption) == ("no_text", "")
+
+
+def test_a_thumbnail_is_small_and_keeps_the_ratio():
+    prefix, _, content = thumbnail(Image.new("RGB", (1000, 100), "red")).partition(",")
+    assert prefix == "data:image/jpeg;base64"
+    with Image.open(io.BytesIO(base64.b64decode(content))) as image:
+        assert image.size == (THUMBNAIL_SIDE, 14)
+
+
+def test_a_caption_is_shortened_and_prints():
+    assert shorten(" a\n b ") == "a b"
+    assert shorten("a\x00b\u202ec") == "a�b�c"
+    assert len(shorten("x" * 10_000)) == MAX_CAPTION

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from oqvl_filter.config import AestheticScorerConfig
+from oqvl_filter.pool import pool_samples
+from oqvl_filter.scorers.aesthetic import AestheticScorer, read_head
+from oqvl_shards.errors import ConfigError
+from oqvl_shards.reader import ShardReader
+from oqvl_shards.sample import ReadLimits
+
+
+def write_head(path: Path, dim: int = 16, bias: float = 5.0) -> Path:
+    weight = np.random.default_rng(0).normal(size=(1, dim)).astype(np.float32)
+    save_file({"linear.weight": weight, "linear.bias": np.array([bias], dtype=np.float32)}, path)
+    return path
+
+
+def test_the_score_is_the_heads_value_of_the_unit_embedding(make_pool, plain_pairs, pair, picture, tiny_clip, tmp_path):
+    pool = make_pool([[*plain_pairs(4), pair("silent", picture(), None)]])
+    head = write_head(tmp_path / "head.safetensors")
+    scorer = AestheticScorer(AestheticScorerConfig(name="aesthetic", model=tiny_clip, head=head), ReadLimits())
+    weight_D, bias = read_head(head)
+    with ShardReader(pool.path / "00000.tar") as reader:
+        samples = pool_samples(reader, "pool")
+        rows = scorer.score_shard(reader, samples)
+        for sample, row in zip(samples, rows, strict=True):
+            pixels = scorer.encoder.prepare(reader.image(sample.sample)[1])
+            (embedding_D,) = scorer.encoder.encode_images([pixels])
+            assert np.linalg.norm(embedding_D) == pytest.approx(1, abs=1e-5)
+            assert not isinstance(row, str)
+            assert row["aesthetic_score"] == pytest.approx(float(embedding_D @ weight_D) + bias, abs=1e-5)
+    assert len({row["aesthetic_score"] for row in rows if not isinstance(row, str)}) > 3
+
+
+def test_the_head_belongs_to_the_fingerprint_and_to_one_model(make_pool, plain_pairs, tiny_clip, tmp_path: Path):
+    def scorer(path: Path) -> AestheticScorer:
+        return AestheticScorer(AestheticScorerConfig(name="aesthetic", model=tiny_clip, head=path), ReadLimits())
+
+    one, other = (write_head(tmp_path / f"{bias}.safetensors", bias=bias) for bias in (1.0, 2.0))
+    assert scorer(one).fingerprint() != scorer(other).fingerprint()
+    narrow = write_head(tmp_path / "narrow.safetensors", dim=8)
+    shard = make_pool([plain_pairs(1)]).path / "00000.tar"
+    with ShardReader(shard) as reader, pytest.raises(ConfigError, match="a head for 8 dimensions"):
+        scorer(narrow).score_shard(reader, pool_samples(reader, "pool"))
+
+
+def test_what_is_no_head_is_refused(tmp_path: Path, tiny_clip: str):
+    save_file({"a": np.zeros((2, 3), np.float32)}, tmp_path / "matrix.safetensors")
+    with pytest.raises(ConfigError, match=r"\(2, 3\)"):
+        read_head(tmp_path / "matrix.safetensors")
+    (tmp_path / "junk.safetensors").write_bytes(b"junk")
+    with pytest.raises(ConfigError, match="not a readable safetensors"):
+        read_head(tmp_path / "junk.safetensors")
+    with pytest.raises(ConfigError, match="no aesthetic head"):
+        AestheticScorer(AestheticScorerConfig(name="aesthetic", model=tiny_clip, head=tmp_path / "none"), ReadLimits())
