@@ -520,7 +520,7 @@ class ReportConfig(StageConfig):
 class ImportPromptsConfig(StageConfig):
     """Configuration of `import-prompts`."""
 
-    source: Path = Field(description="python file of an MLM-Filter checkout, or the folder that holds its scripts")
+    source: Path = Field(description="scoring script of an MLM-Filter checkout, or a folder whose scripts agree")
     output: Path = Field(description="prompt set to write, a TOML file", json_schema_extra={"lineage": False})
     name: str = Field(default="mlm_filter", min_length=1, description="name of the prompt set")
 
