@@ -11,11 +11,14 @@ from oqvl_shards.errors import ConfigError
 INDEX = """  1 This is a licence line.
 bank n 2 2 @ ~ 2 1 09213565 08420278
 box n 1 1 @ 1 0 02883344
+corps n 1 1 @ 1 1 08206589
 dog n 2 3 @ ~ #m 2 1 02084071 10114209
 idea n 1 0 1 0 05833840
+seed_money n 1 1 @ 1 0 13356002
+wolf n 1 1 @ 1 1 02114100
 woman n 1 1 @ 1 1 10787470
 """
-SYNSETS = "n02084071\nn02883344\nn08420278\nn10787470 woman\n"
+SYNSETS = "n02084071\nn02883344\nn08420278\nn10787470 woman\nn02114100\nn08206589\n"
 
 
 @pytest.fixture
@@ -29,12 +32,17 @@ def things(tmp_path: Path) -> ThingWords:
 @pytest.mark.parametrize(
     ("caption", "count"),
     [
-        ("A Dog, and two dogs!", 2),
+        ("A Dog and two dogs", 2),
         ("boxes of women", 2),
+        ("wolves", 1),
         ("womyn", 1),
+        ("kine", 0),  # an irregular plural of no noun that is known
         ("an idea", 0),
         ("the bank", 0),  # its first sense is the river's, which is not listed
-        ("dogma in a_box", 1),
+        ("dogma in a_box", 0),
+        ('dog, box! "woman"', 0),  # words are split at whitespace alone
+        ("seed money", 0),
+        ("corpses", 1),  # "corps", before "corpse" is thought of
         ("", 0),
     ],
 )

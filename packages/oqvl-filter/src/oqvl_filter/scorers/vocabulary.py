@@ -1,8 +1,10 @@
 """Which words of a caption name a thing: their first sense in WordNet is among given synsets.
 
 This is DataComp's `text_based` rule (Gadre et al., 2023, arXiv 2304.14108, appendix): a caption is worth keeping when
-one of its words has as first synset a class of ImageNet-21k. Both lists are the user's files: WordNet's `index.noun`,
-whose synset offsets stand in the order of the senses, and `noun.exc`, the irregular plurals (wndb(5WN), morphy(7WN)).
+one of its words, which are split at whitespace and nothing else, has as first synset a class of ImageNet-21k. Both
+lists are the user's files: WordNet's `index.noun`, whose synset offsets stand in the order of the senses, and
+`noun.exc`, the irregular plurals (wndb(5WN), morphy(7WN)). DataComp's own code compares offsets without their part of
+speech, so that there a few adjectives and verbs (`mossy`) pass for nouns that share their number; here they do not.
 """
 
 from __future__ import annotations
@@ -14,19 +16,19 @@ from pathlib import Path
 from oqvl_filter.weights import digest_file
 from oqvl_shards.errors import ConfigError
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _SYNSET = re.compile(r"n([0-9]{8})")
 _DETACHMENTS = (
+    ("s", ""),
     ("ses", "s"),
+    ("ves", "f"),
     ("xes", "x"),
     ("zes", "z"),
     ("ches", "ch"),
     ("shes", "sh"),
     ("men", "man"),
     ("ies", "y"),
-    ("s", ""),
 )
-"""Endings of plural nouns and what they stand for (morphy(7WN))."""
+"""Endings of plural nouns and what they stand for, in the order in which NLTK tries them (morphy(7WN) has no `ves`)."""
 
 
 class ThingWords:
@@ -46,7 +48,8 @@ class ThingWords:
             raise ConfigError(f"{synsets} holds no synset", hint="expected one n######## a line")
         self._nouns = dict(map(_first_sense, (line for line in _lines(wordnet / "index.noun") if line[:1].strip())))
         self._things = {noun for noun, synset in self._nouns.items() if synset in wanted}
-        self._irregular = {line.split()[0]: line.split()[1] for line in _lines(wordnet / "noun.exc") if line.strip()}
+        exceptions = (line.split() for line in _lines(wordnet / "noun.exc") if line.strip())
+        self._irregular = {form: lemmas for form, *lemmas in exceptions}
         files = (wordnet / "index.noun", wordnet / "noun.exc", synsets)
         self._fingerprint = hashlib.sha256(" ".join(map(digest_file, files)).encode()).hexdigest()
 
@@ -56,15 +59,16 @@ class ThingWords:
 
     def count(self, caption: str) -> int:
         """Return how many words of `caption` name a thing."""
-        return sum(self._lemma(word) in self._things for word in _WORD.findall(caption.lower()))
+        return sum(self._lemma(word) in self._things for word in caption.lower().split())
 
-    def _lemma(self, word: str) -> str:
+    def _lemma(self, word: str) -> str | None:
+        """Return the noun that `word` is a form of, itself before others."""
         if word in self._nouns:
             return word
-        if word in self._irregular:
-            return self._irregular[word]
-        candidates = (word.removesuffix(ending) + stem for ending, stem in _DETACHMENTS if word.endswith(ending))
-        return next((candidate for candidate in candidates if candidate in self._nouns), word)
+        forms = self._irregular.get(word)
+        if forms is None:
+            forms = [word.removesuffix(ending) + stem for ending, stem in _DETACHMENTS if word.endswith(ending)]
+        return next((form for form in forms if form in self._nouns), None)
 
 
 def _first_sense(line: str) -> tuple[str, str]:
@@ -72,7 +76,7 @@ def _first_sense(line: str) -> tuple[str, str]:
     fields = line.split()
     try:
         num_pointers = int(fields[3])
-        return fields[0].replace("_", " "), fields[6 + num_pointers]
+        return fields[0], fields[6 + num_pointers]
     except (IndexError, ValueError) as error:
         raise ConfigError(f"index.noun: found the line {line[:60]!r}", hint="expected WordNet's noun index") from error
 
