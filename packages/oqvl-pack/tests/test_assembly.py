@@ -18,6 +18,7 @@ def table(*documents: tuple[str, list[int], int]) -> DocumentTable:
     total = sum(num_images)
     return DocumentTable(
         keys=tuple(key for key, _, _ in documents),
+        uids=np.arange(len(documents), dtype=np.uint64),
         input_ids=np.asarray([token for one in ids for token in one], dtype=np.int32),
         is_target=np.concatenate([np.arange(len(one)) >= len(one) - targets for _, one, targets in documents]),
         token_offsets=np.cumsum([0, *map(len, ids)]),

@@ -17,7 +17,9 @@ from oqvl_pack.template import SpecialTokens
 from oqvl_pack.tokenization import DocumentTokenizer
 from oqvl_pack.worker import Job
 from oqvl_shards.errors import DataError
-from oqvl_shards.manifest import ConversationDetails
+from oqvl_shards.manifest import ConversationDetails, ImageTextDetails
+from oqvl_shards.sample import Sample
+from oqvl_shards.uid import sample_uid, uid_to_words
 
 
 def read(source: Path, tokenizer: Path, **values: object) -> tuple[DocumentTable, Counter[str]]:
@@ -132,3 +134,29 @@ def test_taking_documents(interleaved: Path, tokenizer_file: Path) -> None:
         assert taken[position].images == table[index].images
         assert taken[position].tokens.input_ids.tolist() == table[index].tokens.input_ids.tolist()
     assert taken.tar_bytes().tolist() == table.tar_bytes()[[5, 0, 5]].tolist()
+
+
+def test_uids_are_read_where_they_choose(
+    make_dataset: Callable[..., Path], tokenizer_file: Path, tmp_path: Path
+) -> None:
+    picture = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x08\x00\x00\x00\x08\x08\x02\x00\x00\x00\x4b\x6d\x29\xdc"
+    samples = [
+        {"png": picture, "txt": b"a", "json": json.dumps({"uid": "F" * 16 + "000000000000002A"}).encode()},
+        {"png": picture, "txt": b"b"},
+        {"png": picture, "txt": b"c", "json": b"{broken"},
+    ]
+    source = make_dataset(tmp_path / "pairs", [samples[:0], samples], ImageTextDetails(), "pairs")
+    mixture = [{"source": source, "num_samples": 1}]
+    values = {"output": tmp_path, "tokenizer": tokenizer_file, "visual_tokens_per_image": 4}
+    for parts, is_read in ((mixture, True), ([{"source": source}], False)):
+        config = PackConfig.model_validate({"mixture": parts, **values})
+        # In a mixture of several the names of shards begin with their dataset's; derived uids do not know of that.
+        shard = list_shards([*open_sources(config)] * 2)[1]
+        table = read_documents(shard, config, Job(config, frozenset({"caption"})).tokenizer()).table
+        assert table.keys == tuple(f"pairs/00001.tar/00000{number}" for number in range(3))
+        expected = [0x2A, *(derived_uid("pairs", "00001.tar", f"00000{number}") for number in (1, 2))]
+        assert table.uids.tolist() == (expected if is_read else [0, 0, 0])
+
+
+def derived_uid(dataset: str, shard: str, key: str) -> int:
+    return uid_to_words(sample_uid(Sample(key, shard, ()), None, dataset).value)[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -124,16 +125,20 @@ def test_a_mixture_accounts_for_every_source(
     report = pack_dataset(PackConfig.model_validate({**values, "mixture": mixture}))
     first, second, third = report.sources
     assert (first.name, second.name, third.name) == ("source", "turns", "documents")
-    assert 1400 < first.num_tokens <= 1500
+    [budget] = report.token_budgets
+    assert (budget.name, budget.asked, budget.reached, budget.gap) == ("source", 1500, first.num_tokens, 0)
     assert (second.account.num_in, second.account.num_kept) == (60, 20)
     assert third.account.num_in == 40
     assert report.num_tokens == sum(source.num_tokens for source in report.sources)
     dataset = PackedReader(tmp_path / "mixed").dataset
     assert len(dataset.manifest.lineage.parents) == 3
+    found = {name: value for name, value in dataset.manifest.statistics.items() if name.startswith("tokens_")}
+    assert found == {"tokens_asked_source": 1500, "tokens_reached_source": 1500, "tokens_gap_source": 0}
     assert dataset.manifest.statistics["num_trailing_images_cut"] == 6
     prefixes = {key.split("/")[0] for pack in PackedReader(dataset) for key in pack.record.document_keys}
     assert prefixes == {"source", "turns", "documents"}
     assert "of 60 samples packed" in report.table()
+    assert "source: 1,500 tokens asked, 1,500 reached, 0 missing" in report.table()
     check = CheckConfig(
         packed=tmp_path / "mixed",
         mixture=() if layout == "reference" else (captions, conversations, interleaved),
@@ -190,12 +195,11 @@ def test_same_bytes_on_ray(captions: Path, tokenizer_file: Path, packed: Path, t
 
 
 KILLER = """
-import os, pathlib, signal, sys
+import json, os, pathlib, signal, sys
 from oqvl_pack.config import PackConfig
 from oqvl_pack.run import pack_dataset
 
-source, tokenizer, root = map(pathlib.Path, sys.argv[1:4])
-layout = sys.argv[4]
+root, values = pathlib.Path(sys.argv[1]), json.loads(sys.argv[2])
 rename = pathlib.Path.replace
 
 def attempt(output, kill_at):
@@ -210,8 +214,7 @@ def attempt(output, kill_at):
         global_count = [0]
         after = kill_at % 2
         pathlib.Path.replace = replace
-        pack_dataset(PackConfig(source=source, tokenizer=tokenizer, output=output, bin_capacity=256, layout=layout,
-                                visual_tokens_per_image=16, packs_per_shard=9))
+        pack_dataset(PackConfig(**values, output=output))
         os._exit(0)
     return os.waitstatus_to_exitcode(os.wait()[1])
 
@@ -226,15 +229,34 @@ while attempt(root / str(kill_at), kill_at) == -signal.SIGKILL:
 def test_same_bytes_after_a_kill_at_any_rename(
     captions: Path, tokenizer_file: Path, tmp_path: Path, layout: str
 ) -> None:
-    root = tmp_path / "killed"
-    command = [sys.executable, "-c", KILLER, captions, tokenizer_file, root, layout]
-    subprocess.run(command, check=True, env=os.environ)
-    outputs = sorted(root.iterdir())
     # Three work files, three shards with receipts, the manifest; and the run that was not killed.
-    assert len(outputs) == 11
-    pack_dataset(make_config(captions, tokenizer_file, tmp_path / "whole" / "packed", layout=layout))
+    values = {**SMALL, "source": captions, "tokenizer": tokenizer_file, "layout": layout}
+    kill_at_every_rename(values, tmp_path / "root", num_outputs=11)
+
+
+def test_a_mixture_has_the_same_bytes_after_a_kill_at_any_rename(
+    captions: Path, conversations: Path, interleaved: Path, tokenizer_file: Path, tmp_path: Path
+) -> None:
+    mixture = [
+        {"source": captions, "weight": 2},
+        {"source": conversations, "weight": 1.5},
+        {"source": interleaved, "num_tokens": 900},
+    ]
+    values = {**SMALL, "bin_capacity": 512, "mixture": mixture, "tokenizer": tokenizer_file}
+    # Seven work files, three shards with receipts, the manifest; and the run that was not killed.
+    kill_at_every_rename(values, tmp_path / "root", num_outputs=15)
+
+
+def kill_at_every_rename(values: dict[str, object], root: Path, *, num_outputs: int) -> None:
+    """Kill a run before or after its first rename, another at its second ..., resume each; compare with a whole one."""
+    command = [sys.executable, "-c", KILLER, root / "killed", json.dumps(values, default=str)]
+    subprocess.run(command, check=True, env=os.environ)
+    outputs = sorted((root / "killed").iterdir())
+    assert len(outputs) == num_outputs
+    whole = root / "whole" / "packed"
+    pack_dataset(PackConfig.model_validate({**values, "output": whole}))
     for output in outputs:
-        assert tree(output) == tree(tmp_path / "whole" / "packed")
+        assert tree(output) == tree(whole)
 
 
 def test_finished_output_is_not_made_again(captions: Path, tokenizer_file: Path, packed: Path) -> None:

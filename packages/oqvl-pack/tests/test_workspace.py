@@ -16,6 +16,7 @@ def make_work(num_documents: int) -> ShardDocuments:
     num_images = num_documents // 2
     table = DocumentTable(
         keys=tuple(f"00000.tar/é{i}" for i in range(num_documents)),
+        uids=np.arange(num_documents, dtype=np.uint64) << np.uint64(60),
         input_ids=np.arange(token_offsets[-1], dtype=np.int32),
         is_target=np.arange(token_offsets[-1]) % 2 == 1,
         token_offsets=token_offsets,

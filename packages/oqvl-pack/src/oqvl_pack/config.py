@@ -30,8 +30,13 @@ class MixturePart(StageConfig):
     )
     num_samples: int | None = Field(default=None, gt=0, description="documents to pack, exactly")
     num_tokens: int | None = Field(
-        default=None, gt=0, description="tokens to pack, less what no left-out document fits into"
+        default=None, gt=0, description="tokens to pack, to the token where whole documents add up to it"
     )
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the source is packed."""
+        return self.weight is None and self.num_samples is None and self.num_tokens is None
 
     @model_validator(mode="after")
     def _at_most_one_measure(self) -> Self:

@@ -16,6 +16,7 @@ from oqvl_pack.bounds import LowerBounds, lower_bounds
 from oqvl_pack.division import PackTable, join_divisions
 from oqvl_pack.emission import count_sizes
 from oqvl_pack.mixture import LEFT_OUT, choose_by_shard
+from oqvl_pack.report import TokenBudget
 from oqvl_pack.source import list_shards
 from oqvl_pack.worker import InputPart, Job, ShardSummary, divide_part, tokenize_shard
 from oqvl_shards.errors import DataError
@@ -32,6 +33,8 @@ class PackedCorpus:
     """What is known once all is packed and nothing is written.
 
     Args:
+        source_names: Names of the sources.
+        asked_tokens: For each source the tokens that its share or budget asks for; None without either.
         parts: All source shards, with lengths and choice.
         summaries: What each of them holds.
         packs: The packs.
@@ -41,6 +44,8 @@ class PackedCorpus:
         seconds_packing: Seconds of choosing, packing and the bounds.
     """
 
+    source_names: Sequence[str]
+    asked_tokens: Sequence[int | None]
     parts: Sequence[InputPart]
     summaries: Sequence[ShardSummary]
     packs: PackTable
@@ -82,6 +87,15 @@ class PackedCorpus:
         pairs = [pair for pair in zip(self.parts, self.summaries, strict=True) if pair[0].shard.source == source]
         return int(_of_packed([summary.lengths for _, summary in pairs], [part for part, _ in pairs]).sum())
 
+    @property
+    def token_budgets(self) -> tuple[TokenBudget, ...]:
+        """What each source that is measured in tokens was asked for, and what it gives."""
+        return tuple(
+            TokenBudget.of(name, asked, self.num_tokens(source))
+            for source, (name, asked) in enumerate(zip(self.source_names, self.asked_tokens, strict=True))
+            if asked is not None
+        )
+
     def statistics(self) -> Counter[str]:
         """Counts of what happened to samples, over all shards."""
         return sum((Counter(summary.statistics) for summary in self.summaries), Counter[str]())
@@ -99,10 +113,11 @@ def pack_corpus(sources: Sequence[Dataset], job: Job) -> PackedCorpus:
     summaries = _map(partial(tokenize_shard, job=job), parts, job, "tokenise")
     tokenized = time.perf_counter()
     lengths = [summary.lengths for summary in summaries]
-    chosen = choose_by_shard(lengths, [part.shard.source for part in parts], job.config)
+    uids = [summary.uids for summary in summaries]
+    choice = choose_by_shard(lengths, uids, [part.shard.source for part in parts], job.config)
     parts = [
         replace(part, lengths=one, is_chosen=is_chosen)
-        for part, one, is_chosen in zip(parts, lengths, chosen, strict=True)
+        for part, one, is_chosen in zip(parts, lengths, choice.is_chosen, strict=True)
     ]
     chosen_lengths = _of_packed(lengths, parts)
     if not len(chosen_lengths):
@@ -115,6 +130,8 @@ def pack_corpus(sources: Sequence[Dataset], job: Job) -> PackedCorpus:
     packs = join_divisions(divisions, lengths, job.config)
     histogram = count_sizes(chosen_lengths, int(chosen_lengths.max()))
     return PackedCorpus(
+        source_names=[source.manifest.name for source in sources],
+        asked_tokens=choice.token_budgets,
         parts=parts,
         summaries=summaries,
         packs=packs,

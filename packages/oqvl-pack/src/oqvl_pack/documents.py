@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oqvl_pack.config import PackConfig
-from oqvl_pack.source import SourceShard, Template
+from oqvl_pack.source import SourceShard
 from oqvl_pack.template import (
     PackReason,
     Segment,
@@ -28,6 +29,7 @@ from oqvl_shards.image import check_image_head, decode_image, image_size
 from oqvl_shards.reader import ShardReader
 from oqvl_shards.sample import RejectReason, Sample, SampleError, member_type
 from oqvl_shards.tar_index import BLOCK_SIZE, Member
+from oqvl_shards.uid import sample_uid, uid_to_words
 
 _HEAD_BYTES = 4096  # of an image file, enough for its size unless a large profile stands before
 
@@ -59,12 +61,14 @@ class Draft(NamedTuple):
         segments: What is tokenised.
         images: Where its image files lie.
         image_tokens: Visual tokens of each.
+        uid: Low 64 bits of its uid; 0 where nothing is chosen by it.
     """
 
     key: str
     segments: list[Segment]
     images: tuple[Member, ...]
     image_tokens: tuple[int, ...]
+    uid: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class DocumentTable:
 
     Args:
         keys: [D], source samples, `{shard}/{key}`.
+        uids: uint64 [D], low 64 bits of the samples' uids; zeros where nothing is chosen by them.
         input_ids: int32 [S].
         is_target: bool [S].
         token_offsets: int64 [D + 1], where each document begins in `input_ids`.
@@ -83,6 +88,7 @@ class DocumentTable:
     """
 
     keys: tuple[str, ...]
+    uids: NDArray[np.uint64]
     input_ids: NDArray[np.int32]
     is_target: NDArray[np.bool_]
     token_offsets: NDArray[np.int64]
@@ -98,6 +104,7 @@ class DocumentTable:
         images = [image for draft in drafts for image in draft.images]
         return cls(
             keys=tuple(f"{shard}/{draft.key}" for draft in drafts),
+            uids=np.asarray([draft.uid for draft in drafts], dtype=np.uint64),
             input_ids=tokens.input_ids,
             is_target=tokens.is_target,
             token_offsets=tokens.offsets,
@@ -139,6 +146,7 @@ class DocumentTable:
         images, image_offsets = _spans(self.image_offsets, documents)
         return DocumentTable(
             keys=tuple(self.keys[document] for document in documents.tolist()),
+            uids=self.uids[documents],
             input_ids=self.input_ids[tokens],
             is_target=self.is_target[tokens],
             token_offsets=token_offsets,
@@ -153,6 +161,7 @@ class DocumentTable:
         """Put the documents of several tables, one or more, one after another."""
         return cls(
             keys=tuple(key for table in tables for key in table.keys),
+            uids=np.concatenate([table.uids for table in tables]),
             input_ids=np.concatenate([table.input_ids for table in tables]),
             is_target=np.concatenate([table.is_target for table in tables]),
             token_offsets=_join_offsets([table.token_offsets for table in tables]),
@@ -166,6 +175,7 @@ class DocumentTable:
         """Return everything as arrays of numbers, for `numpy.savez`."""
         return {
             "keys": _strings_to_bytes(self.keys),
+            "uids": self.uids,
             "input_ids": self.input_ids,
             "is_target": self.is_target,
             "token_offsets": self.token_offsets,
@@ -180,6 +190,7 @@ class DocumentTable:
         """Undo `columns`."""
         return cls(
             keys=_bytes_to_strings(columns["keys"]),
+            uids=columns["uids"],
             input_ids=columns["input_ids"],
             is_target=columns["is_target"],
             token_offsets=columns["token_offsets"],
@@ -219,12 +230,12 @@ def read_documents(shard: SourceShard, config: PackConfig, tokenizer: DocumentTo
     rejected: Counter[str] = Counter()
     statistics: Counter[str] = Counter()
     drafts = []
-    with ShardReader(shard.path, config.limits, name=shard.name) as reader:
+    with ShardReader(shard.path, config.limits, name=shard.relative_path) as reader:
         rejected.update(reject.reason.value for reject in reader.rejects)
-        drafting = _Drafting(reader, config, tokenizer.tokens, statistics)
+        drafting = _Drafting(reader, shard, config, tokenizer.tokens, statistics)
         for sample in reader.samples:
             try:
-                drafts.append(drafting.draft(sample, shard.template))
+                drafts.append(drafting.draft(sample))
             except SampleError as error:
                 rejected[error.reason.value] += 1
     table = _drop_overlong(DocumentTable.from_drafts(shard.name, drafts, tokenizer), config, rejected)
@@ -235,17 +246,24 @@ class _Drafting:
     """Turns the samples of one shard into drafts."""
 
     def __init__(
-        self, reader: ShardReader, config: PackConfig, tokens: SpecialTokens, statistics: Counter[str]
+        self,
+        reader: ShardReader,
+        shard: SourceShard,
+        config: PackConfig,
+        tokens: SpecialTokens,
+        statistics: Counter[str],
     ) -> None:
-        self.reader, self.config, self.tokens, self.statistics = reader, config, tokens, statistics
+        self.reader, self.shard, self.config = reader, shard, config
+        self.tokens, self.statistics = tokens, statistics
+        self.needs_uid = not config.parts[shard.source].is_whole
 
-    def draft(self, sample: Sample, template: Template) -> Draft:
+    def draft(self, sample: Sample) -> Draft:
         """Return the draft of one sample.
 
         Raises:
             SampleError: When it cannot be packed.
         """
-        num_cut = 0
+        num_cut, template = 0, self.shard.template
         if template == "caption":
             segments, images = self._caption(sample)
         elif template == "conversation":
@@ -259,7 +277,7 @@ class _Drafting:
         image_tokens = self._image_tokens(sample, len(images), num_cut)
         if num_cut:
             self.statistics[TRAILING_IMAGES] += num_cut
-        return Draft(sample.key, segments, images, image_tokens)
+        return Draft(sample.key, segments, images, image_tokens, self._uid(sample) if self.needs_uid else 0)
 
     def _caption(self, sample: Sample) -> tuple[list[Segment], tuple[Member, ...]]:
         images = sample.image_members
@@ -284,6 +302,14 @@ class _Drafting:
                 raise SampleError(PackReason.MISSING_IMAGE, f"no image member {suffix!r:.40}")
             images.append(member)
         return interleaved_document(layout.places, self.tokens), tuple(images), layout.num_cut
+
+    def _uid(self, sample: Sample) -> int:
+        """Return the low 64 bits of the uid; who has a broken json member, which a caption does not need, has none."""
+        metadata = None
+        if sample.member("json") is not None:
+            with suppress(SampleError):
+                metadata = self.reader.json(sample)
+        return uid_to_words(sample_uid(sample, metadata, self.shard.dataset).value)[1]
 
     def _check_image(self, image: Member) -> None:
         limits = self.config.limits

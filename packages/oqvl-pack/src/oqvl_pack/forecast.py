@@ -45,6 +45,7 @@ def forecast(corpus: PackedCorpus, config: PlanConfig) -> PlanReport:
     return PlanReport(
         num_samples=account.num_in,
         rejected=account.rejected,
+        token_budgets=corpus.token_budgets,
         num_documents=account.num_kept,
         num_tokens=num_tokens,
         num_packs=num_packs,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from pydantic import Field
@@ -10,6 +10,34 @@ from pydantic import Field
 from oqvl_shards.config import Frozen
 from oqvl_shards.manifest import Dataset, PackedDetails, PackedSource
 from oqvl_shards.report import readable_bytes
+
+
+class TokenBudget(Frozen):
+    """What a share or budget of tokens asks of a source, and what whole documents make of it."""
+
+    name: str = Field(description="name of the source")
+    asked: int = Field(description="tokens that the share or num_tokens asks for")
+    reached: int = Field(description="tokens of the source's packed documents")
+    gap: int = Field(description="tokens missing")
+
+    @classmethod
+    def of(cls, name: str, asked: int, reached: int) -> Self:
+        """Compare `asked` and `reached`."""
+        return cls(name=name, asked=asked, reached=reached, gap=asked - reached)
+
+    def statistics(self) -> dict[str, int]:
+        """Return it as a manifest's statistics."""
+        return {f"tokens_{name}_{self.name}": getattr(self, name) for name in ("asked", "reached", "gap")}
+
+    @classmethod
+    def from_statistics(cls, source: PackedSource, statistics: Mapping[str, object]) -> tuple[Self, ...]:
+        """Return the budget of `source` that `statistics` has, empty when it has none."""
+        asked = statistics.get(f"tokens_asked_{source.name}")
+        return (cls.of(source.name, asked, source.num_tokens),) if isinstance(asked, int) else ()
+
+    def line(self) -> tuple[str, str]:
+        """Return it as a line of a report."""
+        return "budget", f"{self.name}: {self.asked:,} tokens asked, {self.reached:,} reached, {self.gap:,} missing"
 
 
 class PackReport(Frozen):
@@ -27,6 +55,7 @@ class PackReport(Frozen):
     lower_bound: int = Field(description="packs that no packing of these documents can stay below")
     bin_capacity: int = Field(description="tokens a pack holds at most")
     sources: tuple[PackedSource, ...] = Field(default=(), description="what became of each source")
+    token_budgets: tuple[TokenBudget, ...] = Field(default=(), description="sources that are measured in tokens")
 
     @property
     def utilization(self) -> float:
@@ -52,6 +81,11 @@ class PackReport(Frozen):
             lower_bound=details.lower_bound,
             bin_capacity=details.bin_capacity,
             sources=details.sources,
+            token_budgets=tuple(
+                budget
+                for source in details.sources
+                for budget in TokenBudget.from_statistics(source, manifest.statistics)
+            ),
         )
 
     def table(self) -> str:
@@ -60,6 +94,7 @@ class PackReport(Frozen):
             ("samples", f"{self.num_samples:,}"),
             *((f"  {reason}", f"{count:,} left out") for reason, count in self.rejected.items()),
             *_source_lines(self.sources, self.num_tokens),
+            *(budget.line() for budget in self.token_budgets),
             ("documents", f"{self.num_documents:,} with {self.num_images:,} images"),
             ("tokens", f"{self.num_tokens:,}, of these {self.num_target_tokens:,} targets"),
             ("packs", f"{self.num_packs:,} of {self.bin_capacity:,} tokens; lower bound {self.lower_bound:,}"),
@@ -96,6 +131,7 @@ class PlanReport(Frozen):
 
     num_samples: int = Field(description="samples of the source")
     rejected: dict[str, int] = Field(description="samples that would be left out, by reason")
+    token_budgets: tuple[TokenBudget, ...] = Field(default=(), description="sources that are measured in tokens")
     num_documents: int = Field(description="documents")
     num_tokens: int = Field(description="tokens, visual tokens included")
     num_packs: int = Field(description="packs")
@@ -134,6 +170,7 @@ class PlanReport(Frozen):
         return _pairs(
             ("samples", f"{self.num_samples:,}"),
             *((f"  {reason}", f"{count:,} left out") for reason, count in self.rejected.items()),
+            *(budget.line() for budget in self.token_budgets),
             ("documents", f"{self.num_documents:,}, of these {self.num_leftovers:,} packed across shards"),
             ("tokens", f"{self.num_tokens:,}"),
             ("packs", f"{self.num_packs:,} of {self.bin_capacity:,} tokens; lower bound {self.lower_bound:,}"),

@@ -218,6 +218,7 @@ def _manifest(
         account=corpus.account(),
         statistics={
             **corpus.statistics(),
+            **{name: tokens for budget in corpus.token_budgets for name, tokens in budget.statistics().items()},
             "lower_bound_cardinality": bounds.cardinality,
             "lower_bound_martello_toth": bounds.martello_toth,
             "lower_bound_max_documents": bounds.max_items,

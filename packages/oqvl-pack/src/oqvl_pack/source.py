@@ -27,12 +27,16 @@ class SourceShard(NamedTuple):
     Args:
         source: Index of the source.
         path: The file.
-        name: What document keys begin with: the path below the source's directory, in a mixture after its name.
+        dataset: Name of the source.
+        relative_path: Where the file lies below the source's directory.
+        name: What document keys begin with: `relative_path`, in a mixture after the source's name.
         template: How its samples become tokens.
     """
 
     source: int
     path: Path
+    dataset: str
+    relative_path: str
     name: str
     template: Template
 
@@ -63,6 +67,8 @@ def list_shards(sources: Sequence[Dataset]) -> tuple[SourceShard, ...]:
         SourceShard(
             source=index,
             path=source.shard_path(shard),
+            dataset=source.manifest.name,
+            relative_path=shard.path,
             name=_document_prefix(source, shard, len(sources)),
             template=TEMPLATE_OF_KIND[source.manifest.kind],
         )

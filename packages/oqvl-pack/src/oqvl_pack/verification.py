@@ -32,10 +32,11 @@ class _Fingerprint(NamedTuple):
 
 
 class _SourceFingerprints(NamedTuple):
-    """All documents of one source shard that could be packed, their expanded lengths, and who was left out."""
+    """All documents of one source shard that could be packed, their expanded lengths and uids, and who was left out."""
 
     fingerprints: list[_Fingerprint]
     lengths: np.ndarray
+    uids: np.ndarray
     rejected: dict[str, int]
 
 
@@ -88,10 +89,15 @@ def _fingerprint_sources(sources: Sequence[Dataset], job: Job) -> tuple[list[_Fi
         description="source",
         name=lambda shard: shard.name,
     )
-    chosen = choose_by_shard([part.lengths for part in parts], [shard.source for shard in shards], job.config)
+    choice = choose_by_shard(
+        [part.lengths for part in parts],
+        [part.uids for part in parts],
+        [shard.source for shard in shards],
+        job.config,
+    )
     rejected = sum((Counter(part.rejected) for part in parts), Counter[str]())
     expected = []
-    for part, is_chosen in zip(parts, chosen, strict=True):
+    for part, is_chosen in zip(parts, choice.is_chosen, strict=True):
         kept = part.fingerprints if is_chosen is None else list(compress(part.fingerprints, is_chosen))
         rejected[LEFT_OUT] += len(part.fingerprints) - len(kept)
         expected += kept
@@ -135,7 +141,7 @@ def _fingerprint_source_shard(shard: SourceShard, job: Job) -> _SourceFingerprin
             tokens = document.tokens
             digest = _digest(tokens.input_ids, tokens.is_target, document.image_tokens, images)
             fingerprints.append(_Fingerprint(document.key, digest, len(images)))
-    return _SourceFingerprints(fingerprints, table.lengths(), documents.rejected)
+    return _SourceFingerprints(fingerprints, table.lengths(), table.uids, documents.rejected)
 
 
 def _digest(

@@ -110,6 +110,7 @@ class ShardSummary:
 
     Args:
         lengths: int64 [D], expanded lengths of its documents in tokens.
+        uids: uint64 [D], see `DocumentTable`.
         num_stored: int64 [D], tokens as stored, one placeholder an image.
         num_images: int64 [D], images.
         image_bytes: int64 [D], bytes that the images take in a tar, headers included.
@@ -118,6 +119,7 @@ class ShardSummary:
     """
 
     lengths: NDArray[np.int64]
+    uids: NDArray[np.uint64]
     num_stored: NDArray[np.int64]
     num_images: NDArray[np.int64]
     image_bytes: NDArray[np.int64]
@@ -138,6 +140,7 @@ def tokenize_shard(part: InputPart, job: Job) -> ShardSummary:
     table = work.table
     return ShardSummary(
         lengths=table.lengths(),
+        uids=table.uids,
         num_stored=np.diff(table.token_offsets),
         num_images=np.diff(table.image_offsets),
         image_bytes=table.tar_bytes(),
