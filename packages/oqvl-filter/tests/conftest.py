@@ -10,11 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from oqvl_shards.config import StageConfig
-from oqvl_shards.manifest import Account, Dataset, ImageTextDetails, Lineage, Manifest, write_manifest
+from oqvl_shards.manifest import (
+    Account,
+    BenchmarkDetails,
+    Dataset,
+    ImageTextDetails,
+    Lineage,
+    Manifest,
+    describe_file,
+    write_manifest,
+)
 from oqvl_shards.tar_writer import TarWriter
 
 UidOf = Callable[[int], str]
@@ -113,6 +124,29 @@ def make_pool(tmp_path: Path) -> PoolMaker:
 
     def make(shards: Sequence[Sequence[Pair]], name: str = "pool") -> Dataset:
         return write_pool(tmp_path / name, shards, name)
+
+    return make
+
+
+@pytest.fixture
+def make_benchmark(tmp_path: Path) -> Callable[[dict[str, list[bytes]]], Dataset]:
+    """Write items and their pictures as a dataset of kind benchmark."""
+
+    def make(items: dict[str, list[bytes]]) -> Dataset:
+        directory = tmp_path / "benchmark"
+        directory.mkdir()
+        path = directory / "items.parquet"
+        images = [[{"bytes": image, "path": "x"} for image in each] for each in items.values()]
+        pq.write_table(pa.table({"item_id": list(items), "images": images}), path, row_group_size=2)
+        count = len(items)
+        manifest = Manifest(
+            name="bench",
+            details=BenchmarkDetails(task="bench"),
+            shards=(describe_file(path, directory, count),),
+            account=Account(num_in=count, num_kept=count),
+            lineage=Lineage.derive("test", "0", StageConfig()),
+        )
+        return write_manifest(directory, manifest)
 
     return make
 

@@ -404,7 +404,7 @@ class DedupConfig(StageConfig):
 class ReshardConfig(MappedConfig):
     """Configuration of `reshard`."""
 
-    pools: tuple[Path, ...] = Field(
+    pools: Paths = Field(
         min_length=1,
         description="datasets of kind image_text, in the order of the output",
         json_schema_extra={"lineage": False},
@@ -482,10 +482,14 @@ class ShowConfig(StageConfig):
 class ReportConfig(StageConfig):
     """Configuration of `report`."""
 
-    pool: Path = Field(description="dataset of kind image_text", json_schema_extra={"lineage": False})
-    scores: dict[str, Path] = Field(
+    pools: Paths = Field(
+        default=(),
+        description="datasets of kind image_text; none: the samples that scores name, without pictures",
+        json_schema_extra={"lineage": False},
+    )
+    scores: dict[str, Paths] = Field(
         min_length=1,
-        description="datasets of kind scores over the pool, each under a label of your choice: scores.LABEL=PATH",
+        description="datasets of kind scores, as for select: scores.LABEL=PATH; what dedup has written is pictured",
         json_schema_extra={"lineage": False},
     )
     subset: Path | None = Field(
@@ -495,18 +499,28 @@ class ReportConfig(StageConfig):
     )
     against: Path | None = Field(
         default=None,
-        description="another subset of the pool: the page shows which samples the two treat differently",
+        description="another subset: the page shows which samples the two treat differently",
+        json_schema_extra={"lineage": False},
+    )
+    benchmarks: dict[str, Path] = Field(
+        default={},
+        description="what dedup was given as against.LABEL, for a picture beside every match: benchmarks.LABEL=PATH; "
+        "for scores, the pool that they are of",
         json_schema_extra={"lineage": False},
     )
     output: Path = Field(description="HTML file to write, over an older one", json_schema_extra={"lineage": False})
     columns: tuple[str, ...] = Field(
-        default=(), description="LABEL.COLUMN of the columns whose deciles are pictured; all graded ones when empty"
+        default=(), description="columns whose deciles are pictured, named as in a rule; all graded ones when empty"
     )
     top_fraction: float = Field(
         default=0.3, gt=0, lt=1, description="share of the samples on whose choice the columns are compared"
     )
     pictures_per_row: int = Field(default=8, gt=0, description="pictures of each decile; twice as many of a difference")
-    num_clusters: int = Field(default=5, ge=0, description="largest clusters that are shown of every text column")
+    num_clusters: int = Field(
+        default=5,
+        ge=0,
+        description="largest groups of every text column to show, and clusters of dedup: the largest, the loosest",
+    )
     seed: int = Field(default=0, ge=0, description="seed of the hash that picks the samples to show")
     limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read from a sample")
 
@@ -540,9 +554,11 @@ class EstimateConfig(StageConfig):
 class CalibrateConfig(StageConfig):
     """Configuration of `calibrate`."""
 
-    pool: Path = Field(description="dataset of kind image_text")
-    scores: Path = Field(description="dataset of kind scores over the pool")
-    column: str = Field(description="numeric column of the scores, e.g. clip_score")
+    pools: Paths = Field(min_length=1, description="datasets of kind image_text")
+    scores: dict[str, Paths] = Field(
+        min_length=1, description="datasets of kind scores, as for select: scores.LABEL=PATH"
+    )
+    column: str = Field(description="column of numbers, named as in a rule, e.g. clip or clip.clip_score")
     output: Path = Field(description="directory of labels.csv and page.html")
     per_decile: int = Field(default=20, gt=0, description="samples to judge of every tenth of the column")
     labels: Path | None = Field(default=None, description="the filled-in labels.csv; without it a sample is drawn")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -45,7 +46,8 @@ from oqvl_filter.judges.prompt_import import read_checkout
 from oqvl_filter.judges.prompt_set import write_prompt_set
 from oqvl_filter.pages.calibration import draw_sample, precision, read_labels, recall, weigh, write_sample
 from oqvl_filter.pages.gallery import Gallery
-from oqvl_filter.pages.page import assemble_page, read_scored_pool, write_page
+from oqvl_filter.pages.page import Inputs, assemble_page, write_page
+from oqvl_filter.pages.scored_samples import read_scored_samples
 from oqvl_filter.pool import DUPLICATE_UID
 from oqvl_filter.report import (
     CalibrateReport,
@@ -73,7 +75,7 @@ from oqvl_filter.resharding import (
 )
 from oqvl_filter.score_file import IDENTITY_FIELDS, REJECT_FIELD, account_of, deciles, write_table
 from oqvl_filter.scoring import fill_counts, score_shard, scoring_jobs, shared_scorer
-from oqvl_filter.selection.candidates import read_candidates
+from oqvl_filter.selection.candidates import read_candidates, resolve_column
 from oqvl_filter.selection.column_cache import ColumnCache
 from oqvl_filter.selection.selection import SelectStep, resolve_rule, select_candidates, statistics_of
 from oqvl_filter.selection.set_algebra import combine, start_counts
@@ -85,6 +87,7 @@ from oqvl_shards.manifest import (
     MANIFEST_NAME,
     Account,
     CheckpointDetails,
+    Dataset,
     FieldSpec,
     ImageTextDetails,
     Kind,
@@ -100,7 +103,7 @@ from oqvl_shards.manifest import (
 )
 from oqvl_shards.receipt import remove_receipts, step_digest
 from oqvl_shards.shard_map import map_shards
-from oqvl_shards.uid import words_to_uid
+from oqvl_shards.uid import array_to_uids
 
 PACKAGE = "oqvl-filter"
 
@@ -179,9 +182,7 @@ def select(config: SelectConfig) -> SelectReport:
         DataError: When a file is damaged.
     """
     pools = [open_dataset(path, Kind.IMAGE_TEXT) for path in config.pools]
-    scores = {
-        label: [open_dataset(path, Kind.SCORES) for path in paths] for label, paths in sorted(config.scores.items())
-    }
+    scores = _open_scores(config.scores)
     rule = resolve_rule(config.keep, scores)
     subsets = {path: open_subset(Path(path)) for path in subset_paths(rule)}
     step = SelectStep.of(config, rule, scores, subsets)
@@ -300,24 +301,34 @@ def train_dfn(config: TrainDfnConfig) -> DfnReport:
 
 
 def report(config: ReportConfig) -> PageReport:
-    """Write a self-contained HTML page about the scores of a pool and what subsets keep of it.
+    """Write a self-contained HTML page about scores of pools, what subsets keep of them, and what `dedup` has found.
 
     Raises:
         ManifestError: When an input is of another kind.
-        ConfigError: When scores are of another pool, or a column is not there.
+        ConfigError: When scores are of other pools, or a column or a benchmark is not there.
         DataError: When a file is damaged.
         MissingExtraError: When the extra `report` is not installed.
     """
-    pool = open_dataset(config.pool, Kind.IMAGE_TEXT)
-    scores = {label: open_dataset(path, Kind.SCORES) for label, path in sorted(config.scores.items())}
-    subset, against = (None if path is None else open_subset(path) for path in (config.subset, config.against))
-    page = assemble_page(config, pool, scores, subset, against)
+    inputs = Inputs(
+        pools=[open_dataset(path, Kind.IMAGE_TEXT) for path in config.pools],
+        scores=_open_scores(config.scores),
+        subset=None if config.subset is None else open_subset(config.subset),
+        against=None if config.against is None else open_subset(config.against),
+        benchmarks={
+            label: open_dataset(path, Kind.BENCHMARK, Kind.IMAGE_TEXT) for label, path in config.benchmarks.items()
+        },
+    )
+    page = assemble_page(config, inputs)
     return PageReport(
         path=config.output,
         num_bytes=write_page(page, config.output),
         num_samples=page.num_samples,
         num_selected=page.num_selected,
     )
+
+
+def _open_scores(scores: Mapping[str, Sequence[Path]]) -> dict[str, list[Dataset]]:
+    return {label: [open_dataset(path, Kind.SCORES) for path in paths] for label, paths in sorted(scores.items())}
 
 
 def import_scores(config: ImportConfig) -> ScoreReport:
@@ -403,7 +414,7 @@ def dedup(config: DedupConfig) -> DedupReport:
         DataError: When a file is damaged.
     """
     pools = [open_dataset(path, Kind.IMAGE_TEXT) for path in config.pools]
-    scores = {key: [open_dataset(path, Kind.SCORES) for path in paths] for key, paths in sorted(config.scores.items())}
+    scores = _open_scores(config.scores)
     against = {key: open_dataset(path, Kind.BENCHMARK, Kind.SCORES) for key, path in sorted(config.against.items())}
     step = DedupStep.of(config, pools, scores, against)
     # Not the pools: rows of a pool are what a child of its scores has, and these are joined by uid.
@@ -472,19 +483,21 @@ def calibrate(config: CalibrateConfig) -> CalibrateReport:
         DataError: When the labels are not of these scores.
         MissingExtraError: When the extra `report` is not installed.
     """
-    pool, scores = open_dataset(config.pool, Kind.IMAGE_TEXT), open_dataset(config.scores, Kind.SCORES)
-    data = read_scored_pool(pool, {"scores": scores}, None, None)
-    values = data.numbers.get(f"scores.{config.column}")
+    pools = [open_dataset(path, Kind.IMAGE_TEXT) for path in config.pools]
+    scores = _open_scores(config.scores)
+    data = read_scored_samples(pools, scores)
+    column = resolve_column(config.column, scores)
+    values = data.numbers.get(column)
     if values is None:
-        known = [name.removeprefix("scores.") for name in data.numbers]
-        raise ConfigError(f"{config.scores} has no numeric column {config.column!r}", hint=f"there are {known}")
+        raise ConfigError(f"column: {column} is not of numbers", hint=f"these are: {', '.join(sorted(data.numbers))}")
+    uids = data.candidates.uids
     if config.labels is None:
-        drawn = draw_sample(values, data.uids, config.per_decile, config.seed)
-        pictures = Gallery(pool, scores, config.limits).pictures(row for row, _ in drawn)
-        write_sample(config.output, pool.manifest.name, drawn, pictures)
+        drawn = draw_sample(values, uids, config.per_decile, config.seed)
+        pictures = Gallery(pools, data.candidates, config.limits).pictures(row for row, _ in drawn)
+        write_sample(config.output, " + ".join(data.candidates.sources), drawn, pictures)
         return CalibrateReport(path=config.output, num_drawn=len(drawn), num_judged=0, thresholds=())
     labels = read_labels(config.labels)
-    judged = weigh(values, [words_to_uid(*uid) for uid in data.uids.tolist()], labels)
+    judged = weigh(values, array_to_uids(uids), labels)
     known_N = values[np.isfinite(values)]
     rows = []
     for threshold in np.unique(np.percentile(known_N, range(0, 100, 10))).tolist():

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,18 +16,8 @@ from oqvl_filter import run
 from oqvl_filter.config import DedupConfig, PhashScorerConfig, RulesScorerConfig, ScoreConfig, SelectConfig, ShowConfig
 from oqvl_filter.dedup.duplicates import Features, Pictures, cluster_table, connect, features_of, match_table
 from oqvl_filter.selection.candidates import Candidates
-from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import (
-    Account,
-    BenchmarkDetails,
-    Dataset,
-    Lineage,
-    Manifest,
-    describe_file,
-    open_dataset,
-    write_manifest,
-)
+from oqvl_shards.manifest import Dataset, open_dataset
 from oqvl_shards.uid import UID_DTYPE, array_to_uids
 
 EXACT, PERCEPTUAL, EMBEDDING = (
@@ -61,6 +50,7 @@ def test_the_preferred_one_stands_then_that_of_the_first_pool():
     assert table["cluster"].to_pylist() == [uids[1], uids[1], None, uids[4], uids[4]]
     assert table["cluster_size"].to_pylist() == [2, 2, None, 2, 2]
     assert table["duplicate"].to_pylist() == [True, False, None, True, False]
+    assert table["nearness"].to_pylist() == [0, 0, None, 0, 0]
     preferred = cluster_table(candidates, features, EXACT, pa.array([0.9, 0.8, 1.0, None, 0.1]))
     assert preferred["duplicate"].to_pylist() == [False, True, None, True, False]
 
@@ -70,10 +60,14 @@ def test_near_hashes_and_near_vectors_are_linked_through_others():
     chain = pa.array([0, 0b1111, 0b11111111, 0xFFFF << 40], pa.uint64())
     table = cluster_table(candidates, features_of(chain, PERCEPTUAL, "c"), PERCEPTUAL, None)
     assert table["cluster_size"].to_pylist() == [3, 3, 3, 1]
+    stands = table["duplicate"].to_pylist().index(False)
+    assert table["nearness"].to_pylist() == [4 * abs(place - stands) for place in range(3)] + [0]
     angles = np.deg2rad([0, 15, 30, 90])
     vectors = pa.array(np.stack([np.cos(angles), np.sin(angles)], axis=1).tolist(), pa.list_(pa.float32(), 2))
     table = cluster_table(candidates, features_of(vectors, EMBEDDING, "c"), EMBEDDING, None)
     assert table["cluster_size"].to_pylist() == [3, 3, 3, 1]
+    expected = [*np.cos(np.deg2rad(15) * abs(np.arange(3) - stands)), 1]
+    assert table["nearness"].to_pylist() == pytest.approx(expected)
 
 
 def test_a_match_is_the_nearest_picture():
@@ -155,23 +149,10 @@ def test_the_first_pool_stands(pools, scored, tmp_path: Path, uid_of):
 
 
 @pytest.fixture
-def benchmark(tmp_path: Path) -> Dataset:
+def benchmark(make_benchmark) -> Dataset:
     """Two items: one with a picture of the pool at another size, one that shares it and has one of its own."""
-    directory = tmp_path / "benchmark"
-    directory.mkdir()
-    shared, own = {"bytes": encoded(3, "JPEG"), "path": "a"}, {"bytes": encoded(77), "path": "b"}
-    broken = {"bytes": b"no picture", "path": "c"}
-    pq.write_table(
-        pa.table({"item_id": ["q1", "q2"], "images": [[shared], [shared, own, broken]]}), directory / "items.parquet"
-    )
-    manifest = Manifest(
-        name="bench",
-        details=BenchmarkDetails(task="bench"),
-        shards=(describe_file(directory / "items.parquet", directory, 2),),
-        account=Account(num_in=2, num_kept=2),
-        lineage=Lineage.derive("test", "0", StageConfig()),
-    )
-    return write_manifest(directory, manifest)
+    shared = encoded(3, "JPEG")
+    return make_benchmark({"q1": [shared], "q2": [shared, encoded(77), b"no picture"]})
 
 
 def test_pictures_of_a_benchmark_are_found_and_left_out(pools, scored, benchmark, tmp_path: Path, uid_of):

@@ -115,7 +115,12 @@ def test_from_a_sample_over_labels_to_thresholds(make_pool, pair, picture, uid_o
 
     def config(**changes) -> CalibrateConfig:
         return CalibrateConfig(
-            pool=pool.path, scores=tmp_path / "rules", output=tmp_path / "c", per_decile=4, column="width", **changes
+            pools=(pool.path,),
+            scores={"rules": (tmp_path / "rules",)},
+            output=tmp_path / "c",
+            per_decile=4,
+            column="width",
+            **changes,
         )
 
     report = run.calibrate(config())
@@ -140,5 +145,7 @@ def test_from_a_sample_over_labels_to_thresholds(make_pool, pair, picture, uid_o
     assert lowest.precision is not None and lowest.precision[0] == pytest.approx(0.5, abs=0.03)
     assert middle.precision is not None and middle.precision[0] == 1 and middle.precision[1] < 0.9
     assert "precision" in report.table()
-    with pytest.raises(ConfigError, match="no numeric column 'magic'"):
+    with pytest.raises(ConfigError, match="found 'magic', expected a column"):
         run.calibrate(config().model_copy(update={"column": "magic"}))
+    with pytest.raises(ConfigError, match=r"column: rules\.content_sha is not of numbers"):
+        run.calibrate(config().model_copy(update={"column": "rules.content_sha"}))

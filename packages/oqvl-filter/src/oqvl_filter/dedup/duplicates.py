@@ -13,16 +13,15 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field
 
+from oqvl_filter.benchmark import benchmark_pictures
 from oqvl_filter.config import DedupConfig
 from oqvl_filter.dedup.cosine import similar_pairs, unit_rows
 from oqvl_filter.dedup.hamming import distances, near_pairs
@@ -31,7 +30,7 @@ from oqvl_filter.scorers.phash import perceptual_hash
 from oqvl_filter.selection.candidates import Candidates, read_candidates, resolve_column
 from oqvl_filter.uid_array import format_uids, hash_uids
 from oqvl_shards.config import StageConfig
-from oqvl_shards.errors import ConfigError, DataError
+from oqvl_shards.errors import ConfigError
 from oqvl_shards.image import decode_image
 from oqvl_shards.manifest import Dataset, FieldSpec, Kind, Sha256
 from oqvl_shards.sample import ReadLimits, SampleError
@@ -45,6 +44,7 @@ CLUSTER_FIELDS = (
     FieldSpec(name="cluster", dtype="string", description="uid of the sample that stands for the cluster"),
     FieldSpec(name="cluster_size", dtype="int64", description="samples in the cluster, 1: no duplicate"),
     FieldSpec(name="duplicate", dtype="bool", description="whether another sample stands for it"),
+    FieldSpec(name="nearness", dtype="float32", description="to that sample: distance in bits, or cosine; exact: 0"),
 )
 MATCH_FIELDS = (
     FieldSpec(name="match", dtype="string", description="nearest benchmark picture, LABEL/NAME; null: none is near"),
@@ -241,8 +241,21 @@ def cluster_table(candidates: Candidates, features: Features, config: DedupConfi
         format_uids(uids[best_F]),
         pa.array(sizes_F, pa.int64()),
         pa.array(best_F != np.arange(len(best_F))),
+        pa.array(_nearness(features, best_F, config), pa.float32()),
     )
     return pa.table({field.name: column.take(found) for field, column in zip(CLUSTER_FIELDS, columns, strict=True)})
+
+
+def _nearness(features: Features, places: NDArray[np.int64], config: DedupConfig) -> NDArray[np.floating]:
+    """Return how near each feature is to the one at `places` [F]: bits, or the cosine; exact: 0."""
+    if isinstance(features.values, pa.Array):
+        return np.zeros(len(places))
+    if config.method == "perceptual":
+        return distances(features.values, features.values[places]).astype(float)
+    cosines_F = np.ones(len(places))
+    others = np.flatnonzero(places != np.arange(len(places)))
+    cosines_F[others] = np.einsum("pd,pd->p", features.values[others], features.values[places[others]])
+    return cosines_F
 
 
 def match_table(candidates: Candidates, features: Features, pictures: Pictures, config: DedupConfig) -> pa.Table:
@@ -286,10 +299,10 @@ def read_pictures(label: str, dataset: Dataset, config: DedupConfig) -> Pictures
         )
     found: dict[str, str] = {}
     hashes: list[int | None] = []
-    for item_id, content in _benchmark_pictures(dataset):
+    for name, content in benchmark_pictures(dataset):
         sha = hashlib.sha256(content).hexdigest()
         if sha not in found:
-            found[sha] = f"{label}/{item_id}"
+            found[sha] = f"{label}/{name}"
             hashes.append(_hash_of(content, config.limits) if config.method == "perceptual" else None)
     if config.method == "exact":
         return Pictures(tuple(found.values()), Features(pa.array(list(found), pa.string()), np.arange(len(found))))
@@ -330,19 +343,6 @@ def _matches(
     else:
         for left, right in similar_pairs(ours.values, theirs.values, config.min_cosine):
             yield left, right, -np.einsum("pd,pd->p", ours.values[left], theirs.values[right])
-
-
-def _benchmark_pictures(benchmark: Dataset) -> Iterator[tuple[str, bytes]]:
-    for shard in benchmark.manifest.shards:
-        path: Path = benchmark.shard_path(shard)
-        try:
-            with pq.ParquetFile(path) as file:
-                for group in range(file.num_row_groups):
-                    table = file.read_row_group(group, columns=["item_id", "images"])
-                    for row in table.to_pylist():
-                        yield from ((row["item_id"], image["bytes"]) for image in row["images"] if image["bytes"])
-        except (OSError, KeyError, pa.ArrowException) as error:
-            raise DataError(f"{path} is not a readable file of benchmark items: {error}") from error
 
 
 def _hash_of(content: bytes, limits: ReadLimits) -> int | None:

@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
 from oqvl_filter.pool import PoolSample, pool_samples
-from oqvl_filter.score_file import read_table
-from oqvl_filter.uid_array import parse_uids, sort_uids
+from oqvl_filter.selection.candidates import Candidates
 from oqvl_shards.image import decode_image
 from oqvl_shards.manifest import Dataset
 from oqvl_shards.reader import ShardReader
 from oqvl_shards.sample import ReadLimits, SampleError
+from oqvl_shards.uid import array_to_uids
 
 THUMBNAIL_SIDE = 144
 """Pixels; twice what the page shows, for dense screens."""
@@ -34,69 +33,113 @@ class Picture:
     """A sample to look at.
 
     Args:
-        uid: Its 32 hex digits.
-        key: Its key in its shard.
-        shard: The shard's path below the pool.
+        pool: Name of its pool, or label of its benchmark.
+        shard: The shard's path below the pool; empty for a picture of a benchmark.
+        key: Its key in its shard, or its name in the benchmark.
         caption: Its text, shortened; empty when there is none.
         source: The thumbnail as a `data:` address; empty when the image cannot be read.
         problem: Why something is missing; empty when nothing is.
+        uid: Its 32 hex digits; empty for a picture of a benchmark.
     """
 
-    uid: str
-    key: str
+    pool: str
     shard: str
+    key: str
     caption: str
     source: str
     problem: str
+    uid: str = ""
 
 
 class Gallery:
-    """The samples of a pool, found by the row of their uid.
+    """The samples of pools, found by their row among the candidates.
 
     Args:
-        pool: Dataset of kind image_text.
-        scores: Any scores of it; they say which sample lies where.
+        pools: Datasets of kind image_text; without them there is nothing to see.
+        candidates: Their samples.
         limits: Caps on what is read from a sample.
     """
 
-    def __init__(self, pool: Dataset, scores: Dataset, limits: ReadLimits) -> None:
-        self._pool = pool
+    def __init__(self, pools: Sequence[Dataset], candidates: Candidates, limits: ReadLimits) -> None:
+        self._pools = pools
+        self.candidates = candidates
         self._limits = limits
-        tables = [read_table(scores.shard_path(shard), ["uid"]) for shard in scores.manifest.shards]
-        uids = pa.concat_tables(tables)["uid"]
-        self.uids, rows_N = sort_uids(parse_uids(uids))
-        self._names: pa.ChunkedArray = uids.take(rows_N)
-        self._shard_N: NDArray[np.int64] = np.repeat(np.arange(len(tables)), [len(table) for table in tables])[rows_N]
 
     def pictures(self, rows: Iterable[int]) -> dict[int, Picture]:
-        """Return what is to be seen at each of `rows` (places in `uids`); every shard is opened once."""
-        wanted: dict[int, dict[str, int]] = {}
-        for row in sorted(set(rows)):
-            wanted.setdefault(int(self._shard_N[row]), {})[self._names[row].as_py()] = row
+        """Return what is to be seen at each of `rows`; a shard that its scores say nothing of is not opened."""
         found: dict[int, Picture] = {}
-        for index, uids in wanted.items():
-            shard = self._pool.manifest.shards[index]
-            with ShardReader(self._pool.shard_path(shard), self._limits, name=shard.path) as reader:
-                for sample in pool_samples(reader, self._pool.manifest.name):
-                    row = uids.get(sample.uid.value)
-                    if row is not None and row not in found:
-                        found[row] = self._picture(reader, sample)
+        rows_N = np.unique(np.fromiter(rows, dtype=np.int64))
+        for index, pool in enumerate(self._pools):
+            rows_R = rows_N[self.candidates.source_codes[rows_N] == index]
+            uids = dict(zip(array_to_uids(self.candidates.uids[rows_R]), rows_R.tolist(), strict=True))
+            places = self._likely_shards(index, rows_R)
+            pictures = find_pictures(pool, uids, self._limits, places)
+            found |= {uids[uid]: picture for uid, picture in pictures.items()}
         return found
 
-    def _picture(self, reader: ShardReader, sample: PoolSample) -> Picture:
-        caption = source = problem = ""
-        if sample.reject is not None:
-            problem = str(sample.reject)
-        else:
-            try:
-                caption = shorten(reader.text(sample.sample))
-            except SampleError as error:
-                problem = str(error.reason)
-            try:
-                source = thumbnail(decode_image(reader.image(sample.sample)[1], self._limits))
-            except SampleError as error:
-                problem = str(error.reason)
-        return Picture(sample.uid.value, sample.sample.key, reader.name, caption, source, problem)
+    def _likely_shards(self, pool: int, rows_R: NDArray[np.int64]) -> list[int]:
+        """Return the numbers of the shards where rows of a pool lie when its score files are one a shard."""
+        files = self.candidates.named_by[pool].manifest.shards
+        places = rows_R if self.candidates.rows is None else self.candidates.rows[rows_R]
+        places = places - sum(self.candidates.pool_sizes[:pool])
+        ends = np.cumsum([file.num_samples for file in files])
+        return np.unique(np.searchsorted(ends, places, side="right")).tolist()
+
+
+def find_pictures(
+    pool: Dataset, uids: Iterable[str], limits: ReadLimits, likely_shards: Sequence[int] = ()
+) -> dict[str, Picture]:
+    """Return what is to be seen of the samples `uids` that `pool` has, the first sample of each uid.
+
+    Args:
+        pool: Dataset of kind image_text.
+        uids: 32 hex digits each.
+        limits: Caps on what is read from a sample.
+        likely_shards: Numbers of the shards to look into before all others.
+    """
+    shards = pool.manifest.shards
+    likely = [index for index in likely_shards if index < len(shards)]
+    wanted, found = set(uids), {}
+    for index in dict.fromkeys([*likely, *range(len(shards))]):
+        if not wanted:
+            break
+        with ShardReader(pool.shard_path(shards[index]), limits, name=shards[index].path) as reader:
+            for sample in pool_samples(reader, pool.manifest.name):
+                if sample.uid.value in wanted:
+                    found[sample.uid.value] = _picture(pool.manifest.name, reader, sample, limits)
+                    wanted.remove(sample.uid.value)
+    return found
+
+
+def _picture(pool: str, reader: ShardReader, sample: PoolSample, limits: ReadLimits) -> Picture:
+    caption = source = problem = ""
+    if sample.reject is not None:
+        problem = str(sample.reject)
+    else:
+        try:
+            caption = shorten(reader.text(sample.sample))
+        except SampleError as error:
+            problem = str(error.reason)
+        try:
+            source = thumbnail(decode_image(reader.image(sample.sample)[1], limits))
+        except SampleError as error:
+            problem = str(error.reason)
+    return Picture(pool, reader.name, sample.sample.key, caption, source, problem, sample.uid.value)
+
+
+def picture_of_file(label: str, name: str, content: bytes, limits: ReadLimits) -> Picture:
+    """Return what is to be seen of a picture of a benchmark.
+
+    Args:
+        label: Of the benchmark.
+        name: Of the picture.
+        content: The image file.
+        limits: Caps on what is read from it.
+    """
+    try:
+        return Picture(label, "", name, "", thumbnail(decode_image(content, limits)), "")
+    except SampleError as error:
+        return Picture(label, "", name, "", "", str(error.reason))
 
 
 def thumbnail(image: Image.Image) -> str:

@@ -53,6 +53,7 @@ class Candidates:
         pool_sizes: Rows of each pool.
         rows: [N] rows in all pools together; None when no uid comes twice.
         cache: Where columns are kept for the next time.
+        named_by: The score datasets that say what the samples are, one a source.
     """
 
     uids: NDArray[np.void]
@@ -62,6 +63,7 @@ class Candidates:
     pool_sizes: tuple[int, ...]
     rows: NDArray[np.int64] | None = None
     cache: ColumnCache = NO_CACHE
+    named_by: tuple[Dataset, ...] = ()
     _read: dict[str, pa.Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -145,7 +147,7 @@ def read_candidates(
         labels[key] = aligned or _match(key, scores[key], uids, cache)
     if not pools:
         sizes, rows = (len(uids),), None
-    return Candidates(uids, names, codes, labels, sizes, rows, cache)
+    return Candidates(uids, names, codes, labels, sizes, rows, cache, tuple(firsts))
 
 
 def resolve_column(name: str, scores: Mapping[str, Sequence[Dataset]]) -> str:
@@ -191,10 +193,10 @@ def _own_scores(key: str, datasets: Sequence[Dataset], owners: Mapping[str, int]
 
 
 def _first_scores(pool: Dataset, found: Sequence[Dataset | None]) -> Dataset:
-    """Return the first dataset that was scored from `pool`, which tells what its samples are."""
-    for dataset in found:
-        if dataset is not None:
-            return dataset
+    """Return the first of the largest datasets of `pool`, which tells what its samples are: imports may lack some."""
+    scores = [dataset for dataset in found if dataset is not None]
+    if scores:
+        return max(scores, key=lambda dataset: dataset.manifest.num_samples)
     raise ConfigError(
         f"there are no scores of the pool {pool.path}, which would tell what its samples are",
         hint=f"oqvl-filter score pool={pool.path} output=..., and give it under scores.LABEL",

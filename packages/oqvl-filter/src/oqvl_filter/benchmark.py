@@ -1,0 +1,37 @@
+"""The pictures of evaluation data: those of a dataset of kind `benchmark`, in order, with names to call them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from oqvl_shards.errors import DataError
+from oqvl_shards.manifest import Dataset
+
+
+def benchmark_pictures(benchmark: Dataset) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the file content of every picture of a benchmark's items.
+
+    The name is the item's id; of an item with several pictures, the second one's ends in `#2`, and so on.
+
+    Raises:
+        DataError: When a file is damaged.
+    """
+    for shard in benchmark.manifest.shards:
+        path: Path = benchmark.shard_path(shard)
+        try:
+            with pq.ParquetFile(path) as file:
+                for group in range(file.num_row_groups):
+                    for row in file.read_row_group(group, columns=["item_id", "images"]).to_pylist():
+                        yield from _pictures_of(row["item_id"], [image["bytes"] for image in row["images"] or ()])
+        except (OSError, KeyError, pa.ArrowException) as error:
+            raise DataError(f"{path} is not a readable file of benchmark items: {error}") from error
+
+
+def _pictures_of(item_id: str, contents: list[bytes | None]) -> Iterator[tuple[str, bytes]]:
+    for number, content in enumerate(contents, start=1):
+        if content:
+            yield (item_id if number == 1 else f"{item_id}#{number}"), content

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from oqvl_filter import run
+from oqvl_filter.config import DedupConfig, PhashScorerConfig, ScoreConfig
+from oqvl_filter.pages.scored_samples import ScoredSamples, is_dedup, read_scored_samples
+from oqvl_filter.subset import open_subset
+from oqvl_shards.errors import ConfigError
+from oqvl_shards.manifest import Dataset, open_dataset
+from oqvl_shards.uid import array_to_uids, uids_to_array
+
+SCORES = {"r": "rules", "p": "phash", "d": "dedup"}
+
+
+@pytest.fixture
+def pool(make_pool, plain_pairs) -> Dataset:
+    return make_pool([plain_pairs(30)])
+
+
+@pytest.fixture
+def data(pool: Dataset, tmp_path: Path, uid_of) -> ScoredSamples:
+    """The scores `rules` (as r), `phash` and a deduplication by it."""
+    run.score(ScoreConfig(pool=pool.path, output=tmp_path / "rules"))
+    run.score(ScoreConfig(pool=pool.path, output=tmp_path / "phash", scorer=PhashScorerConfig(name="phash")))
+    config = {"scores": {"p": tmp_path / "phash"}, "method": "perceptual", "column": "phash"}
+    run.dedup(DedupConfig.from_values({**config, "output": tmp_path / "dedup"}))
+    np.save(tmp_path / "a.npy", uids_to_array([uid_of(3), uid_of(99)]))
+    scores = {label: [open_dataset(tmp_path / name)] for label, name in SCORES.items()}
+    return read_scored_samples([pool], scores, open_subset(tmp_path / "a.npy"))
+
+
+def test_numbers_and_texts_are_the_scores(data: ScoredSamples, uid_of):
+    assert array_to_uids(data.candidates.uids) == [uid_of(n) for n in range(30)]
+    assert data.numbers["r.width"].tolist() == [20 + n % 5 for n in range(30)]
+    assert pa.types.is_string(data.texts["r.content_sha"].type)
+    assert np.flatnonzero(data.selected).tolist() == [3] and not data.against.any()
+    # A perceptual hash is a word, not a number, and what dedup has found is shown as pictures.
+    assert {name[0] for name in (*data.numbers, *data.texts)} == {"r"}
+    assert "r.width" in data.graded and "r.image_count" not in data.graded
+
+
+def test_picks_are_by_chance_but_the_same_each_time(data: ScoredSamples):
+    everything = np.ones(30, dtype=bool)
+    picked = data.first(everything, 10)
+    assert picked == data.first(everything, 30)[:10] != sorted(picked)
+    assert sorted(data.first(everything, 99)) == list(range(30))
+    assert data.first(data.selected, 5) == [3]
+
+
+def test_scores_of_another_pool_are_refused(data: ScoredSamples, make_pool, plain_pairs, tmp_path: Path):
+    with pytest.raises(ConfigError, match="of another pool"):
+        read_scored_samples([make_pool([plain_pairs(2)], "other")], {"r": [open_dataset(tmp_path / "rules")]})
+
+
+def test_what_dedup_has_written_is_told_by_its_lineage(data: ScoredSamples, tmp_path: Path):
+    assert is_dedup([open_dataset(tmp_path / "dedup")])
+    assert not is_dedup([open_dataset(tmp_path / "phash")])
