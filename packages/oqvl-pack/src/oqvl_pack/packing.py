@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from oqvl_pack.algorithm import Algorithm, Overlong
 from oqvl_pack.bounds import lower_bounds
@@ -30,6 +30,7 @@ def pack(
     algorithm: Algorithm = "best",
     max_items: int = 0,
     overlong: Overlong = "error",
+    units: Callable[[int], ArrayLike] | None = None,
 ) -> Plan:
     """Put items of the given lengths into as few bins of `capacity` as possible.
 
@@ -49,20 +50,29 @@ def pack(
         max_items: Items a bin holds at most; 0 for any number. Not for `"exact_fill"`, which `"best"` then leaves out.
         overlong: Whether an item longer than `capacity` (or heavier than `weight_capacity`) is an error, is left out
             (and listed in `Plan.dropped`), or is split into pieces as long as a bin and a last one (see
-            `Plan.pieces`; not with weights, for the weight of a piece is not known).
+            `Plan.pieces`).
+        units: Needed to split items with weights, called for those that are too long or too heavy: gives what of item
+            i carries its weight and must stay in one piece, such as the visual tokens of its images, as [U, 3]
+            integers: start, stop, weight. They are in order, and add up to the item's weight.
 
     Raises:
         ConfigError: When an argument is not one of the values above, or does not go with another.
         DataError: When a length is not a positive integer, a weight is negative or, by default, one of them is above
-            the capacity; the item is named.
+            the capacity, or when units do not fit into their item or into a bin; the item is named.
     """
     _check_arguments(capacity, algorithm, max_items, overlong)
-    _check_weighting(weights is not None, weight_capacity, algorithm, overlong)
+    _check_weighting(weights is not None, weight_capacity, algorithm)
+    if (units is not None) != (weights is not None and overlong == "split"):
+        raise _units_error(has_units=units is not None)
     items = _as_array(lengths, "length", 1)
     of_item = None if weights is None else _as_array(weights, "weight", 0)
     if of_item is not None and len(of_item) != len(items):
         raise DataError(f"found {len(of_item)} weights of {len(items)} lengths, expected one each")
-    pieces = Pieces.of(items, capacity) if overlong == "split" else None
+    pieces = None
+    if of_item is not None and units is not None:
+        pieces, of_item = Pieces.of_weighted(items, of_item, capacity, weight_capacity, units)
+    elif overlong == "split":
+        pieces = Pieces.of(items, capacity)
     items = items if pieces is None else pieces.piece_lengths
     dropped = _overlong_items(items, capacity, of_item, weight_capacity)
     kept = None
@@ -167,17 +177,21 @@ def _check_arguments(capacity: int, algorithm: str, max_items: int, overlong: st
         )
 
 
-def _check_weighting(has_weights: bool, weight_capacity: int, algorithm: str, overlong: str) -> None:
+def _check_weighting(has_weights: bool, weight_capacity: int, algorithm: str) -> None:
     if weight_capacity < has_weights or (weight_capacity and not has_weights):
         found = f"weight_capacity is {weight_capacity} {'with' if has_weights else 'without'} weights"
         raise ConfigError(f"{found}, expected at least 1 with weights, and 0 without")
     if has_weights and algorithm == "bfd":
         raise ConfigError("algorithm is 'bfd', expected another with weights", hint="use algorithm='best'")
-    if has_weights and overlong == "split":
-        raise ConfigError(
-            "overlong is 'split', expected 'error' or 'drop' with weights: the weight of a piece is not known",
-            hint="split the items yourself and pass the pieces",
-        )
+
+
+def _units_error(*, has_units: bool) -> ConfigError:
+    if has_units:
+        return ConfigError("found units, which go with weights and overlong='split'", hint="leave them out")
+    return ConfigError(
+        "overlong is 'split' with weights, but the weight of a piece is not known",
+        hint="pass units, a function that says which parts of an item carry its weight",
+    )
 
 
 def _as_array(values: Sequence[int] | NDArray[np.integer], noun: str, least: int) -> NDArray[np.integer]:
