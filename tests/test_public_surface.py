@@ -97,5 +97,5 @@ PUBLIC = {
 @pytest.mark.parametrize("package", sorted(PUBLIC))
 def test_public_names(package: str):
     module = importlib.import_module(package)
-    assert list(module.__all__) == PUBLIC[package]
+    assert list(module.__all__) == PUBLIC[package] == sorted(PUBLIC[package])
     assert [name for name in PUBLIC[package] if getattr(module, name, None) is None] == []

@@ -23,80 +23,19 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 import json
 import shutil
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import emoji_pool
 from oqvl_shards.atomic import atomic_write
-from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import OqvlError
+from quickstart_run import RECIPES, Run, Scale
 
-RECIPES = Path(__file__).resolve().parent.parent / "recipes" / "quickstart"
 SPECIAL_TOKENS = ["<s>", "<image>", "<|im_start|>", "<|im_end|>", "<|pad|>", "<|endofchunk|>"]
-
-
-class Scale(StrEnum):
-    """How much of everything."""
-
-    CI = "ci"
-    DEFAULT = "default"
-
-
-@dataclass(frozen=True)
-class Step:
-    """One stage as it ran."""
-
-    title: str
-    command: str
-    seconds: float
-
-
-@dataclass
-class Run:
-    """One quickstart: where it works, at which scale, and what each step took and returned."""
-
-    directory: Path
-    scale: Scale
-    steps: list[Step] = field(default_factory=list)
-    configs: dict[str, Any] = field(default_factory=dict)
-    reports: dict[str, Any] = field(default_factory=dict)
-
-    def overrides(self, recipe: str) -> list[str]:
-        """Return what this scale changes in a recipe, as `key=value`."""
-        if self.scale is Scale.DEFAULT:
-            return []
-        import tomllib
-
-        return tomllib.loads((RECIPES / "scale-ci.toml").read_text()).get(recipe, [])
-
-    def stage(
-        self, title: str, command: str, recipe: str, config: type[StageConfig], run: Callable[[Any], Any]
-    ) -> None:
-        """Run one stage from its recipe and keep its report, its time, and the command that does the same."""
-        overrides = self.overrides(recipe)
-        local = Path("recipes") / f"{recipe}.toml"
-        shown = " ".join([command, "-c", str(local), *(f"'{override}'" for override in overrides)])
-        print(f"[{len(self.steps) + 1:2d}] {title}: {shown}", file=sys.stderr, flush=True)
-        started = time.perf_counter()
-        self.configs[recipe] = config.from_toml(local, overrides)
-        self.reports[recipe] = run(self.configs[recipe])
-        self.steps.append(Step(title, shown, self.remember_seconds(recipe, time.perf_counter() - started)))
-
-    def remember_seconds(self, recipe: str, seconds: float) -> float:
-        """Return what the stage took when it first finished: a rerun that reuses its output must not look like it."""
-        path = Path("seconds.json")
-        known = json.loads(path.read_text()) if path.exists() else {}
-        if recipe not in known:
-            known[recipe] = round(seconds, 2)
-            atomic_write(path, json.dumps(known, indent=1).encode())
-        return known[recipe]
 
 
 def main(

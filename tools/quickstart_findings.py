@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -33,7 +33,6 @@ from quickstart_report import (
     PackingRow,
     SampleItem,
     ScoreRow,
-    Step,
     Tile,
     TrainingRow,
     TruthRow,
@@ -42,9 +41,7 @@ from quickstart_report import (
     picture_uri,
     score_histogram,
 )
-
-if TYPE_CHECKING:
-    from quickstart import Run
+from quickstart_run import Run
 
 NUM_TILES = 24
 NUM_SAMPLES = 8
@@ -97,7 +94,7 @@ def collect_findings(run: Run, data: EmojiPoolConfig) -> Findings:
         ],
         samples=sample_items(split.held_out, data.seed),
         lineage=lineage_text(Path("predictions/sft")),
-        steps=[Step(step.title, step.command, step.seconds) for step in run.steps],
+        steps=run.steps,
         credit=emoji_pool.CREDIT,
         versions=versions_text(),
     )

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from oqvl_shards.atomic import atomic_write
+from quickstart_run import Step
 
 TEMPLATE = Path(__file__).with_name("quickstart_report.html.j2")
 ACCENT, LIGHT, SOFT, EMPTY = "#2f5fb3", "#7fa3dd", "#9aa4b1", "#e7c9c6"
@@ -28,15 +29,6 @@ class Headline:
     value: str
     title: str
     detail: str
-
-
-@dataclass(frozen=True)
-class Step:
-    """One stage with the command that does the same."""
-
-    title: str
-    command: str
-    seconds: float
 
 
 @dataclass(frozen=True)
