@@ -42,7 +42,7 @@ def test_a_day_with_the_command_line(command, tmp_path):
     ]
     code, out, _ = command("compare", "a=a", "b=b")
     assert "exact                         0   0.0625" in out
-    assert "trust the interval" in out
+    assert "the interval allows for that" in out
     code, out, _ = command("compare", "a=a", "b=b", "--json")
     assert json.loads(out)["only_a"] == 5
     code, out, _ = command("show", "dataset=b", "only=wrong", "limit=1")

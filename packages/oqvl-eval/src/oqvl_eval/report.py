@@ -142,7 +142,7 @@ class CompareReport(Frozen):
         interval = f"{100 * self.confidence:g}% interval {self.bootstrap}, {self.num_clusters:,} clusters resampled"
         lines = [f"B - A: {100 * self.difference:+.1f} points, {interval}"]
         if self.num_clusters < self.num_items:
-            lines.append("items of a cluster are not independent: trust the interval, not the tests")
+            lines.append("items of a cluster are not independent: the interval allows for that, the tests do not")
         if self.num_prompts_differing:
             lines.append(f"{self.num_prompts_differing:,} items were asked with different prompts")
         return "\n\n".join([header, systems, counts, tests, "\n".join(lines)])
