@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 
@@ -181,6 +182,18 @@ def test_lineage_carries_all_ancestors_parents_first() -> None:
     assert joined.lineage.parents == (left.digest(), right.digest())
     assert joined.lineage.ancestors[1].parents == (raw.digest(),)
     assert joined.lineage.ancestors[0].digest == raw.digest()
+
+
+def test_the_digest_is_computed_once_and_never_that_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = make_manifest("raw")
+    digest = raw.digest()
+    monkeypatch.setattr(Manifest, "canonical_bytes", lambda self: self.name.encode())
+    assert raw.digest() == digest
+    assert raw == make_manifest("raw")
+    for deep in (False, True):
+        other = raw.model_copy(update={"name": "other"}, deep=deep)
+        assert other.digest() == hashlib.sha256(b"other").hexdigest()
+    assert parse_manifest(raw.model_dump_json()).model_dump() == raw.model_dump()
 
 
 def test_the_digest_changes_with_everything_that_matters() -> None:

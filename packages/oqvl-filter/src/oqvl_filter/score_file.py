@@ -84,7 +84,8 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         DataError: When it is missing, no parquet file, or lacks a column.
     """
     try:
-        return pq.ParquetFile(path).read(columns=None if columns is None else list(columns))
+        # One thread: the files are small, and whoever reads many of them reads several at once.
+        return pq.ParquetFile(path).read(columns=None if columns is None else list(columns), use_threads=False)
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(
             f"{path} is not a readable score file: {error}", hint="delete its dataset and score again"

@@ -143,7 +143,7 @@ def read_candidates(
         uids, codes = uids[rows], codes[rows]
     labels = {}
     for key, found in own.items():
-        aligned = _align(found, scores[key], parts, cache)
+        aligned = _align(found, scores[key], firsts, parts, cache)
         labels[key] = aligned or _match(key, scores[key], uids, cache)
     if not pools:
         sizes, rows = (len(uids),), None
@@ -204,14 +204,19 @@ def _first_scores(pool: Dataset, found: Sequence[Dataset | None]) -> Dataset:
 
 
 def _align(
-    found: Mapping[int, Dataset], datasets: Sequence[Dataset], pool_uids: Sequence[Uids], cache: ColumnCache
+    found: Mapping[int, Dataset],
+    datasets: Sequence[Dataset],
+    firsts: Sequence[Dataset],
+    first_uids: Sequence[Uids],
+    cache: ColumnCache,
 ) -> Label | None:
-    """Return a label whose datasets have the pools' rows; None when they have others."""
+    """Return a label whose datasets have the rows of `firsts`, one a pool; None when they have others."""
     if not found or len(found) < len(datasets):
         return None
-    if any(not np.array_equal(_uids(one, cache).values, pool_uids[index].values) for index, one in found.items()):
+    others = [(index, one) for index, one in found.items() if one is not firsts[index]]
+    if any(not np.array_equal(_uids(one, cache).values, first_uids[index].values) for index, one in others):
         return None
-    return Label(tuple(found.get(index) for index in range(len(pool_uids))))
+    return Label(tuple(found.get(index) for index in range(len(firsts))))
 
 
 def _match(key: str, datasets: Sequence[Dataset], uids: NDArray[np.void], cache: ColumnCache) -> Label:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +32,16 @@ class Uids:
 
     Args:
         values: [N] of dtype `UID_DTYPE`.
-        is_distinct: Whether none comes twice.
+        stored_distinct: What the cache says about whether none comes twice; None when nothing does.
     """
 
     values: NDArray[np.void]
-    is_distinct: bool
+    stored_distinct: bool | None = None
+
+    @cached_property
+    def is_distinct(self) -> bool:
+        """Whether none comes twice."""
+        return first_rows(self.values) is None if self.stored_distinct is None else self.stored_distinct
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,6 @@ class ColumnCache:
     """
 
     directory: Path | None = None
-    _digests: dict[Path, str] = field(default_factory=dict)
 
     def column(self, dataset: Dataset, name: str, read: Callable[[], pa.ChunkedArray]) -> pa.ChunkedArray:
         """Return a column, from the cache when it is there, else by `read`."""
@@ -73,11 +78,10 @@ class ColumnCache:
             parts = [np.frombuffer(chunk.buffers()[1], UID_DTYPE, len(chunk)) for chunk in found["values"].chunks]
             values = parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, UID_DTYPE), *parts])
             return Uids(values, (found.schema.metadata or {}).get(_DISTINCT) == b"true")
-        values = parse_uids(read())
-        uids = Uids(values, first_rows(values) is None)
+        uids = Uids(parse_uids(read()))
         if path:
             words = pa.Array.from_buffers(
-                pa.binary(16), len(values), [None, pa.py_buffer(np.ascontiguousarray(values))]
+                pa.binary(16), len(uids.values), [None, pa.py_buffer(np.ascontiguousarray(uids.values))]
             )
             table = pa.table({"values": words})
             _store(path, table.replace_schema_metadata({_DISTINCT: b"true" if uids.is_distinct else b"false"}))
@@ -87,9 +91,7 @@ class ColumnCache:
         assert self.directory is not None
         # The name comes from a manifest, so it is not to become a path.
         column = hashlib.sha256(name.encode()).hexdigest()[:16]
-        if dataset.path not in self._digests:
-            self._digests[dataset.path] = dataset.manifest.digest()
-        return self.directory / f"{self._digests[dataset.path]}.{column}.arrow"
+        return self.directory / f"{dataset.manifest.digest()}.{column}.arrow"
 
 
 def _load(path: Path, dataset: Dataset) -> pa.Table | None:
