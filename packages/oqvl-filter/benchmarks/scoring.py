@@ -68,15 +68,17 @@ def plain_loop(shard: Path) -> int:
 
 def pipeline(decoder: str, num_threads: int) -> Callable[[Path], int]:
     def run(shard: Path) -> int:
-        prepare = torchvision_preparation(model_steps(), ReadLimits(), decoder)  # pyrefly: ignore
+        preparation = torchvision_preparation(model_steps(), ReadLimits(), decoder)  # pyrefly: ignore
         count = 0
         with ShardReader(shard) as reader:
             samples = pool_samples(reader, "pool")
             captions = [reader.text(sample.sample) for sample in samples]
             results = [None] * len(samples)
             wanted = range(len(captions))
-            for batch in prepared_batches(reader, samples, wanted, prepare, BATCH_SIZE, num_threads, results):
-                count += len(torch.stack([pixels for _, pixels in batch]))
+            for batch in prepared_batches(
+                reader, samples, wanted, preparation.pixels, BATCH_SIZE, num_threads, results
+            ):
+                count += len(preparation.batch([pixels for _, pixels in batch], "cpu", torch.float32))
         return count
 
     return run

@@ -108,6 +108,23 @@ def test_the_exif_above_would_turn_the_image():
     assert decode_image(data, LIMITS).size == image_size(data, LIMITS) == (8, 12)
 
 
+@pytest.mark.parametrize(
+    ("needed", "size"), [(None, (400, 240)), (121, (400, 240)), (120, (200, 120)), (31, (100, 60)), (1, (50, 30))]
+)
+def test_a_jpeg_is_decoded_as_small_as_it_may_be(needed: int | None, size: tuple[int, int]):
+    whole = encode(Image.new("RGB", (400, 240), (200, 30, 90)), "JPEG")
+    image = decode_image(whole, LIMITS, needed_side=needed)
+    assert image.size == size
+    assert np.abs(np.asarray(image).astype(int) - (200, 30, 90)).max() <= 3
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    upright = decode_image(
+        encode(Image.new("RGB", (400, 240)), "JPEG", exif=turned.tobytes()), LIMITS, needed_side=needed
+    )
+    assert upright.size == size[::-1]
+    assert decode_image(encode(Image.new("RGB", (400, 240)), "PNG"), LIMITS, needed_side=needed).size == (400, 240)
+
+
 def test_transparency_is_composited_on_white():
     half_red = Image.new("RGBA", (4, 4), (255, 0, 0, 128))
     assert decode_image(encode(half_red), LIMITS).getpixel((0, 0)) == (255, 127, 127)

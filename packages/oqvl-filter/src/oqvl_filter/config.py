@@ -33,17 +33,12 @@ class MetadataScorerConfig(StageConfig):
     )
 
 
-class OpenClipConfig(StageConfig):
-    """An open_clip model, and how it is run."""
+class EncoderConfig(StageConfig):
+    """A network that embeds images, and how it is run."""
 
     # Where the weights lie does not decide the scores; what they are does, and the fingerprint records that.
     model: str = Field(
-        description="open_clip model: a name (ViT-B-32), hf-hub:ORGANISATION/NAME, or local-dir:PATH",
-        json_schema_extra={"lineage": False},
-    )
-    pretrained: str = Field(
-        default="",
-        description="open_clip tag or weights file for a model given by name; empty for hf-hub: and local-dir:",
+        description="directory of the model with its processor, or its name on a hub",
         json_schema_extra={"lineage": False},
     )
     precision: Literal["fp32", "fp16", "bf16"] = Field(default="fp32", description="number format of the model")
@@ -58,6 +53,20 @@ class OpenClipConfig(StageConfig):
         default=2,
         ge=0,
         description="threads that decode and resize ahead of the model; 0: in between",
+        json_schema_extra={"lineage": False},
+    )
+
+
+class OpenClipConfig(EncoderConfig):
+    """An open_clip model, and how it is run."""
+
+    model: str = Field(
+        description="open_clip model: a name (ViT-B-32), hf-hub:ORGANISATION/NAME, or local-dir:PATH",
+        json_schema_extra={"lineage": False},
+    )
+    pretrained: str = Field(
+        default="",
+        description="open_clip tag or weights file for a model given by name; empty for hf-hub: and local-dir:",
         json_schema_extra={"lineage": False},
     )
 
@@ -78,25 +87,10 @@ class AestheticScorerConfig(OpenClipConfig):
     )
 
 
-class SiglipScorerConfig(StageConfig):
+class SiglipScorerConfig(EncoderConfig):
     """The scorer `siglip`: cosine of image and caption under a SigLIP model of transformers."""
 
     name: Literal["siglip"] = Field(description="which scorer: siglip")
-    model: str = Field(
-        description="directory of the model with its processor, or its name on a hub",
-        json_schema_extra={"lineage": False},
-    )
-    precision: Literal["fp32", "fp16", "bf16"] = Field(default="fp32", description="number format of the model")
-    batch_size: int = Field(default=64, gt=0, description="pairs a forward pass; moves a score by rounding error alone")
-    device: str = Field(
-        default="cpu", description="torch device, e.g. cpu or cuda", json_schema_extra={"lineage": False}
-    )
-    decode_threads: int = Field(
-        default=2,
-        ge=0,
-        description="threads that decode and resize ahead of the model; 0: in between",
-        json_schema_extra={"lineage": False},
-    )
 
 
 class TextScorerConfig(StageConfig):

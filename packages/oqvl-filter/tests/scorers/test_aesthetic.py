@@ -29,7 +29,7 @@ def test_the_score_is_the_heads_value_of_the_unit_embedding(make_pool, plain_pai
         samples = pool_samples(reader, "pool")
         rows = scorer.score_shard(reader, samples)
         for sample, row in zip(samples, rows, strict=True):
-            pixels = scorer.encoder.prepare(reader.image(sample.sample)[1])
+            pixels = scorer.encoder.preparation.pixels(reader.image(sample.sample)[1])
             (embedding_D,) = scorer.encoder.encode_images([pixels])
             assert np.linalg.norm(embedding_D) == pytest.approx(1, abs=1e-5)
             assert not isinstance(row, str)

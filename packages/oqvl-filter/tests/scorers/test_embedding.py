@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from oqvl_filter.pool import pool_samples
 from oqvl_filter.scorers.embedding import cosines, unit_length
+from oqvl_filter.scorers.image_pipeline import Preparation
 from oqvl_shards.image import decode_image
 from oqvl_shards.reader import ShardReader
 from oqvl_shards.sample import ReadLimits
@@ -20,8 +21,10 @@ class Colours:
         self.batches: list[int] = []
 
     @property
-    def prepare(self) -> Callable[[bytes], torch.Tensor]:
-        return lambda content: torch.tensor(decode_image(content, ReadLimits()).getpixel((0, 0)), dtype=torch.float32)
+    def preparation(self) -> Preparation:
+        return Preparation(
+            lambda content: torch.tensor(decode_image(content, ReadLimits()).getpixel((0, 0)), dtype=torch.float32)
+        )
 
     def encode_images(self, pixels: Sequence[torch.Tensor]) -> np.ndarray:
         self.batches.append(len(pixels))

@@ -85,6 +85,23 @@ def test_the_fingerprint_is_known_without_loading_the_model(tiny_siglip: Path):
     assert "model" not in vars(scorer.encoder)
 
 
+def test_the_fast_decoder_moves_a_score_little(make_pool, plain_pairs, tiny_siglip: Path):
+    pool = make_pool([plain_pairs(7)])
+    exact, fast = (
+        scores_of(pool, SiglipScorerConfig(name="siglip", model=str(tiny_siglip), decoder=decoder))
+        for decoder in ("exact", "fast")
+    )
+    assert np.abs(np.subtract(exact, fast)).max() < 0.01
+
+
+def test_the_fast_decoder_is_told_by_the_fingerprint(tiny_siglip: Path):
+    found = {
+        SiglipScorer(SiglipScorerConfig(name="siglip", model=str(tiny_siglip), decoder=one), ReadLimits()).fingerprint()
+        for one in ("exact", "fast")
+    }
+    assert len(found) == 2
+
+
 def test_a_model_that_is_not_there_is_named(tmp_path: Path, make_pool, plain_pairs):
     with pytest.raises(ConfigError, match="cannot load"):
         scores_of(make_pool([plain_pairs(1)]), SiglipScorerConfig(name="siglip", model=str(tmp_path)))

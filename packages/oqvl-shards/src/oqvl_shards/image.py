@@ -34,7 +34,9 @@ _PNG_HEADER = struct.Struct(">IIBBBBB")
 _TURNED = (5, 6, 7, 8)  # the orientations that swap width and height
 
 
-def decode_image(data: bytes, limits: ReadLimits, declared_type: str | None = None) -> Image.Image:
+def decode_image(
+    data: bytes, limits: ReadLimits, declared_type: str | None = None, *, needed_side: int | None = None
+) -> Image.Image:
     """Decode a JPEG, PNG or WebP file to an upright RGB image.
 
     The EXIF orientation is applied, transparency is composited on white, of an animation the first frame is taken,
@@ -44,11 +46,15 @@ def decode_image(data: bytes, limits: ReadLimits, declared_type: str | None = No
         data: The file's content.
         limits: Caps on the size, checked against the header before a pixel is decoded.
         declared_type: The type that the member's name says (`jpg`, `jpeg`, `png`, `webp`), to be checked; None: any.
+        needed_side: Pixels that each side needs, for callers that shrink the image anyhow: a JPEG is decoded at a half,
+            a quarter or an eighth of its size when that has them, in a fraction of the time. None: at its full size.
 
     Raises:
         SampleError: When it is of another format, too large, too small, or broken.
     """
     with _open(data, limits, declared_type) as image:
+        if needed_side is not None:
+            image.draft(None, (needed_side, needed_side))
         image.load()
         transpose = _ORIENTATIONS.get(_orientation(image))
         upright = image if transpose is None else image.transpose(transpose)
@@ -162,7 +168,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion clips instead of scaling
         image = Image.fromarray((np.asarray(image, dtype=np.uint32) >> 8).astype(np.uint8))
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")  # `convert` would copy
     rgba = image.convert("RGBA")
     white = Image.new("RGBA", rgba.size, "white")
     return Image.alpha_composite(white, rgba).convert("RGB")

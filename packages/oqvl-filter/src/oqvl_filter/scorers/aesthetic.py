@@ -66,7 +66,7 @@ class AestheticScorer:
             reader,
             samples,
             wanted,
-            self.encoder.prepare,
+            self.encoder.preparation.pixels,
             self.config.batch_size,
             self.config.decode_threads,
             results,

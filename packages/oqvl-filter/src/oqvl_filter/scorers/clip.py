@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ from oqvl_filter.config import OpenClipConfig
 from oqvl_filter.pool import PoolSample
 from oqvl_filter.scorer import Row
 from oqvl_filter.scorers.embedding import cosines, unit_length
-from oqvl_filter.scorers.image_pipeline import torchvision_preparation
+from oqvl_filter.scorers.image_pipeline import Preparation, torchvision_preparation
 from oqvl_filter.weights import digest_directory, digest_file, digest_weights
 from oqvl_shards.errors import ConfigError, HardwareError, require_extra
 from oqvl_shards.manifest import FieldSpec
@@ -72,8 +72,8 @@ class OpenClipEncoder:
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
     @cached_property
-    def prepare(self) -> Callable[[bytes], torch.Tensor]:
-        """What makes pixels [3, H, W] of an image file."""
+    def preparation(self) -> Preparation:
+        """How the model's input is made of image files."""
         from open_clip.transform import PreprocessCfg, image_transform_v2
 
         steps = image_transform_v2(PreprocessCfg(**self.model.visual.preprocess_cfg), is_train=False)
@@ -85,7 +85,7 @@ class OpenClipEncoder:
 
         dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[self._config.precision]
         with torch.inference_mode():
-            return unit_length(self.model.encode_image(torch.stack(list(pixels)).to(self._config.device, dtype)))
+            return unit_length(self.model.encode_image(self.preparation.batch(pixels, self._config.device, dtype)))
 
     def encode_captions(self, captions: Sequence[str]) -> NDArray[np.float32]:
         """Return embeddings [N, D] of length 1."""

@@ -5,14 +5,14 @@ Each distinct caption of a shard is encoded once. N pairs, D dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oqvl_filter.pool import PoolSample
-from oqvl_filter.scorers.image_pipeline import prepared_batches
+from oqvl_filter.scorers.image_pipeline import Preparation, prepared_batches
 from oqvl_shards.reader import ShardReader
 from oqvl_shards.sample import SampleError
 
@@ -25,12 +25,12 @@ class ImageEncoder(Protocol):
     """Embeds images."""
 
     @property
-    def prepare(self) -> Callable[[bytes], Tensor]:
-        """What makes pixels [3, H, W] of an image file, or raises `SampleError`; it is called from several threads."""
+    def preparation(self) -> Preparation:
+        """How the model's input is made of image files."""
         ...
 
     def encode_images(self, pixels: Sequence[Tensor]) -> NDArray[np.float32]:
-        """Return embeddings [N, D] of length 1."""
+        """Return embeddings [N, D] of length 1 of what `preparation.pixels` has made."""
         ...
 
 
@@ -57,7 +57,9 @@ def cosines(
     results: list[Any] = [sample.reject for sample in samples]
     captions = read_captions(reader, samples, results)
     texts = _encode_distinct(captions, encoder, batch_size)
-    for batch in prepared_batches(reader, samples, captions, encoder.prepare, batch_size, num_threads, results):
+    for batch in prepared_batches(
+        reader, samples, captions, encoder.preparation.pixels, batch_size, num_threads, results
+    ):
         images_ND = encoder.encode_images([pixels for _, pixels in batch])
         texts_ND = np.stack([texts[captions[index]] for index, _ in batch])
         cosines_N = np.einsum("nd,nd->n", images_ND, texts_ND)

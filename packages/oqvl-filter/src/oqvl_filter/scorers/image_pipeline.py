@@ -6,8 +6,9 @@ shards, and what a thread does for one image does not depend on the others: scor
 Two decoders make pixels of an image file:
 
 - `exact`: the model's own pre-processing, step by step, on Pillow images;
-- `fast`: the same steps with torch's resize on 8-bit integers, which is several times as fast and rounds otherwise.
-  Where the model's steps are not a plain resize and crop, it is `exact`.
+- `fast`: the same steps with torch's resize on 8-bit integers, which rounds otherwise, and with the normalisation left
+  to the model's device. A JPEG that has more than four times the pixels a side that the model reads is decoded at a
+  half, a quarter or an eighth of its size. Where the model's steps are not a plain resize and crop, it is `exact`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
+from PIL import Image
 
 from oqvl_filter.pool import PoolSample
 from oqvl_shards.image import decode_image
@@ -25,9 +29,23 @@ from oqvl_shards.reader import ShardReader
 from oqvl_shards.sample import ReadLimits, SampleError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+    from torchvision.transforms import InterpolationMode
 
 Prepared = TypeVar("Prepared")
+
+SPARE = 2
+"""Times the pixels to which `fast` resizes that a JPEG keeps a side when it is decoded at a part of its size."""
+
+_FAST_ORDERS = (["Resize", "Normalize"], ["Resize", "CenterCrop", "Normalize"])
+_PLAIN_PROCESSORS = ("SiglipImageProcessor", "CLIPImageProcessor")
+_FILTERS = {
+    Image.Resampling.BILINEAR: "bilinear",
+    Image.Resampling.BICUBIC: "bicubic",
+    Image.Resampling.LANCZOS: "lanczos",
+}
+"""Pillow's filters by their names in torch."""
 
 
 def prepared_batches(
@@ -103,65 +121,160 @@ def _first(pending: deque[tuple[int, Future[Prepared]]], results: list[Any]) -> 
         results[index] = error.reason
 
 
-def torchvision_preparation(
-    steps: Any, limits: ReadLimits, decoder: Literal["exact", "fast"]
-) -> Callable[[bytes], Tensor]:
-    """Return what makes pixels, float32 [3, H, W], of an image file by a torchvision `Compose` for Pillow images.
+@dataclass(frozen=True)
+class Preparation:
+    """How image files become a model's input: each alone in a thread, then a batch of them where the model runs.
+
+    Args:
+        pixels: Makes [3, H, W] of an image file: 8-bit integers when `normalise` is given, else what the model reads.
+        normalise: Makes float32 of the 8-bit integers of a batch [N, 3, H, W].
+    """
+
+    pixels: Callable[[bytes], Tensor]
+    normalise: Callable[[Tensor], Tensor] | None = None
+
+    def batch(self, pixels: Sequence[Tensor], device: str, dtype: torch.dtype) -> Tensor:
+        """Return the model's input [N, 3, H, W] on `device`; 8-bit integers are a quarter of the bytes to move."""
+        import torch
+
+        pixels_N3HW = torch.stack(list(pixels)).to(device)
+        return (pixels_N3HW if self.normalise is None else self.normalise(pixels_N3HW)).to(dtype)
+
+
+@dataclass(frozen=True)
+class ImageSteps:
+    """The pre-processing that most models have: resize, crop to the centre, normalise.
+
+    Args:
+        size: Pixels of the shorter side after resizing, or (height, width).
+        interpolation: How to resize.
+        mean: [3] subtracted from RGB in 0 to 1.
+        std: [3] RGB is divided by it after that.
+        crop: (height, width) of the middle that is kept; None: all.
+    """
+
+    size: int | tuple[int, int]
+    interpolation: InterpolationMode
+    mean: Sequence[float]
+    std: Sequence[float]
+    crop: tuple[int, int] | None = None
+
+
+def torchvision_preparation(steps: Any, limits: ReadLimits, decoder: Literal["exact", "fast"]) -> Preparation:
+    """Return how a torchvision `Compose` for Pillow images prepares.
 
     Args:
         steps: The model's pre-processing; it ends with `ToTensor` and `Normalize`.
         limits: Caps on what is decoded.
         decoder: `exact` or `fast`, see the module.
     """
-    fast_steps = _fast_steps(steps) if decoder == "fast" else None
+    found = _torchvision_steps(steps)
+    if found is None:
+        return Preparation(lambda content: steps(decode_image(content, limits)))
+    if decoder == "fast":
+        return _fast(found, limits)
+    on_pillow = [step for step in steps.transforms if type(step).__name__ in ("Resize", "CenterCrop")]
 
-    def exact(content: bytes) -> Tensor:
-        return steps(decode_image(content, limits))
+    def pixels(content: bytes) -> Tensor:
+        image = decode_image(content, limits)
+        for step in on_pillow:
+            image = step(image)
+        return image_tensor(image)[:3].contiguous()
 
-    def fast(content: bytes) -> Tensor:
-        import torch
-
-        assert fast_steps is not None
-        pixels: Any = torch.from_numpy(np.array(decode_image(content, limits))).permute(2, 0, 1)
-        for step in fast_steps:
-            pixels = step(pixels)
-        return pixels
-
-    return exact if fast_steps is None else fast
+    return Preparation(pixels, partial(normalise, mean=found.mean, std=found.std))
 
 
-def _fast_steps(steps: Any) -> list[Callable[[Any], Any]] | None:
-    """Return `steps` for tensors of 8-bit integers; None when one of them is not known."""
-    from torchvision import transforms
+def processor_preparation(process: Any, limits: ReadLimits, decoder: Literal["exact", "fast"]) -> Preparation:
+    """Return how an image processor of transformers prepares.
+
+    Args:
+        process: The model's image processor.
+        limits: Caps on what is decoded.
+        decoder: `exact` or `fast`, see the module.
+    """
+    found = _processor_steps(process) if decoder == "fast" else None
+    if found is not None:
+        return _fast(found, limits)
+    return Preparation(
+        lambda content: process(images=decode_image(content, limits), return_tensors="pt")["pixel_values"][0]
+    )
+
+
+def _fast(steps: ImageSteps, limits: ReadLimits) -> Preparation:
+    """Return `steps` with torch's resize on 8-bit integers."""
     from torchvision.transforms.v2 import functional
 
-    fast: list[Callable[[Any], Any]] = []
-    for step in steps.transforms:
-        match step:
-            case transforms.Resize():
-                fast.append(_resize(functional.resize, step))
-            case transforms.CenterCrop():
-                fast.append(step)
-            case transforms.ToTensor():
-                continue
-            case transforms.Normalize():
-                fast.append(_normalise(step))
-            case _ if type(step).__name__ == "MaybeConvertMode":  # timm's; `decode_image` gives RGB
-                continue
-            case _:
-                return None
-    return fast
+    size = [steps.size] if isinstance(steps.size, int) else list(steps.size)
+
+    def pixels(content: bytes) -> Tensor:
+        image_CHW = image_tensor(decode_image(content, limits, needed_side=SPARE * max(size)))
+        image_CHW = functional.resize(image_CHW, size, interpolation=steps.interpolation, antialias=True)
+        if steps.crop is not None:
+            image_CHW = functional.center_crop(image_CHW, list(steps.crop))
+        return image_CHW[:3].contiguous()
+
+    return Preparation(pixels, partial(normalise, mean=steps.mean, std=steps.std))
 
 
-def _resize(resize: Callable[..., Any], step: Any) -> Callable[[Any], Any]:
-    size = step.size if isinstance(step.size, int) else list(step.size)
-    return lambda pixels: resize(pixels, size, interpolation=step.interpolation, antialias=True)
-
-
-def _normalise(step: Any) -> Callable[[Any], Any]:
-    """Return (x / 255 - mean) / std as one multiplication and one addition."""
+def normalise(pixels_N3HW: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Return (x / 255 - mean) / std in float32, to the bit as torchvision's `ToTensor` and `Normalize` give it."""
     import torch
 
-    std_311 = torch.tensor(step.std).view(3, 1, 1)
-    scale_311, shift_311 = 1 / (255 * std_311), -torch.tensor(step.mean).view(3, 1, 1) / std_311
-    return lambda pixels: pixels.contiguous().float().mul_(scale_311).add_(shift_311)
+    mean_311, std_311 = (torch.tensor(one, device=pixels_N3HW.device).view(3, 1, 1) for one in (mean, std))
+    return pixels_N3HW.float().div_(255).sub_(mean_311).div_(std_311)
+
+
+def image_tensor(image: Image.Image) -> Tensor:
+    """Return the pixels [C, H, W] of an RGB image as 8-bit integers, to be read only: C is 3, or 4 with a filler.
+
+    Pillow has four bytes a pixel and lets others look at them where they lie, unless the image is over 16 MiB.
+    """
+    import pyarrow as pa
+    import torch
+
+    try:
+        bytes_A = torch.from_dlpack(pa.array(image).flatten())
+    except (TypeError, ValueError):  # in several blocks of memory, or a Pillow before 11.3
+        bytes_A = torch.from_numpy(np.array(image)).flatten()
+    return bytes_A.view(image.height, image.width, -1).permute(2, 0, 1)
+
+
+def _torchvision_steps(steps: Any) -> ImageSteps | None:
+    """Return what a `Compose` does; None when it is anything but resize, crop and normalise, in this order."""
+    from torchvision import transforms
+
+    found = {type(step).__name__: step for step in steps.transforms}
+    # The converters: `decode_image` gives RGB, and tensors come last anyhow.
+    order = [name for name in found if name not in ("MaybeConvertMode", "_convert_to_rgb", "ToTensor", "MaybeToTensor")]
+    if len(found) != len(steps.transforms) or order not in _FAST_ORDERS:
+        return None
+    resize: transforms.Resize = found["Resize"]
+    normalise: transforms.Normalize = found["Normalize"]
+    return ImageSteps(
+        size=resize.size if isinstance(resize.size, int) else (resize.size[0], resize.size[-1]),
+        interpolation=resize.interpolation,
+        mean=normalise.mean,
+        std=normalise.std,
+        crop=tuple(found["CenterCrop"].size) if "CenterCrop" in found else None,
+    )
+
+
+def _processor_steps(process: Any) -> ImageSteps | None:
+    """Return what an image processor does; None when it is anything but resize, crop and normalise."""
+    from torchvision.transforms import InterpolationMode
+
+    modes = {int(resample): InterpolationMode(name) for resample, name in _FILTERS.items()}
+    size = {side: length for side, length in dict(process.size or {}).items() if length is not None}
+    is_plain = type(process).__name__.startswith(_PLAIN_PROCESSORS)
+    is_plain &= bool(process.do_resize and process.do_rescale and process.do_normalize)
+    is_plain &= abs(process.rescale_factor * 255 - 1) < 1e-6 and process.resample in modes
+    if not is_plain or set(size) not in ({"height", "width"}, {"shortest_edge"}):
+        return None
+    crop = process.crop_size if getattr(process, "do_center_crop", False) else None
+    return ImageSteps(
+        size=size["shortest_edge"] if "shortest_edge" in size else (size["height"], size["width"]),
+        interpolation=modes[process.resample],
+        mean=process.image_mean,
+        std=process.image_std,
+        crop=None if crop is None else (crop["height"], crop["width"]),
+    )

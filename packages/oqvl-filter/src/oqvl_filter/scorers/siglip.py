@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -22,9 +22,9 @@ from oqvl_filter.config import SiglipScorerConfig
 from oqvl_filter.pool import PoolSample
 from oqvl_filter.scorer import Row
 from oqvl_filter.scorers.embedding import cosines, unit_length
+from oqvl_filter.scorers.image_pipeline import Preparation, processor_preparation
 from oqvl_filter.weights import digest_directory, digest_weights
 from oqvl_shards.errors import ConfigError, HardwareError, require_extra
-from oqvl_shards.image import decode_image
 from oqvl_shards.manifest import FieldSpec
 from oqvl_shards.reader import ShardReader
 from oqvl_shards.sample import ReadLimits
@@ -46,25 +46,27 @@ class SiglipEncoder:
         self._limits = limits
 
     def fingerprint(self) -> str:
-        """Return a sha256 of the model's files (of its weights for a name on a hub), the precision and the caps."""
+        """Return a sha256 of the model's files (for a name on a hub: its weights), the decoder, precision and caps."""
         directory = Path(self._config.model)
         weights = digest_directory(directory) if directory.is_dir() else digest_weights(self.model)
-        settings = ["siglip", self._limits.digest(), self._config.precision, weights]
-        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+        settings = {
+            "decoder": self._config.decoder,
+            "limits": self._limits.digest(),
+            "precision": self._config.precision,
+            "weights": weights,
+        }
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
     @cached_property
-    def prepare(self) -> Callable[[bytes], torch.Tensor]:
-        """What makes pixels [3, H, W] of an image file."""
-        process = self._processor.image_processor
-        return lambda content: process(images=decode_image(content, self._limits), return_tensors="pt")["pixel_values"][
-            0
-        ]
+    def preparation(self) -> Preparation:
+        """How the model's input is made of image files."""
+        return processor_preparation(self._processor.image_processor, self._limits, self._config.decoder)
 
     def encode_images(self, pixels: Sequence[torch.Tensor]) -> NDArray[np.float32]:
         """Return embeddings [N, D] of length 1."""
         import torch
 
-        pixels_N3HW = torch.stack(list(pixels)).to(self._config.device, self.model.dtype)
+        pixels_N3HW = self.preparation.batch(pixels, self._config.device, self.model.dtype)
         with torch.inference_mode():
             return unit_length(self.model.get_image_features(pixel_values=pixels_N3HW).pooler_output)
 
