@@ -15,6 +15,9 @@ def test_tables_name_the_figures() -> None:
         bin_capacity=100,
         seconds_tokenizing=1.0,
         seconds_packing=0.5,
+        seconds_writing_embedded=12.25,
+        seconds_writing_reference=0.75,
+        num_packs_on_trial=2,
         bytes_embedded=3 << 20,
         bytes_reference=2048,
         num_sequences_ffd=3,
@@ -30,6 +33,7 @@ def test_tables_name_the_figures() -> None:
         assert "75.000%" in table
         assert "2 left out" in table
     assert "70 targets" in packed.table()
+    assert "about 12.25 s embedded, 0.75 s reference, foretold from 2 packs" in plan.table()
     for figure in (
         "3.0 MiB embedded, 2.0 KiB reference",
         "50.00% filled",

@@ -27,7 +27,7 @@ def run(config: PackConfig) -> Report:
 
 @stage_command(app, PlanConfig)
 def plan(config: PlanConfig) -> Report:
-    """Forecast a run, and write nothing.
+    """Forecast a run, and keep nothing.
 
     Packs, lower bounds, disk, seconds, GPU hours saved.
     """

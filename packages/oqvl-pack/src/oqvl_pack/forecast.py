@@ -10,6 +10,7 @@ from oqvl_pack.corpus import PackedCorpus
 from oqvl_pack.packing import pack
 from oqvl_pack.report import PlanReport, TrainingForecast
 from oqvl_pack.shuffle import permutation
+from oqvl_pack.trial import WritingTrial
 from oqvl_shards.tar_index import BLOCK_SIZE
 
 _STORED_TOKEN_BYTES = 5  # an int32 id and a bool
@@ -20,19 +21,23 @@ _REFERENCE_BYTES = 20  # shard, offset, size
 _SECONDS_PER_HOUR = 3600
 
 
-def forecast(corpus: PackedCorpus, config: PlanConfig) -> PlanReport:
+def forecast(corpus: PackedCorpus, config: PlanConfig, trial: WritingTrial) -> PlanReport:
     """Describe the packs, their size on disk in both layouts, and the sequences that other methods would make.
 
     Args:
         corpus: What was packed.
         config: What the training that follows is like.
+        trial: How long writing some of the packs took.
     """
     lengths, account, bounds = corpus.lengths, corpus.account(), corpus.bounds
     num_packs, num_tokens = corpus.packs.num_packs, int(lengths.sum())
     capacity = config.bin_capacity
     num_ffd = pack(lengths, capacity, algorithm="ffd", max_items=config.max_documents).num_bins
     num_slots_padded = padded_slots(lengths, config.padding_batch, config.seed)
-    record_bytes = _record_bytes(corpus)
+    num_bytes = _num_bytes(corpus)
+    num_kept = sum(int(summary.num_stored.sum()) for summary in corpus.summaries)
+    num_writers = max(1, min(config.num_workers, -(-num_packs // config.packs_per_shard)))
+    seconds = {name: trial.seconds_writing(name, num_bytes[name], num_kept) / num_writers for name in num_bytes}
     training = None
     if config.tokens_per_second:
         tokens_per_hour = config.tokens_per_second * _SECONDS_PER_HOUR
@@ -57,8 +62,11 @@ def forecast(corpus: PackedCorpus, config: PlanConfig) -> PlanReport:
         bound_max_documents=bounds.max_items,
         seconds_tokenizing=corpus.seconds_tokenizing,
         seconds_packing=corpus.seconds_packing,
-        bytes_embedded=record_bytes + num_packs * _RECORD_BYTES + int(corpus.image_bytes.sum()),
-        bytes_reference=record_bytes + int(corpus.num_images.sum()) * _REFERENCE_BYTES,
+        seconds_writing_embedded=seconds["embedded"],
+        seconds_writing_reference=seconds["reference"],
+        num_packs_on_trial=trial.num_packs,
+        bytes_embedded=num_bytes["embedded"],
+        bytes_reference=num_bytes["reference"],
         num_sequences_ffd=num_ffd,
         num_slots_padded=num_slots_padded,
         training=training,
@@ -79,6 +87,11 @@ def padded_slots(lengths: NDArray[np.integer], batch_size: int, seed: int) -> in
     return int(np.maximum.reduceat(shuffled, starts).astype(np.int64) @ sizes)
 
 
-def _record_bytes(corpus: PackedCorpus) -> int:
+def _num_bytes(corpus: PackedCorpus) -> dict[str, int]:
+    """Foretell the bytes of all shards, by layout."""
     num_stored, num_images = int(corpus.num_stored.sum()), int(corpus.num_images.sum())
-    return num_stored * _STORED_TOKEN_BYTES + len(corpus.lengths) * _DOCUMENT_BYTES + num_images * _IMAGE_BYTES
+    records = num_stored * _STORED_TOKEN_BYTES + len(corpus.lengths) * _DOCUMENT_BYTES + num_images * _IMAGE_BYTES
+    return {
+        "embedded": records + corpus.packs.num_packs * _RECORD_BYTES + int(corpus.image_bytes.sum()),
+        "reference": records + num_images * _REFERENCE_BYTES,
+    }

@@ -143,6 +143,12 @@ class PlanReport(Frozen):
     bound_max_documents: int = Field(description="lower bound: documents over max_documents; 0 without that limit")
     seconds_tokenizing: float = Field(description="seconds of reading and tokenising")
     seconds_packing: float = Field(description="seconds of packing and of the bounds")
+    seconds_writing_embedded: float = Field(
+        description="seconds that writing layout embedded will take, about: what some packs took in one process, "
+        "shared by num_workers"
+    )
+    seconds_writing_reference: float = Field(description="the same for layout reference")
+    num_packs_on_trial: int = Field(description="packs that were written, and removed, to find that out")
     bytes_embedded: int = Field(description="bytes that the shards of layout embedded will take, about")
     bytes_reference: int = Field(description="bytes that the shards of layout reference will take, about")
     num_sequences_ffd: int = Field(description="sequences that first-fit decreasing over all documents makes")
@@ -166,6 +172,7 @@ class PlanReport(Frozen):
     def table(self) -> str:
         """Return the report as text."""
         embedded = readable_bytes(self.bytes_embedded)
+        writing = f"{self.seconds_writing_embedded:.2f} s embedded, {self.seconds_writing_reference:.2f} s reference"
         bounds = f"volume {self.bound_volume:,}, Martello-Toth {self.bound_martello_toth:,}"
         return _pairs(
             ("samples", f"{self.num_samples:,}"),
@@ -179,6 +186,7 @@ class PlanReport(Frozen):
             ("compared", f"{self.num_sequences_ffd:,} first-fit decreasing; padded, {self._padded_fill:.2%} filled"),
             ("disk", f"about {embedded} embedded, {readable_bytes(self.bytes_reference)} reference"),
             ("seconds", f"{self.seconds_tokenizing:.2f} tokenising, {self.seconds_packing:.2f} packing"),
+            ("writing", f"about {writing}, foretold from {self.num_packs_on_trial:,} packs written on trial"),
             *(self.training.lines() if self.training else ()),
         )
 

@@ -29,6 +29,7 @@ from oqvl_pack.drawing import draw_pack
 from oqvl_pack.forecast import forecast
 from oqvl_pack.report import CheckReport, PackReport, PlanReport, ShowReport
 from oqvl_pack.source import TEMPLATE_OF_KIND, open_sources, relative_directory
+from oqvl_pack.trial import write_on_trial
 from oqvl_pack.verification import check_packed
 from oqvl_pack.version import VERSION
 from oqvl_pack.worker import Job, OutputPart, write_shard
@@ -96,14 +97,18 @@ def pack_dataset(config: PackConfig) -> PackReport:
 
 
 def plan_dataset(config: PlanConfig) -> PlanReport:
-    """Find out what `pack_dataset` would write, and what that saves: tokenise and pack, but write nothing.
+    """Find out what `pack_dataset` would write, and what that takes and saves: tokenise and pack, and keep nothing.
+
+    How long writing takes is measured on some packs, in a temporary directory where the output would lie.
 
     Raises:
         ConfigError: As `pack_dataset`.
         DataError: As `pack_dataset`.
     """
     sources = open_sources(config)
-    return forecast(pack_corpus(sources, _job(config, sources)), config)
+    job = _job(config, sources)
+    corpus = pack_corpus(sources, job)
+    return forecast(corpus, config, write_on_trial(corpus, job))
 
 
 def show_pack(config: ShowConfig) -> ShowReport:
