@@ -5,7 +5,8 @@
 Scores: two datasets (a CLIP score; the four metrics of MLM-Filter) of one pool, 10,000 rows a file, as `oqvl-filter
 score` writes them, selected from with a cache of columns. `first` is a selection whose columns are not yet in the cache
 (the uids come into it with the first rule), `samples` finding the samples, `columns` reading those that a rule names,
-`rule` the rule alone, `whole` all of `oqvl-filter select`, lineage and output file included. Lists: two sorted `.npy`
+`rule` the rule alone, `whole` all of `oqvl-filter select`, lineage and output file included, `uncached` the same without a
+cache; CPU seconds are of all threads. Lists: two sorted `.npy`
 files of uids at random that share half; each operation runs in a process of its own, whose peak memory is counted.
 """
 
@@ -116,34 +117,40 @@ def measure_rules(directory: Path, num_repeats: int) -> dict[str, dict[str, floa
     scores = {name: [open_dataset(directory / name, Kind.SCORES)] for name in ("clip", "mlm")}
     pool = open_dataset(directory / "pool")
     for name, text in RULES.items():
-        times: dict[str, list[float]] = {"samples": [], "columns": [], "rule": [], "whole": []}
-        for repeat in range(num_repeats):
-            output = directory / f"subset-{name}-{repeat}"
-            config = SelectConfig.from_values(
-                {
-                    "pools": directory / "pool",
-                    "scores": {key: directory / key for key in scores},
-                    "keep": text,
-                    "output": output,
-                    "cache": directory / "cache",
-                }
-            )
+        values = {
+            "pools": directory / "pool",
+            "scores": {key: directory / key for key in scores},
+            "keep": text,
+            "output": directory / f"subset-{name}",
+        }
+        cached = SelectConfig.from_values({**values, "cache": directory / "cache"})
+        times: dict[str, list[float]] = {"samples": [], "columns": [], "rule": [], "whole": [], "whole_cpu": []}
+        for _ in range(num_repeats):
             start = time.perf_counter()
             candidates = read_candidates([pool], scores, ColumnCache(directory / "cache"))
             times["samples"].append(time.perf_counter() - start)
             for part in ("columns", "rule"):
                 start = time.perf_counter()
-                select_candidates(config, resolve_rule(text, scores), candidates, {})
+                select_candidates(cached, resolve_rule(text, scores), candidates, {})
                 times[part].append(time.perf_counter() - start)
-            start = time.perf_counter()
-            num_kept = run.select(config).account.num_kept
-            times["whole"].append(time.perf_counter() - start)
-            shutil.rmtree(output)
+            num_kept, wall, cpu = measure_select(cached)
+            times["whole"].append(wall)
+            times["whole_cpu"].append(cpu)
         first = times["samples"][0] + times["columns"][0] + times["rule"][0]
         best = {"first": first} | {part: min(values) for part, values in times.items()}
         best["columns"] -= best["rule"]
+        _, best["uncached"], best["uncached_cpu"] = measure_select(SelectConfig.from_values(values))
         found[name] = {"rule_text": text, "num_kept": num_kept} | {key: round(value, 3) for key, value in best.items()}
     return found
+
+
+def measure_select(config: SelectConfig) -> tuple[int, float, float]:
+    """Return how many uids a selection kept, and its wall and CPU seconds; the output is deleted."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    num_kept = run.select(config).account.num_kept
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    shutil.rmtree(config.output)
+    return num_kept, wall, cpu
 
 
 def write_lists(directory: Path, count: int) -> None:

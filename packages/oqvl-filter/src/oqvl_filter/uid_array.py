@@ -48,22 +48,13 @@ def format_uids(uids_N: NDArray[np.void]) -> pa.StringArray:
     )
 
 
-def uid_order(uids_N: NDArray[np.void], *, in_runs: bool = False) -> NDArray[np.int64]:
-    """Return the rows [N] in ascending order of uid; equal uids stay in row order.
-
-    Args:
-        uids_N: Of dtype `UID_DTYPE`.
-        in_runs: Whether they are a few ascending runs one after another, which are merged then.
-    """
-    high_N = np.ascontiguousarray(uids_N["f0"])
-    order_N = np.argsort(high_N, kind="stable" if in_runs else None)
-    high_N = high_N[order_N]
+def uid_order(uids_N: NDArray[np.void]) -> NDArray[np.int64]:
+    """Return the rows [N] in ascending order of uid; of equal uids the first row comes first."""
+    order_N = np.argsort(np.ascontiguousarray(uids_N["f0"]))
+    high_N = uids_N["f0"][order_N]
     # Digests share their high words only when they are equal, so the low ones are looked at only where some do.
-    is_tie = high_N[1:] == high_N[:-1]
-    if is_tie.any():
-        low_N = uids_N["f1"][order_N]
-        if not in_runs or np.any(is_tie & (low_N[1:] < low_N[:-1])):
-            return np.lexsort((uids_N["f1"], uids_N["f0"]))
+    if np.any(high_N[1:] == high_N[:-1]):
+        return np.lexsort((uids_N["f1"], uids_N["f0"]))
     return order_N
 
 

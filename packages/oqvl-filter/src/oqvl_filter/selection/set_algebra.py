@@ -1,15 +1,19 @@
 """Rules over nothing but subsets: union, intersection and difference in one pass over sorted files.
 
 The uids of all files are walked in step, a range of uids at a time, so memory does not grow with the files: what a
-range of each file holds is merged, and the rule is applied to the distinct uids of the range.
+range of each file holds is merged, and the rule is applied to the distinct uids of the range. M is the number of uids
+of a range in all files together, D that of the distinct ones.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +22,15 @@ from oqvl_filter.config import SelectConfig
 from oqvl_filter.expression import And, ConditionCount, Everything, Member, Not, Or, Rule, Then
 from oqvl_filter.expression import conditions as conditions_of
 from oqvl_filter.subset import Subset
-from oqvl_filter.uid_array import starts_of_runs, uid_order
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.manifest import Account
 from oqvl_shards.uid import UID_DTYPE
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+NUM_THREADS = 2
+"""Ranges that are merged at a time: numpy lets others work while it sorts and copies."""
 
 BLOCK = 1 << 16
 """Uids of the longest file in one range: 1 MiB, which stays in the processor's cache."""
@@ -82,34 +91,82 @@ def combine(rule: Rule, subsets: Mapping[str, Subset], counts: SetCounts) -> Ite
         counts: Gets the numbers.
     """
     files = [subset.uids for subset in subsets.values()]
-    for bounds in _ranges(files):
+
+    def combine_range(bounds: Sequence[tuple[int, int]]) -> tuple[NDArray[np.void], int]:
         parts = [uids[start:stop] for uids, (start, stop) in zip(files, bounds, strict=True)]
-        distinct, bits = _merge(parts)
-        masks = {path: bits & bits.dtype.type(1 << index) != 0 for index, path in enumerate(subsets)}
-        counts.num_in += len(distinct)
-        for path, part in zip(subsets, parts, strict=True):
-            counts.members[path] += len(part)
-        yield distinct.take(np.flatnonzero(_holds(rule, masks, len(distinct))))
+        merged = _merge(parts)
+        masks = {path: merged.bits & merged.bits.dtype.type(1 << index) != 0 for index, path in enumerate(subsets)}
+        return merged.take(_holds(rule, masks, len(merged.rows))), len(merged.rows)
+
+    for path, uids in zip(subsets, files, strict=True):
+        counts.members[path] = len(uids)
+    with ThreadPoolExecutor(NUM_THREADS) as threads:
+        for kept, num_distinct in _map_ahead(threads, combine_range, _ranges(files)):
+            counts.num_in += num_distinct
+            yield kept
 
 
-def _merge(parts: Sequence[NDArray[np.void]]) -> tuple[NDArray[np.void], NDArray[np.unsignedinteger]]:
-    """Return the distinct uids of all parts, ascending, and which parts hold each, as bits."""
-    # As rows of two words, which numpy moves faster than records.
-    words_N2 = np.concatenate([part.view(np.uint64).reshape(-1, 2) for part in parts])
-    order = uid_order(_as_uids(words_N2), in_runs=True)
-    merged_N2 = words_N2.take(order, axis=0)
-    is_first = starts_of_runs(_as_uids(merged_N2))
+def _map_ahead(
+    threads: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[Result]:
+    """Yield what `function` makes of `items`, in their order, a few of them at work at a time."""
+    pending: deque[Future[Result]] = deque()
+    for item in items:
+        pending.append(threads.submit(function, item))
+        if len(pending) > 2 * NUM_THREADS:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
+
+
+@dataclass(frozen=True)
+class _Merged:
+    """The distinct uids of one range of all files.
+
+    Args:
+        high: [M] high words of the uids of all files, one file after another.
+        low: [M] their low words.
+        rows: [D] where each distinct uid is found first, in ascending order of uid.
+        bits: [D] which files hold it.
+    """
+
+    high: NDArray[np.uint64]
+    low: NDArray[np.uint64]
+    rows: NDArray[np.int64]
+    bits: NDArray[np.unsignedinteger]
+
+    def take(self, holds_D: NDArray[np.bool_]) -> NDArray[np.void]:
+        """Return the distinct uids of the mask `holds_D`."""
+        rows = self.rows.compress(holds_D)
+        uids = np.empty(len(rows), dtype=UID_DTYPE)
+        uids["f0"], uids["f1"] = self.high.take(rows), self.low.take(rows)
+        return uids
+
+
+def _merge(parts: Sequence[NDArray[np.void]]) -> _Merged:
+    """Return the distinct uids of `parts`, each of which is ascending."""
+    high_M, low_M = (np.concatenate([part[word] for part in parts]) for word in ("f0", "f1"))
+    # A stable sort of a few ascending runs merges them. The high words decide, except where uids count up.
+    order_M = np.argsort(high_M, kind="stable")
+    is_first_M = _differs(high_M.take(order_M))
+    repeated = np.flatnonzero(~is_first_M)
+    if not np.array_equal(low_M.take(order_M.take(repeated)), low_M.take(order_M.take(repeated - 1))):
+        order_M = np.lexsort((low_M, high_M))
+        is_first_M = _differs(high_M.take(order_M)) | _differs(low_M.take(order_M))
+        repeated = np.flatnonzero(~is_first_M)
     type_ = np.min_scalar_type((1 << len(parts)) - 1)
-    owners = np.repeat(np.array([1 << index for index in range(len(parts))], type_), [len(part) for part in parts])
-    bits = owners[order]
-    repeated = np.flatnonzero(~is_first)
+    owners_M = np.repeat(np.array([1 << index for index in range(len(parts))], type_), [len(part) for part in parts])
+    bits_M = owners_M.take(order_M)
     for _ in parts[1:]:  # each time a bit moves one place towards the first of its run
-        bits[repeated - 1] |= bits[repeated]
-    return _as_uids(merged_N2.take(np.flatnonzero(is_first), axis=0)), bits.compress(is_first)
+        bits_M[repeated - 1] |= bits_M.take(repeated)
+    return _Merged(high_M, low_M, order_M.compress(is_first_M), bits_M.compress(is_first_M))
 
 
-def _as_uids(words_N2: NDArray[np.uint64]) -> NDArray[np.void]:
-    return words_N2.view(UID_DTYPE).ravel()
+def _differs(sorted_M: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return a mask [M]: which words differ from the one before."""
+    differs_M = np.ones(len(sorted_M), dtype=bool)
+    np.not_equal(sorted_M[1:], sorted_M[:-1], out=differs_M[1:])
+    return differs_M
 
 
 def _holds(rule: Rule, masks: Mapping[str, NDArray[np.bool_]], count: int) -> NDArray[np.bool_]:
