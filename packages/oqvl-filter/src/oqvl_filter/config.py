@@ -57,6 +57,16 @@ class EncoderConfig(StageConfig):
     )
 
 
+class PairScorerConfig(EncoderConfig):
+    """What the scorers `clip` and `siglip` have in common."""
+
+    image_embedding: Literal["none", "float16", "float32"] = Field(
+        default="none",
+        description="number format in which to store the image's embedding (of length 1), too, for dedup "
+        "method=embedding and the scorer aesthetic",
+    )
+
+
 class OpenClipConfig(EncoderConfig):
     """An open_clip model, and how it is run."""
 
@@ -71,7 +81,7 @@ class OpenClipConfig(EncoderConfig):
     )
 
 
-class ClipScorerConfig(OpenClipConfig):
+class ClipScorerConfig(OpenClipConfig, PairScorerConfig):
     """The scorer `clip`: cosine of image and caption under an open_clip model."""
 
     name: Literal["clip"] = Field(description="which scorer: clip")
@@ -85,9 +95,25 @@ class AestheticScorerConfig(OpenClipConfig):
         description="the head: a safetensors file of one matrix (1, D) and one vector (1,)",
         json_schema_extra={"lineage": False},
     )
+    model: str = Field(
+        default="",
+        description="open_clip model: a name, hf-hub:ORGANISATION/NAME, or local-dir:PATH; empty: give embeddings",
+        json_schema_extra={"lineage": False},
+    )
+    embeddings: Path | None = Field(
+        default=None,
+        description="scores of the same pool, made with scorer.image_embedding, in place of a model: no image is read",
+        json_schema_extra={"lineage": False},
+    )
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if bool(self.model) == (self.embeddings is not None):
+            raise ValueError("give model, to embed the images, or embeddings that are stored")
+        return self
 
 
-class SiglipScorerConfig(EncoderConfig):
+class SiglipScorerConfig(PairScorerConfig):
     """The scorer `siglip`: cosine of image and caption under a SigLIP model of transformers."""
 
     name: Literal["siglip"] = Field(description="which scorer: siglip")

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from oqvl_shards.image import decode_image
+from oqvl_shards.manifest import open_dataset
 from oqvl_shards.reader import ShardReader
 from oqvl_shards.sample import ReadLimits, Sample, SampleError
 from oqvl_shards.uid import Uid, sample_uid
@@ -49,6 +51,12 @@ def pool_samples(reader: ShardReader, dataset_name: str) -> list[PoolSample]:
         nothing = Sample(reject.key, reader.name, ())
         found.append(PoolSample(nothing, sample_uid(nothing, None, dataset_name), reject.reason))
     return found
+
+
+def shard_numbers(reader: ShardReader) -> dict[str, int]:
+    """Return the place of every shard of the reader's pool in its manifest, 0-based, by the shard's name."""
+    directory = reader.path.parents[len(Path(reader.name).parts) - 1]
+    return {shard.path: number for number, shard in enumerate(open_dataset(directory).manifest.shards)}
 
 
 def read_pair(reader: ShardReader, sample: PoolSample, limits: ReadLimits) -> tuple[str, Image.Image]:

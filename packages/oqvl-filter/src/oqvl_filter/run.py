@@ -12,6 +12,7 @@ from pydantic import Field
 
 from oqvl_filter.audit import audit
 from oqvl_filter.config import (
+    AestheticScorerConfig,
     CalibrateConfig,
     CheckConfig,
     DedupConfig,
@@ -135,7 +136,7 @@ def score(config: ScoreConfig) -> ScoreReport:
     scorer = shared_scorer(config.scorer, config.limits)
     fingerprint = scorer.fingerprint()
     step = ScoreStep(config=config, fingerprint=fingerprint)
-    parents = [pool.manifest, *_manifest_of_model(config.scorer)]
+    parents = [pool.manifest, *_manifests_of_scorer(config.scorer)]
     lineage = Lineage.derive(f"{PACKAGE} score", version(PACKAGE), step, parents)
     finished = finished_output(config.output, lineage)
     if finished is not None:
@@ -164,8 +165,10 @@ def score(config: ScoreConfig) -> ScoreReport:
     return ScoreReport.of(dataset)
 
 
-def _manifest_of_model(scorer: ScorerConfig) -> list[Manifest]:
-    """Return the manifest of the scorer's model when it is a dataset of ours, such as a data filtering network."""
+def _manifests_of_scorer(scorer: ScorerConfig) -> list[Manifest]:
+    """Return the manifests of what the scorer reads beside the pool: a filtering network, stored embeddings."""
+    if isinstance(scorer, AestheticScorerConfig) and scorer.embeddings is not None:
+        return [open_dataset(scorer.embeddings, Kind.SCORES).manifest]
     if not isinstance(scorer, OpenClipConfig) or not scorer.model.startswith("local-dir:"):
         return []
     directory = Path(scorer.model.removeprefix("local-dir:"))

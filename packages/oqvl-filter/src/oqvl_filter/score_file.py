@@ -10,6 +10,7 @@ manifest).
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -33,6 +34,8 @@ IDENTITY_FIELDS = (
 )
 REJECT_FIELD = FieldSpec(name="reject", dtype="string", description="why the sample has no scores, else null")
 
+_VECTOR = re.compile(r"fixed_size_list<\w+: (\w+)>\[([0-9]+)\]")
+
 DECILES = tuple(range(0, 101, 10))
 """Percentiles that a column is summed up by: the minimum, nine deciles, the maximum."""
 
@@ -54,9 +57,24 @@ def score_table(
         "key": pa.array([sample.sample.key for sample in samples], pa.string()),
     }
     for column in columns:
-        arrays[column.name] = pa.array([row.get(column.name) for row in rows], pa.type_for_alias(column.dtype))
+        arrays[column.name] = pa.array([row.get(column.name) for row in rows], arrow_type(column.dtype))
     reasons = [str(result) if isinstance(result, StrEnum) else None for result in results]
     return pa.table({**arrays, REJECT_FIELD.name: pa.array(reasons, pa.string())})
+
+
+def vector_dtype(number: str, dim: int) -> str:
+    """Return the type of a column of vectors in a `FieldSpec`: `dim` numbers of the Arrow type `number` each."""
+    return str(_vector_type(number, dim))
+
+
+def arrow_type(dtype: str) -> pa.DataType:
+    """Return the Arrow type that the `dtype` of a `FieldSpec` of scores names."""
+    vector = _VECTOR.fullmatch(dtype)
+    return _vector_type(vector[1], int(vector[2])) if vector else pa.type_for_alias(dtype)
+
+
+def _vector_type(number: str, dim: int) -> pa.DataType:
+    return pa.list_(pa.field("element", pa.type_for_alias(number)), dim)  # the name that parquet gives back
 
 
 def account_of(table: pa.Table) -> Account:
@@ -119,7 +137,7 @@ def deciles(paths: Sequence[Path], columns: Sequence[FieldSpec]) -> dict[str, fl
     """Return `{"COLUMN.pNN": value}`: the percentiles 0, 10, ... 100 of every numeric column with a value."""
     statistics = {}
     for column in columns:
-        if column.dtype == "string":
+        if column.dtype == "string" or _VECTOR.fullmatch(column.dtype):
             continue
         values = read_column(paths, column.name).drop_null().to_numpy()
         if len(values):

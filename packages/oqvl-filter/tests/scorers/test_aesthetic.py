@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from safetensors.numpy import save_file
 
-from oqvl_filter.config import AestheticScorerConfig
+from oqvl_filter import run
+from oqvl_filter.config import AestheticScorerConfig, ScoreConfig
 from oqvl_filter.pool import pool_samples
+from oqvl_filter.score_file import read_table
 from oqvl_filter.scorers.aesthetic import AestheticScorer, read_head
+from oqvl_filter.scorers.clip import OpenClipEncoder
 from oqvl_shards.errors import ConfigError
+from oqvl_shards.manifest import open_dataset
 from oqvl_shards.reader import ShardReader
 from oqvl_shards.sample import ReadLimits
 
@@ -47,6 +53,58 @@ def test_the_head_belongs_to_the_fingerprint_and_to_one_model(make_pool, plain_p
     shard = make_pool([plain_pairs(1)]).path / "00000.tar"
     with ShardReader(shard) as reader, pytest.raises(ConfigError, match="a head for 8 dimensions"):
         scorer(narrow).score_shard(reader, pool_samples(reader, "pool"))
+
+
+@pytest.fixture
+def scored(make_pool, plain_pairs, pair, picture, tiny_clip, tmp_path) -> Callable[..., Path]:
+    """A function that scores one pool of two shards, with one broken picture, under the tiny CLIP."""
+    pool = make_pool([[*plain_pairs(2), pair("x", picture()[:30], "broken"), *plain_pairs(2, start=5)], plain_pairs(3)])
+
+    def score(output: str, **scorer) -> Path:
+        config = {"pool": pool.path, "output": tmp_path / output, "scorer": {"model": tiny_clip, **scorer}}
+        run.score(ScoreConfig.model_validate(config))
+        return tmp_path / output
+
+    return score
+
+
+def ratings(directory: Path) -> list[float | None]:
+    return [
+        rating
+        for name in ("00000.parquet", "00001.parquet")
+        for rating in read_table(directory / name)["aesthetic_score"].to_pylist()
+    ]
+
+
+@pytest.mark.parametrize(("number", "is_the_same"), [("float32", True), ("float16", False)])
+def test_stored_embeddings_do_for_the_model(scored, tmp_path: Path, monkeypatch, number: str, is_the_same: bool):
+    head = write_head(tmp_path / "head.safetensors")
+    clip = scored("clip", name="clip", image_embedding=number)
+    modelled = scored("modelled", name="aesthetic", head=head)
+    monkeypatch.setattr(OpenClipEncoder, "encode_images", None)
+    stored = scored("stored", name="aesthetic", head=head, model="", embeddings=clip)
+    expected = ratings(modelled)
+    assert expected[2] is None
+    assert (ratings(stored) == expected) is is_the_same
+    assert ratings(stored) == pytest.approx(expected, abs=1e-2, nan_ok=True)
+    ours, theirs = (open_dataset(path).manifest for path in (stored, modelled))
+    assert (ours.details == theirs.details) is is_the_same
+    assert ours.account == theirs.account
+    assert open_dataset(clip).manifest.digest() in ours.lineage.parents
+
+
+def test_scores_without_embeddings_or_of_another_pool_do_not_do(scored, make_pool, plain_pairs, tmp_path: Path):
+    head = write_head(tmp_path / "head.safetensors")
+    plain = scored("plain", name="clip")
+    with pytest.raises(ConfigError, match="expected image_embedding"):
+        scored("stored", name="aesthetic", head=head, model="", embeddings=plain)
+    clip = scored("clip", name="clip", image_embedding="float16")
+    other = make_pool([plain_pairs(3, start=50)], name="other")
+    scorer = AestheticScorerConfig(name="aesthetic", head=head, embeddings=clip)
+    with pytest.raises(ConfigError, match="of other samples"):
+        run.score(ScoreConfig(pool=other.path, output=tmp_path / "wrong", scorer=scorer))
+    with pytest.raises(ValidationError, match="give model"):
+        AestheticScorerConfig(name="aesthetic", head=head, model="m", embeddings=clip)
 
 
 def test_what_is_no_head_is_refused(tmp_path: Path, tiny_clip: str):

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from oqvl_filter.config import ClipScorerConfig
+from oqvl_filter import run
+from oqvl_filter.config import CheckConfig, ClipScorerConfig, DedupConfig, ScoreConfig
 from oqvl_filter.pool import pool_samples
 from oqvl_filter.scorers.clip import ClipScorer, warn_of_look_alikes
 from oqvl_shards.errors import ConfigError, HardwareError
@@ -126,6 +127,30 @@ def test_threads_do_not_change_a_score_and_the_fast_decoder_little(pool: Dataset
     exact = scores(decode_threads=0)
     assert scores(decode_threads=1) == scores(decode_threads=4) == exact
     assert np.abs(np.subtract(scores(decoder="fast"), exact)).max() < 0.01
+
+
+def test_a_store_without_embeddings_does_not_pass_for_one_with_them(pool: Dataset, tiny_clip: str, tmp_path):
+    def score(output: str, number: str):
+        scorer = {"name": "clip", "model": tiny_clip, "image_embedding": number}
+        config = {"pool": pool.path, "output": tmp_path / output, "scorer": scorer}
+        return run.score(ScoreConfig.model_validate(config))
+
+    plain, keeping = score("plain", "none"), score("keeping", "float16")
+    assert keeping.fingerprint == plain.fingerprint
+    with pytest.raises(ConfigError, match="another"):
+        score("plain", "float16")
+    assert run.check(CheckConfig(dataset=tmp_path / "keeping")).num_samples == 10
+    found = run.dedup(
+        DedupConfig(
+            pools=(pool.path,),
+            scores={"clip": (tmp_path / "keeping",)},
+            column="clip.image_embedding",
+            method="embedding",
+            min_cosine=0.9999,
+            output=tmp_path / "dedup",
+        )
+    )
+    assert found.account.num_kept == 7
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from oqvl_filter.config import AestheticScorerConfig
 from oqvl_filter.pool import PoolSample
 from oqvl_filter.scorer import Row
 from oqvl_filter.scorers.clip import OpenClipEncoder
+from oqvl_filter.scorers.embedding import StoredEmbeddings
 from oqvl_filter.scorers.image_pipeline import prepared_batches
 from oqvl_filter.weights import digest_file
 from oqvl_shards.errors import ConfigError, require_extra
@@ -30,14 +31,15 @@ from oqvl_shards.sample import ReadLimits
 
 
 class AestheticScorer:
-    """Scores pictures with a linear head on an open_clip model; a `Scorer`. Captions are not read.
+    """Scores pictures with a linear head on their embeddings; a `Scorer`. Captions are not read.
 
     Args:
-        config: Which model and head.
+        config: Which head, and the model, or where its embeddings are stored.
         limits: Caps on what is read from a sample.
 
     Raises:
-        ConfigError: When there is no head at its path.
+        ConfigError: When there is no head at its path, or no embeddings are stored where they should be.
+        ManifestError: When `config.embeddings` is no dataset of kind scores.
     """
 
     name: str = "aesthetic"
@@ -51,17 +53,22 @@ class AestheticScorer:
             raise ConfigError(f"there is no aesthetic head at {config.head}", hint="check scorer.head=")
         self.config = config
         self.encoder = OpenClipEncoder(config, limits)
+        self.stored = None if config.embeddings is None else StoredEmbeddings(config.embeddings)
 
     def fingerprint(self) -> str:
-        """Return a sha256 of the model and the head."""
-        settings = ["aesthetic", self.encoder.fingerprint(), digest_file(self.config.head)]
+        """Return a sha256 of the model and the head; embeddings stored in float32 are as good as their model."""
+        embeddings = self.encoder.fingerprint() if self.stored is None else self.stored.fingerprint()
+        settings = ["aesthetic", embeddings, digest_file(self.config.head)]
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
     def score_shard(self, reader: ShardReader, samples: Sequence[PoolSample]) -> list[Row | StrEnum]:
         """Return for each of `samples` its score, or the reason why it has none."""
+        if self.stored is not None:
+            return [
+                one if isinstance(one, StrEnum) else self._rate(one) for one in self.stored.of_shard(reader, samples)
+            ]
         results: list[Any] = [sample.reject for sample in samples]
         wanted = [index for index, sample in enumerate(samples) if sample.reject is None]
-        weight_D, bias = self._head
         for batch in prepared_batches(
             reader,
             samples,
@@ -72,15 +79,19 @@ class AestheticScorer:
             results,
         ):
             embeddings_ND = self.encoder.encode_images([pixels for _, pixels in batch])
-            if embeddings_ND.shape[1] != len(weight_D):
-                raise ConfigError(
-                    f"{self.config.head} is a head for {len(weight_D)} dimensions, {self.config.model} has "
-                    f"{embeddings_ND.shape[1]}",
-                    hint="a head belongs to one CLIP model",
-                )
             for (index, _), embedding_D in zip(batch, embeddings_ND, strict=True):
-                results[index] = {"aesthetic_score": float(embedding_D @ weight_D) + bias}
+                results[index] = self._rate(embedding_D)
         return results
+
+    def _rate(self, embedding_D: NDArray[np.float32]) -> Row:
+        weight_D, bias = self._head
+        if len(embedding_D) != len(weight_D):
+            raise ConfigError(
+                f"{self.config.head} is a head for {len(weight_D)} dimensions, "
+                f"{self.config.model or self.config.embeddings} has {len(embedding_D)}",
+                hint="a head belongs to one CLIP model",
+            )
+        return {"aesthetic_score": float(embedding_D @ weight_D) + bias}
 
     @cached_property
     def _head(self) -> tuple[NDArray[np.float32], float]:

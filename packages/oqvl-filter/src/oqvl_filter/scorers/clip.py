@@ -11,8 +11,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,15 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oqvl_filter.config import OpenClipConfig
-from oqvl_filter.pool import PoolSample
-from oqvl_filter.scorer import Row
-from oqvl_filter.scorers.embedding import cosines, unit_length
+from oqvl_filter.config import ClipScorerConfig, OpenClipConfig
+from oqvl_filter.scorers.embedding import PairScorer, unit_length
 from oqvl_filter.scorers.image_pipeline import Preparation, torchvision_preparation
 from oqvl_filter.weights import digest_directory, digest_file, digest_weights
 from oqvl_shards.errors import ConfigError, HardwareError, require_extra
-from oqvl_shards.manifest import FieldSpec
-from oqvl_shards.reader import ShardReader
 from oqvl_shards.sample import ReadLimits
 
 if TYPE_CHECKING:
@@ -143,7 +138,7 @@ class OpenClipEncoder:
         return [self.model.visual.preprocess_cfg, tokenizer, weights_digest]
 
 
-class ClipScorer:
+class ClipScorer(PairScorer):
     """Scores pairs with an open_clip model; a `Scorer`.
 
     Args:
@@ -151,24 +146,8 @@ class ClipScorer:
         limits: Caps on what is read from a sample.
     """
 
-    name: str = "clip"
-    columns: tuple[FieldSpec, ...] = (
-        FieldSpec(name="clip_score", dtype="float32", description="cosine of image and caption embedding, -1 to 1"),
-    )
-    counted: Mapping[str, str] = {}
-
-    def __init__(self, config: OpenClipConfig, limits: ReadLimits) -> None:
-        self.config = config
-        self.encoder = OpenClipEncoder(config, limits)
-
-    def fingerprint(self) -> str:
-        """Return a sha256 of all that decides the scores; see `OpenClipEncoder.fingerprint`."""
-        return self.encoder.fingerprint()
-
-    def score_shard(self, reader: ShardReader, samples: Sequence[PoolSample]) -> list[Row | StrEnum]:
-        """Return for each of `samples` its score, or the reason why it has none."""
-        found = cosines(reader, samples, self.encoder, self.config.batch_size, self.config.decode_threads)
-        return [one if isinstance(one, StrEnum) else {"clip_score": one} for one in found]
+    def __init__(self, config: ClipScorerConfig, limits: ReadLimits) -> None:
+        super().__init__("clip", OpenClipEncoder(config, limits), config)
 
 
 def warn_of_look_alikes(config: OpenClipConfig) -> None:

@@ -1,28 +1,46 @@
 """Scores of pairs from two encoders: cosines of an image's and its caption's embedding.
 
-Each distinct caption of a shard is encoded once. N pairs, D dimensions.
+Each distinct caption of a shard is encoded once. The image's embedding can be kept beside the score, so that one pass
+of the model does for `dedup` and for the scorer `aesthetic`, too. N pairs, D dimensions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from oqvl_filter.pool import PoolSample
+from oqvl_filter.config import PairScorerConfig
+from oqvl_filter.pool import PoolSample, shard_numbers
+from oqvl_filter.score_file import REJECT_FIELD, arrow_type, read_table, vector_dtype
+from oqvl_filter.scorer import Row
 from oqvl_filter.scorers.image_pipeline import Preparation, prepared_batches
+from oqvl_shards.errors import ConfigError
+from oqvl_shards.manifest import FieldSpec, Kind, open_dataset
 from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import SampleError
+from oqvl_shards.sample import RejectReason, SampleError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+IMAGE_EMBEDDING = "image_embedding"
+"""Column of the images' embeddings."""
+
 
 class ImageEncoder(Protocol):
     """Embeds images."""
+
+    def fingerprint(self) -> str:
+        """Return a sha256 of all that decides the embeddings: weights, pre-processing, number format, caps."""
+        ...
 
     @property
     def preparation(self) -> Preparation:
@@ -42,30 +60,112 @@ class PairEncoder(ImageEncoder, Protocol):
         ...
 
 
-def cosines(
-    reader: ShardReader, samples: Sequence[PoolSample], encoder: PairEncoder, batch_size: int, num_threads: int
-) -> list[Any]:
-    """Return for each of `samples` the cosine of image and caption, or the reason why there is none.
+class PairScorer:
+    """Scores pairs with the cosine of their two embeddings, and keeps the image's when asked to; a `Scorer`.
 
     Args:
-        reader: The open shard.
-        samples: Its samples.
+        name: The scorer's name.
         encoder: The model.
-        batch_size: Images or captions a forward pass.
-        num_threads: Threads that decode.
+        config: How it is run, and what is kept.
     """
-    results: list[Any] = [sample.reject for sample in samples]
-    captions = read_captions(reader, samples, results)
-    texts = _encode_distinct(captions, encoder, batch_size)
-    for batch in prepared_batches(
-        reader, samples, captions, encoder.preparation.pixels, batch_size, num_threads, results
-    ):
-        images_ND = encoder.encode_images([pixels for _, pixels in batch])
-        texts_ND = np.stack([texts[captions[index]] for index, _ in batch])
-        cosines_N = np.einsum("nd,nd->n", images_ND, texts_ND)
-        for (index, _), cosine in zip(batch, cosines_N.tolist(), strict=True):
-            results[index] = cosine
-    return results
+
+    counted: Mapping[str, str] = {}
+
+    def __init__(self, name: str, encoder: PairEncoder, config: PairScorerConfig) -> None:
+        self.name = name
+        self.encoder = encoder
+        self.config = config
+
+    @cached_property
+    def columns(self) -> tuple[FieldSpec, ...]:
+        """The score, and the embedding if it is kept; its size is the model's, which is loaded to tell."""
+        score = FieldSpec(
+            name=f"{self.name}_score", dtype="float32", description="cosine of image and caption embedding, -1 to 1"
+        )
+        if self.config.image_embedding == "none":
+            return (score,)
+        dim = self.encoder.encode_captions(["a picture"]).shape[1]
+        dtype = vector_dtype(self.config.image_embedding, dim)
+        return score, FieldSpec(name=IMAGE_EMBEDDING, dtype=dtype, description="embedding of the image, of length 1")
+
+    def fingerprint(self) -> str:
+        """Return the encoder's: whether embeddings are kept moves no score."""
+        return self.encoder.fingerprint()
+
+    def score_shard(self, reader: ShardReader, samples: Sequence[PoolSample]) -> list[Row | StrEnum]:
+        """Return for each of `samples` its columns, or the reason why it has none."""
+        results: list[Any] = [sample.reject for sample in samples]
+        captions = read_captions(reader, samples, results)
+        texts = _encode_distinct(captions, self.encoder, self.config.batch_size)
+        pixels = self.encoder.preparation.pixels
+        config = self.config
+        for batch in prepared_batches(
+            reader, samples, captions, pixels, config.batch_size, config.decode_threads, results
+        ):
+            images_ND = self.encoder.encode_images([image for _, image in batch])
+            texts_ND = np.stack([texts[captions[index]] for index, _ in batch])
+            cosines_N = np.einsum("nd,nd->n", images_ND, texts_ND)
+            kept_ND = None if config.image_embedding == "none" else images_ND.astype(config.image_embedding)
+            for place, (index, _) in enumerate(batch):
+                results[index] = {f"{self.name}_score": float(cosines_N[place])}
+                if kept_ND is not None:
+                    results[index][IMAGE_EMBEDDING] = kept_ND[place]
+        return results
+
+
+class StoredEmbeddings:
+    """The column of embeddings in the scores of a pool.
+
+    Args:
+        directory: Of the scores.
+
+    Raises:
+        ConfigError: When they hold no embeddings.
+        ManifestError: When it is no dataset of kind scores.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.scores = open_dataset(directory, Kind.SCORES)
+        fields = {field.name: field.dtype for field in self.scores.manifest.fields}
+        if IMAGE_EMBEDDING not in fields:
+            raise ConfigError(
+                f"{directory} has the columns {list(fields)}, expected {IMAGE_EMBEDDING}",
+                hint="score the pool with scorer.name=clip scorer.image_embedding=float16",
+            )
+        self._dtype = fields[IMAGE_EMBEDDING]
+        self._numbers: dict[str, int] = {}
+
+    def fingerprint(self) -> str:
+        """Return the fingerprint of the model that made them; when they are rounded, a sha256 of it and how."""
+        details = self.scores.manifest.details
+        assert details.kind == Kind.SCORES
+        if arrow_type(self._dtype).value_type == pa.float32():
+            return details.fingerprint
+        return hashlib.sha256(f"{details.fingerprint} {self._dtype}".encode()).hexdigest()
+
+    def of_shard(
+        self, reader: ShardReader, samples: Sequence[PoolSample]
+    ) -> Iterator[NDArray[np.float32] | RejectReason]:
+        """Yield for each of `samples` its embedding [D], or the reason why there is none.
+
+        Raises:
+            ConfigError: When the scores are of other samples.
+        """
+        self._numbers = self._numbers or shard_numbers(reader)
+        number = self._numbers[reader.name]
+        shards = self.scores.manifest.shards
+        table = None
+        if number < len(shards):
+            table = read_table(self.scores.shard_path(shards[number]), ["uid", IMAGE_EMBEDDING, REJECT_FIELD.name])
+        if table is None or table["uid"].to_pylist() != [sample.uid.value for sample in samples]:
+            raise ConfigError(
+                f"{self.scores.path} are scores of other samples than those of {reader.path}",
+                hint="give scores of the same pool",
+            )
+        embeddings, rejects = table[IMAGE_EMBEDDING].combine_chunks(), table[REJECT_FIELD.name].to_pylist()
+        vectors_ND = embeddings.values.to_numpy(zero_copy_only=False).reshape(len(table), -1).astype(np.float32)
+        for vector_D, reject in zip(vectors_ND, rejects, strict=True):
+            yield vector_D if reject is None else RejectReason(reject)
 
 
 def read_captions(reader: ShardReader, samples: Sequence[PoolSample], results: list[Any]) -> dict[int, str]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,14 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oqvl_filter.config import SiglipScorerConfig
-from oqvl_filter.pool import PoolSample
-from oqvl_filter.scorer import Row
-from oqvl_filter.scorers.embedding import cosines, unit_length
+from oqvl_filter.scorers.embedding import PairScorer, unit_length
 from oqvl_filter.scorers.image_pipeline import Preparation, processor_preparation
 from oqvl_filter.weights import digest_directory, digest_weights
 from oqvl_shards.errors import ConfigError, HardwareError, require_extra
-from oqvl_shards.manifest import FieldSpec
-from oqvl_shards.reader import ShardReader
 from oqvl_shards.sample import ReadLimits
 
 if TYPE_CHECKING:
@@ -116,7 +111,7 @@ class SiglipEncoder:
             raise ConfigError(f"{self._config.model!r} has no processor that transformers loads: {error}") from error
 
 
-class SiglipScorer:
+class SiglipScorer(PairScorer):
     """Scores pairs with a SigLIP model; a `Scorer`.
 
     Args:
@@ -124,21 +119,5 @@ class SiglipScorer:
         limits: Caps on what is read from a sample.
     """
 
-    name: str = "siglip"
-    columns: tuple[FieldSpec, ...] = (
-        FieldSpec(name="siglip_score", dtype="float32", description="cosine of image and caption embedding, -1 to 1"),
-    )
-    counted: Mapping[str, str] = {}
-
     def __init__(self, config: SiglipScorerConfig, limits: ReadLimits) -> None:
-        self.config = config
-        self.encoder = SiglipEncoder(config, limits)
-
-    def fingerprint(self) -> str:
-        """Return a sha256 of all that decides the scores."""
-        return self.encoder.fingerprint()
-
-    def score_shard(self, reader: ShardReader, samples: Sequence[PoolSample]) -> list[Row | StrEnum]:
-        """Return for each of `samples` its score, or the reason why it has none."""
-        found = cosines(reader, samples, self.encoder, self.config.batch_size, self.config.decode_threads)
-        return [one if isinstance(one, StrEnum) else {"siglip_score": one} for one in found]
+        super().__init__("siglip", SiglipEncoder(config, limits), config)
