@@ -46,6 +46,45 @@ def test_bits_are_frequencies_above_their_median_top_left_first():
     assert f"{perceptual_hash(back):064b}"[:8] == "11010101"
 
 
+def made(kind: str, width: int, height: int) -> Image.Image:
+    """A picture by whole-number arithmetic alone, the same everywhere."""
+    y, x = np.mgrid[:height, :width].astype(np.int64)
+    patterns = {
+        "rings": ((x - width // 3) ** 2 + (y - height // 2) ** 2) // 40,
+        "weave": x * y // 7,
+        "ramp": x * 255 // width,
+        "noise": (x * 2654435761 + y * 40503) * 1103515245 // 65536,
+        "blocks": (x // 23 + y // 17) % 2 * 200 + x // 5,
+    }
+    grey = patterns[kind]
+    return Image.fromarray(np.stack([grey, grey * 3 + y, 255 - grey - x], axis=-1).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "expected"),
+    [
+        ("rings", (32, 32), "aa71fc30af50d42b"),
+        ("rings", (300, 200), "bbc7c403c780c7c7"),
+        ("rings", (37, 91), "be2ad42ad4aad4a9"),
+        ("weave", (32, 32), "89374953ad5b54a9"),
+        ("weave", (300, 200), "80020b1f0f3f3f3f"),
+        ("weave", (37, 91), "80275f7c6163666d"),
+        ("ramp", (32, 32), "ab02552a456f3cd7"),
+        ("ramp", (300, 200), "b8a9a3aeab2e0356"),
+        ("ramp", (37, 91), "a903060bc65fc7d7"),
+        ("noise", (32, 32), "80aabfd567e065a2"),
+        ("noise", (300, 200), "feaa6820fd2a2aaa"),
+        ("noise", (37, 91), "a8a280aaaabffd85"),
+        ("blocks", (32, 32), "a425dada2525dada"),
+        ("blocks", (300, 200), "c59c0f58b3aea827"),
+        ("blocks", (37, 91), "b63636363636c949"),
+    ],
+)
+def test_hashes_are_those_of_imagehash(kind: str, size: tuple[int, int], expected: str):
+    """Expected: `str(imagehash.phash(image))` of ImageHash 4.3.2 with Pillow 13.0."""
+    assert f"{perceptual_hash(made(kind, *size)):016x}" == expected
+
+
 @given(st.integers(0, 30))
 def test_what_leaves_the_picture_alone_moves_few_bits(seed: int):
     picture = drawing(seed)
