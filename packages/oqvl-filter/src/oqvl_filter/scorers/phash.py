@@ -1,10 +1,10 @@
 """The scorer `phash`: a 64-bit perceptual hash of every image, for finding near-duplicates.
 
 The hash is Krawetz's ("Looks Like It", The Hacker Factor Blog, 2011) in the variant that the library imagehash made
-common, so that hashes can be compared with those of other tools (of 706 real pictures and JPEGs of them, ImageHash 4.3.2
-gave each the same 64 bits): the image in grey, squeezed to 32 x 32 pixels, its
-discrete cosine transform, and of the 8 x 8 lowest frequencies a bit each: above their median or not. The first bit (top
-left, row by row) is the highest of the number.
+common, so that hashes can be compared with those of other tools; ImageHash 4.3.2 gave 706 real pictures, and JPEGs of
+some of them, the same 64 bits. The image in grey is squeezed to 32 x 32 pixels; of the 8 x 8 lowest frequencies of its
+discrete cosine transform, a bit each says whether it is above their median. The first bit (top left, row by row) is the
+highest of the number.
 
 Recompression, scaling and loss of colour move few bits; a crop or a turn moves many.
 """
