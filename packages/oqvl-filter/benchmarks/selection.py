@@ -5,7 +5,7 @@
 Scores: two datasets (a CLIP score; the four metrics of MLM-Filter) of one pool, 10,000 rows a file, as `oqvl-filter
 score` writes them, selected from with a cache of columns. `first` is a selection whose columns are not yet in the cache
 (the uids come into it with the first rule), `samples` finding the samples, `columns` reading those that a rule names,
-`rule` the rule alone, `whole` all of `oqvl-filter select`, lineage and output file included, `uncached` the same without a
+`rule` the rule alone, `whole` all of `oqvl-filter select`, lineage and output file included, `uncached` that without a
 cache; CPU seconds are of all threads. Lists: two sorted `.npy`
 files of uids at random that share half; each operation runs in a process of its own, whose peak memory is counted.
 """

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from oqvl_filter.report import DfnReport, ReshardReport, ScoreReport, SelectReport
+from oqvl_filter.report import DfnReport, PoolReport, ReshardReport, ScoreReport, SelectReport
 from oqvl_shards.manifest import Account
 
 COMMON = {
@@ -17,6 +17,7 @@ def test_every_report_shows_the_account():
     reports = [
         ScoreReport(**COMMON, scorer="clip", fingerprint="f" * 64, deciles={"clip_score": tuple(range(11))}),
         SelectReport(**COMMON, rule="a.b >= 1", conditions=(("a.b >= 1", 900, 12),)),
+        PoolReport(**COMMON, num_shards=3, num_bytes=12345),
         ReshardReport(**COMMON, num_shards=3, num_bytes=12345, num_missing=7),
         DfnReport(**COMMON, held_out_auc=0.9, num_held_out=76),
         DfnReport(**COMMON, held_out_auc=None, num_held_out=0),
@@ -31,5 +32,6 @@ def test_every_report_shows_the_account():
 def test_a_report_names_what_matters():
     report = SelectReport(**COMMON, rule="r", conditions=(("a.b >= 1", 900, 12), ("all", 3, 0)))
     assert "a.b >= 1: 900 samples, no value for 12\n    all: 3 samples\n" in report.table()
+    assert "shards    3, 12,345 bytes" in PoolReport(**COMMON, num_shards=3, num_bytes=12345).table()
     assert "7 uids" in ReshardReport(**COMMON, num_shards=3, num_bytes=1, num_missing=7).table()
     assert "not measured" in DfnReport(**COMMON, held_out_auc=None, num_held_out=0).table()

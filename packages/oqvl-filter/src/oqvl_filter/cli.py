@@ -11,6 +11,7 @@ from oqvl_filter.config import (
     ImportCsvConfig,
     ImportDatacompConfig,
     ImportMlmFilterConfig,
+    ImportPicturesConfig,
     ImportPromptsConfig,
     ImportUidsConfig,
     ReportConfig,
@@ -24,7 +25,7 @@ from oqvl_shards.command_line import Report, new_app, stage_command
 from oqvl_shards.errors import run_cli
 
 app = new_app("Score, select, deduplicate and reshard image-text data.")
-import_app = new_app("Bring other people's scores and lists of uids to datasets.")
+import_app = new_app("Bring other people's scores, lists of uids and pictures to datasets.")
 app.add_typer(import_app, name="import")
 
 
@@ -154,6 +155,17 @@ def import_uids(config: ImportUidsConfig) -> Report:
     from oqvl_filter import run
 
     return run.import_uids(config)
+
+
+@stage_command(import_app, ImportPicturesConfig, name="pictures")
+def import_pictures(config: ImportPicturesConfig) -> Report:
+    """Import evaluation pictures as a pool.
+
+    Of a benchmark or a folder, for scorers to read: `dedup against.LABEL` takes their scores.
+    """
+    from oqvl_filter import run
+
+    return run.import_pictures(config)
 
 
 @stage_command(app, ImportPromptsConfig)

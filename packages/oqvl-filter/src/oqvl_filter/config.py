@@ -386,6 +386,17 @@ class ImportUidsConfig(StageConfig):
     name: str = Field(min_length=1, description="name of the subset")
 
 
+class ImportPicturesConfig(StageConfig):
+    """Configuration of `import pictures`."""
+
+    source: Path = Field(
+        description="a dataset of kind benchmark, or a folder with image files", json_schema_extra={"lineage": False}
+    )
+    output: Path = Field(description="directory of the pool", json_schema_extra={"lineage": False})
+    name: str = Field(min_length=1, description="name of the pool")
+    limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is taken for a picture")
+
+
 class DedupConfig(StageConfig):
     """Configuration of `dedup`: duplicates among samples, or with `against` pictures of benchmarks among them."""
 
@@ -403,12 +414,23 @@ class DedupConfig(StageConfig):
     method: Literal["exact", "perceptual", "embedding"] = Field(
         description="what is compared: digests, perceptual hashes, or vectors"
     )
-    column: str = Field(description="column to compare, e.g. rules.content_sha, phash.phash or an imported embedding")
+    column: str = Field(
+        default="",
+        description="column to compare, named as in a rule; empty: content_sha for exact, phash for perceptual, "
+        "image_embedding for embedding",
+    )
     max_distance: int = Field(
         default=4, ge=0, le=16, description="perceptual: most bits of 64 in which two hashes of one picture differ"
     )
     min_cosine: float = Field(
         default=0.95, gt=0, le=1, description="embedding: least cosine of two vectors of one picture"
+    )
+    search: str = Field(
+        default="oqvl_filter.dedup.cosine:ExactSearch",
+        description="embedding: dotted path of the factory of a NeighbourSearch: this one compares all pairs, or yours",
+    )
+    search_options: dict[str, Any] = Field(
+        default_factory=dict, description="what that factory is called with, e.g. search_options.block_size=4096"
     )
     prefer: str = Field(default="", description="column whose highest value stands for a cluster; empty: none")
     against: dict[str, Path] = Field(

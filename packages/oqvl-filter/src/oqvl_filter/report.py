@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field
 
@@ -107,32 +107,49 @@ class SelectReport(StageReport):
         return "\n".join([*lines, *self._account_lines()])
 
 
-class ReshardReport(StageReport):
-    """New shards of the selected samples."""
+class PoolReport(StageReport):
+    """Shards of image-text pairs."""
 
     num_shards: int
     num_bytes: int = Field(description="bytes of all shards")
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Self:
+        """Describe a dataset of kind image_text from its manifest."""
+        return cls(**cls._values(dataset))
+
+    @classmethod
+    def _values(cls, dataset: Dataset) -> dict[str, Any]:
+        manifest = dataset.manifest
+        return {
+            "path": dataset.path,
+            "digest": manifest.digest(),
+            "name": manifest.name,
+            "account": manifest.account,
+            "num_shards": len(manifest.shards),
+            "num_bytes": manifest.num_bytes,
+        }
+
+    def table(self) -> str:
+        """Return the report as text."""
+        return "\n".join([*self._header(), *self._shard_lines(), *self._account_lines()])
+
+    def _shard_lines(self) -> list[str]:
+        return [f"  shards    {self.num_shards:,}, {self.num_bytes:,} bytes"]
+
+
+class ReshardReport(PoolReport):
+    """New shards of the selected samples."""
+
     num_missing: int = Field(description="uids of the subset that are in none of the pools")
 
     @classmethod
     def of(cls, dataset: Dataset) -> Self:
         """Describe a resharded dataset from its manifest."""
-        manifest = dataset.manifest
-        return cls(
-            path=dataset.path,
-            digest=manifest.digest(),
-            name=manifest.name,
-            account=manifest.account,
-            num_shards=len(manifest.shards),
-            num_bytes=manifest.num_bytes,
-            num_missing=int(manifest.statistics["missing_uids"]),
-        )
+        return cls(**cls._values(dataset), num_missing=int(dataset.manifest.statistics["missing_uids"]))
 
-    def table(self) -> str:
-        """Return the report as text."""
-        shards = f"  shards    {self.num_shards:,}, {self.num_bytes:,} bytes"
-        missing = f"  missing   {self.num_missing:,} uids of the subset are in no pool"
-        return "\n".join([*self._header(), shards, missing, *self._account_lines()])
+    def _shard_lines(self) -> list[str]:
+        return [*super()._shard_lines(), f"  missing   {self.num_missing:,} uids of the subset are in no pool"]
 
 
 class DedupReport(StageReport):
@@ -305,4 +322,4 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-Report = ScoreReport | SelectReport | DedupReport | ReshardReport | DfnReport
+Report = ScoreReport | SelectReport | DedupReport | PoolReport | ReshardReport | DfnReport

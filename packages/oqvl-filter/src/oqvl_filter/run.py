@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from oqvl_filter.audit import audit
+from oqvl_filter.benchmark import benchmark_pictures
 from oqvl_filter.config import (
     AestheticScorerConfig,
     CalibrateConfig,
@@ -18,6 +19,7 @@ from oqvl_filter.config import (
     DedupConfig,
     EstimateConfig,
     ImportConfig,
+    ImportPicturesConfig,
     ImportPromptsConfig,
     ImportUidsConfig,
     OpenClipConfig,
@@ -42,6 +44,7 @@ from oqvl_filter.dfn.training import (
 from oqvl_filter.estimation import measure_pace
 from oqvl_filter.expression import subset_paths
 from oqvl_filter.importers.importing import ImportStep, digest_file, import_file, import_jobs, score_fields
+from oqvl_filter.importers.pictures import PicturesStep, folder_pictures, write_pictures
 from oqvl_filter.importers.uid_list import UidListStep, read_uid_list
 from oqvl_filter.judges.prompt_import import read_checkout
 from oqvl_filter.judges.prompt_set import write_prompt_set
@@ -57,6 +60,7 @@ from oqvl_filter.report import (
     DfnReport,
     EstimateReport,
     PageReport,
+    PoolReport,
     PromptsReport,
     Report,
     ReshardReport,
@@ -397,6 +401,30 @@ def import_uids(config: ImportUidsConfig) -> SelectReport:
     return SelectReport.of(write_manifest(config.output, manifest))
 
 
+def import_pictures(config: ImportPicturesConfig) -> PoolReport:
+    """Write the pictures of a benchmark or of a folder as a pool, for scorers to read.
+
+    Raises:
+        ManifestError: When the source is a dataset of another kind than benchmark.
+        ConfigError: When it holds no image file, or the output was made otherwise.
+        DataError: When a file is damaged.
+    """
+    has_manifest = (config.source / MANIFEST_NAME).exists()
+    benchmark = open_dataset(config.source, Kind.BENCHMARK) if has_manifest else None
+    step = PicturesStep.of(config, benchmark)
+    parents = [] if benchmark is None else [benchmark.manifest]
+    lineage = Lineage.derive(f"{PACKAGE} import pictures", version(PACKAGE), step, parents)
+    finished = finished_output(config.output, lineage)
+    if finished is not None:
+        return PoolReport.of(finished)
+    pictures = folder_pictures(config.source) if benchmark is None else benchmark_pictures(benchmark)
+    shards, account = write_pictures(pictures, config.output, config.limits)
+    manifest = Manifest(
+        name=config.name, details=ImageTextDetails(), shards=tuple(shards), account=account, lineage=lineage
+    )
+    return PoolReport.of(write_manifest(config.output, manifest))
+
+
 def import_prompts(config: ImportPromptsConfig) -> PromptsReport:
     """Read the prompts of an MLM-Filter checkout, without running any of it, and write them as a prompt set.
 
@@ -553,5 +581,7 @@ def show(config: ShowConfig) -> Report:
             return SelectReport.of(dataset)
         case Kind.CHECKPOINT:
             return DfnReport.of(dataset)
-        case _:
+        case _ if "missing_uids" in dataset.manifest.statistics:
             return ReshardReport.of(dataset)
+        case _:
+            return PoolReport.of(dataset)

@@ -177,10 +177,25 @@ def test_pictures_of_a_benchmark_are_found_and_left_out(pools, scored, benchmark
         ({"method": "exact", "column": "phash.phash"}, "is of type uint64, expected text"),
         ({"method": "perceptual", "column": "content_sha"}, "expected 64-bit numbers"),
         ({"method": "embedding", "column": "phash.phash"}, "expected lists of numbers"),
-        ({"method": "exact", "column": "nothing"}, "found 'nothing'"),
+        ({"method": "exact", "column": "nothing"}, "column: found 'nothing'"),
+        ({"method": "embedding", "column": "clip"}, "column: found 'clip'"),
+        ({"method": "embedding"}, "column: found 'image_embedding'"),
         ({"method": "exact", "column": "content_sha", "prefer": "caption_sha"}, "prefer: rules.caption_sha"),
     ],
 )
 def test_a_column_that_cannot_be_compared_is_refused(pools, scored, tmp_path: Path, values, problem: str):
     with pytest.raises(ConfigError, match=problem):
         dedup(pools, scored, tmp_path / "dedup", **values)
+
+
+def test_a_column_that_is_not_there_is_told_how_to_make(pools, scored, tmp_path: Path):
+    with pytest.raises(ConfigError) as error:
+        dedup(pools, {"rules": scored["rules"]}, tmp_path / "dedup", method="perceptual")
+    assert error.value.message == "column: found 'phash', expected a column"
+    assert "oqvl-filter score pool=POOL output=PATH scorer.name=phash, then scores.LABEL=PATH" in error.value.hint
+
+
+def test_a_method_has_a_usual_column(pools, scored, tmp_path: Path):
+    exact = dedup(pools, scored, tmp_path / "a", method="exact")
+    assert exact == dedup(pools, scored, tmp_path / "a", method="exact", column="rules.content_sha")
+    assert dedup(pools, scored, tmp_path / "b", method="perceptual").counts["num_duplicates"] == 2

@@ -7,9 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 4096
-"""Rows of a block: a product of two of them is 64 MiB."""
-
 
 def unit_rows(vectors_ND: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return the rows at length 1, in float32; a row of zeros stays one, and is near to nothing."""
@@ -18,18 +15,24 @@ def unit_rows(vectors_ND: NDArray[np.floating]) -> NDArray[np.float32]:
     return (rows_ND / np.where(lengths_N > 0, lengths_N, 1)).astype(np.float32)
 
 
-def similar_pairs(
-    left_ND: NDArray[np.float32], right_MD: NDArray[np.float32], min_cosine: float
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield arrays of pairs (row of `left_ND`, row of `right_MD`) with a cosine of at least `min_cosine`.
+class ExactSearch:
+    """The `NeighbourSearch` that compares everything with everything.
 
     Args:
-        left_ND: Rows of length 1.
-        right_MD: Rows of length 1.
-        min_cosine: The bound.
+        block_size: Rows of a block; a product of two blocks of 4096 rows is 64 MiB.
     """
-    for left in range(0, len(left_ND), BLOCK):
-        for right in range(0, len(right_MD), BLOCK):
-            cosines = left_ND[left : left + BLOCK] @ right_MD[right : right + BLOCK].T
-            rows, columns = np.nonzero(cosines >= min_cosine)
-            yield rows + left, columns + right
+
+    def __init__(self, block_size: int = 4096) -> None:
+        self.block_size = block_size
+
+    def pairs(
+        self, left_ND: NDArray[np.float32], right_MD: NDArray[np.float32], min_cosine: float
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Yield every pair with a cosine of at least `min_cosine`, in arrays; see `NeighbourSearch.pairs`."""
+        block = self.block_size
+        for left in range(0, len(left_ND), block):
+            # Within one set the other half of the products would give the same pairs the other way round.
+            for right in range(left if right_MD is left_ND else 0, len(right_MD), block):
+                cosines = left_ND[left : left + block] @ right_MD[right : right + block].T
+                rows, columns = np.nonzero(cosines >= min_cosine)
+                yield rows + left, columns + right

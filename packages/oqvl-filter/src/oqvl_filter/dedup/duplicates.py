@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -23,8 +23,9 @@ from pydantic import Field
 
 from oqvl_filter.benchmark import benchmark_pictures
 from oqvl_filter.config import DedupConfig
-from oqvl_filter.dedup.cosine import similar_pairs, unit_rows
+from oqvl_filter.dedup.cosine import unit_rows
 from oqvl_filter.dedup.hamming import distances, near_pairs
+from oqvl_filter.dedup.neighbours import Pairs, make_search
 from oqvl_filter.score_file import IDENTITY_FIELDS, REJECT_FIELD, is_number
 from oqvl_filter.scorers.phash import perceptual_hash
 from oqvl_filter.selection.candidates import Candidates, read_candidates, resolve_column
@@ -38,8 +39,6 @@ from oqvl_shards.uid import array_to_uids
 
 DUPLICATES_FILE = "duplicates.parquet"
 
-Pairs = Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]]
-
 CLUSTER_FIELDS = (
     FieldSpec(name="cluster", dtype="string", description="uid of the sample that stands for the cluster"),
     FieldSpec(name="cluster_size", dtype="int64", description="samples in the cluster, 1: no duplicate"),
@@ -50,6 +49,16 @@ MATCH_FIELDS = (
     FieldSpec(name="match", dtype="string", description="nearest benchmark picture, LABEL/NAME; null: none is near"),
     FieldSpec(name="nearness", dtype="float32", description="its distance in bits, or its cosine; exact: 0"),
 )
+
+_USUAL_COLUMNS = {
+    "exact": ("content_sha", "oqvl-filter score pool=POOL output=PATH scorer.name=rules"),
+    "perceptual": ("phash", "oqvl-filter score pool=POOL output=PATH scorer.name=phash"),
+    "embedding": (
+        "image_embedding",
+        "oqvl-filter score pool=POOL output=PATH scorer.name=clip scorer.model=MODEL scorer.image_embedding=float16",
+    ),
+}
+"""By method: the column that is compared when none is named, and what makes such a column."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,7 @@ class DedupStep(StageConfig):
         against: Mapping[str, Dataset],
     ) -> Self:
         """Describe the step."""
-        changes = {"column": resolve_column(config.column, scores)}
+        changes = {"column": _column_of(config, scores)}
         if config.prefer:
             changes["prefer"] = resolve_column(config.prefer, scores)
         return cls(
@@ -104,6 +113,15 @@ class DedupStep(StageConfig):
             scores={key: tuple(one.manifest.digest() for one in datasets) for key, datasets in scores.items()},
             against={key: one.manifest.digest() for key, one in against.items()},
         )
+
+
+def _column_of(config: DedupConfig, scores: Mapping[str, Sequence[Dataset]]) -> str:
+    usual, scorer = _USUAL_COLUMNS[config.method]
+    try:
+        return resolve_column(config.column or usual, scores)
+    except ConfigError as error:
+        hint = f"{error.hint}; for method={config.method}: {scorer}, then scores.LABEL=PATH"
+        raise ConfigError(f"column: {error.message}", hint=hint) from error
 
 
 def find_duplicates(
@@ -173,7 +191,7 @@ def features_of(values: pa.Array, config: DedupConfig, name: str) -> Features:
     expected = {"exact": "text", "perceptual": "64-bit numbers", "embedding": "lists of numbers of one length"}
     raise ConfigError(
         f"column: {name} is of type {values.type}, expected {expected[config.method]} for method={config.method}",
-        hint="rules.content_sha is for exact, phash.phash for perceptual",
+        hint=f"made for it: {_USUAL_COLUMNS[config.method][1]}",
     )
 
 
@@ -191,7 +209,8 @@ def clusters(features: Features, config: DedupConfig) -> NDArray[np.int64]:
         lowest = np.full(len(distinct), len(values))
         np.minimum.at(lowest, linked, first)
         return lowest[linked][inverse]
-    return connect(len(values), _upward(similar_pairs(values, values, config.min_cosine)))
+    search = make_search(config.search, config.search_options)
+    return connect(len(values), search.pairs(values, values, config.min_cosine))
 
 
 def connect(count: int, pairs: Pairs) -> NDArray[np.int64]:
@@ -341,7 +360,8 @@ def _matches(
         for left, right in near_pairs(ours.values, theirs.values, config.max_distance):
             yield left, right, distances(ours.values[left], theirs.values[right]).astype(float)
     else:
-        for left, right in similar_pairs(ours.values, theirs.values, config.min_cosine):
+        search = make_search(config.search, config.search_options)
+        for left, right in search.pairs(ours.values, theirs.values, config.min_cosine):
             yield left, right, -np.einsum("pd,pd->p", ours.values[left], theirs.values[right])
 
 
