@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.models import BPE
 
 from oqvl_pack.template import Segment, SpecialTokens, caption_document, conversation_document
 from oqvl_pack.tokenization import DocumentTokenizer, load_tokenizer
@@ -51,6 +52,13 @@ def test_figures(byte_tokenizer_json: bytes) -> None:
     tokenizer = DocumentTokenizer(byte_tokenizer_json, TOKENS)
     assert tokenizer.vocab_size == 263
     assert [tokenizer.special_id(token) for token in SPELLINGS] == [261, 260, 257, 258, 259, 256]
+
+
+def test_vocabulary_with_a_hole() -> None:
+    model = BPE(vocab={"a": 0, "b": 7, "c": 1}, merges=[])
+    tokenizer = Tokenizer(model)
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPELLINGS])
+    assert DocumentTokenizer(tokenizer.to_str().encode(), TOKENS).vocab_size == 1 + max(tokenizer.get_vocab().values())
 
 
 def test_batch_equals_one_by_one(byte_tokenizer_json: bytes) -> None:

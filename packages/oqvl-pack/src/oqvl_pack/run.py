@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import zip_longest
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -173,6 +174,8 @@ def _recorded_values(config: CheckConfig, packed: Dataset) -> dict[str, Any]:
 
 def _job(config: PackConfig, sources: Sequence[Dataset]) -> Job:
     """Return the job, after its tokenizer is found to have every special token."""
+    # Workers are forked from a server: what it has imported, none of them imports again.
+    get_context("forkserver").set_forkserver_preload(["__main__", write_shard.__module__])
     job = Job(config, frozenset(TEMPLATE_OF_KIND[source.manifest.kind] for source in sources))
     return replace(job, image_token_id=job.tokenizer().special_id(config.image_token))
 

@@ -32,6 +32,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from oqvl_shards.sample import RejectReason, SampleError
@@ -90,15 +91,25 @@ class SpecialTokens:
     pad: str
     chunk: str = ""
 
+    @cached_property
+    def begin(self) -> tuple[Segment, ...]:
+        """What every document begins with."""
+        return (Segment(self.bos, is_special=True),) if self.bos else ()
+
+    @cached_property
+    def placeholder(self) -> Segment:
+        """An image."""
+        return Segment(self.image, is_special=True)
+
+    @cached_property
+    def learned_end(self) -> Segment:
+        """The end of what is to be predicted."""
+        return Segment(self.end, is_special=True, is_target=True)
+
 
 def caption_document(caption: str, tokens: SpecialTokens) -> list[Segment]:
     """Return the segments of an image with its caption."""
-    return [
-        *_begin(tokens),
-        Segment(tokens.image, is_special=True),
-        Segment(f"\n{caption}", is_target=True),
-        Segment(tokens.end, is_special=True, is_target=True),
-    ]
+    return [*tokens.begin, tokens.placeholder, Segment(f"\n{caption}", is_target=True), tokens.learned_end]
 
 
 def conversation_document(
@@ -121,7 +132,7 @@ def conversation_document(
         raise SampleError(PackReason.IMAGE_MARK_MISMATCH, f"{num_marks} marks, {num_images} images")
     if checked[0][0] != "system" and default_system_prompt:
         checked.insert(0, ("system", default_system_prompt))
-    document = _begin(tokens)
+    document = list(tokens.begin)
     for role, value in checked:
         document += _turn(role, value, tokens)
     return document
@@ -182,7 +193,7 @@ def interleaved_document(places: Iterable[str | None], tokens: SpecialTokens) ->
         places: For each place its text, or None where an image stands.
         tokens: The special tokens.
     """
-    document = _begin(tokens)
+    document = list(tokens.begin)
     line_break = ""  # that an image leaves to the text behind it, with which it is one piece
     for text in places:
         if text is not None:
@@ -193,15 +204,11 @@ def interleaved_document(places: Iterable[str | None], tokens: SpecialTokens) ->
             continue
         if line_break:
             document.append(Segment(line_break, is_target=True))
-        document.append(Segment(tokens.image, is_special=True))
+        document.append(tokens.placeholder)
         line_break = "\n"
     if line_break:
         document.append(Segment(line_break, is_target=True))
-    return [*document, Segment(tokens.end, is_special=True, is_target=True)]
-
-
-def _begin(tokens: SpecialTokens) -> list[Segment]:
-    return [Segment(tokens.bos, is_special=True)] if tokens.bos else []
+    return [*document, tokens.learned_end]
 
 
 def _turn(role: str, value: str, tokens: SpecialTokens) -> Iterable[Segment]:
@@ -210,7 +217,7 @@ def _turn(role: str, value: str, tokens: SpecialTokens) -> Iterable[Segment]:
         first, *rest = f"user\n{value}".split(IMAGE_MARK)
         yield Segment(first)
         for text in rest:
-            yield Segment(tokens.image, is_special=True)
+            yield tokens.placeholder
             yield Segment(text)
     elif role == "assistant":
         yield Segment("assistant\n")

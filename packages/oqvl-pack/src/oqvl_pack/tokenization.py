@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,6 +88,9 @@ class DocumentTokenizer:
     @property
     def vocab_size(self) -> int:
         """Ids that the tokenizer can yield: the largest plus one."""
+        num_tokens = self._tokenizer.get_vocab_size(with_added_tokens=True)
+        if all(map(self._tokenizer.id_to_token, range(num_tokens))):
+            return num_tokens  # as many tokens as ids below: there are no others, and no list of them is needed
         return 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values())
 
     def special_id(self, token: str) -> int:
@@ -108,17 +110,15 @@ class DocumentTokenizer:
         """Tokenise documents, all their texts in one batch."""
         texts = {segment.text: None for document in documents for segment in document if not segment.is_special}
         ids_of_text = dict(zip(texts, self._words.encode(list(texts)), strict=True))
-        ids_of_token = {token: [token_id] for token, token_id in self._special_ids.items()}
+        ids_of_token = {token: np.int32(token_id).tobytes() for token, token_id in self._special_ids.items()}
         segments = [segment for document in documents for segment in document]
         pieces = [(ids_of_token if one.is_special else ids_of_text)[one.text] for one in segments]
-        sizes = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
+        sizes = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces)) // 4
         ends = np.concatenate([[0], np.cumsum(sizes)])
         offsets = ends[np.cumsum([0, *map(len, documents)])]
         is_target = np.repeat(np.fromiter((one.is_target for one in segments), np.bool_, len(segments)), sizes)
         is_target[offsets[:-1][np.diff(offsets) > 0]] = False
-        return TokenizedDocuments(
-            np.fromiter(chain.from_iterable(pieces), dtype=np.int32, count=int(ends[-1])), is_target, offsets
-        )
+        return TokenizedDocuments(np.frombuffer(bytearray().join(pieces), dtype=np.int32), is_target, offsets)
 
     def decode(self, input_ids: Sequence[int]) -> str:
         """Return the text of `input_ids`, special tokens spelled out."""

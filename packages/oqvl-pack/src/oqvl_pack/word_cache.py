@@ -17,6 +17,7 @@ from collections.abc import Collection, Sequence
 from itertools import chain
 from typing import Any
 
+import numpy as np
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 
@@ -47,7 +48,7 @@ class WordCache:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._ids_of_word: dict[str, list[int]] = {}
+        self._ids_of_word: dict[str, bytes] = {}
         pattern = _ascii_pattern(tokenizer)
         self._words = None if pattern is None else re.compile(pattern, re.ASCII).findall
         # Added tokens are cut out before words are, but for special ones while `encode_special_tokens` is set.
@@ -56,25 +57,35 @@ class WordCache:
         added = [re.escape(one.content) for one in added_tokens if not (one.special and are_kept)]
         self._added = re.compile("|".join(added) if added else r"(?!)").search
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of each text."""
+    def encode(self, texts: Sequence[str]) -> list[bytes]:
+        """Return the token ids of each text, as the bytes of an int32 array, which join faster than lists do."""
         if len(self._ids_of_word) > MAX_WORDS:
             self._ids_of_word.clear()
-        words_of_text = [self._cut(text) for text in texts]
-        whole = [text for text, words in zip(texts, words_of_text, strict=True) if words is None]
-        new = set(chain.from_iterable(words for words in words_of_text if words is not None))
-        self._ids_of_word.update(self._tokenize(new - self._ids_of_word.keys()))
-        ids_of_whole = self._tokenize(whole)
         look_up = self._ids_of_word.__getitem__
-        return [
-            ids_of_whole[text] if words is None else list(chain.from_iterable(map(look_up, words)))
-            for text, words in zip(texts, words_of_text, strict=True)
-        ]
+        ids_of_text: list[bytes] = []
+        whole: dict[int, str] = {}
+        with_new_words: dict[int, list[str]] = {}
+        for index, text in enumerate(texts):
+            words, ids = self._cut(text), b""
+            if words is None:
+                whole[index] = text
+            else:
+                try:
+                    ids = b"".join(map(look_up, words))
+                except KeyError:
+                    with_new_words[index] = words
+            ids_of_text.append(ids)
+        for index, ids in zip(whole, self._tokenize(whole.values()), strict=True):
+            ids_of_text[index] = ids
+        new = list(set(chain.from_iterable(with_new_words.values())) - self._ids_of_word.keys())
+        self._ids_of_word.update(zip(new, self._tokenize(new), strict=True))
+        for index, words in with_new_words.items():
+            ids_of_text[index] = b"".join(map(look_up, words))
+        return ids_of_text
 
-    def _tokenize(self, texts: Collection[str]) -> dict[str, list[int]]:
-        listed = list(texts)
-        encodings = self._tokenizer.encode_batch_fast(listed, add_special_tokens=False)
-        return {text: encoding.ids for text, encoding in zip(listed, encodings, strict=True)}
+    def _tokenize(self, texts: Collection[str]) -> list[bytes]:
+        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [np.asarray(encoding.ids, dtype=np.int32).tobytes() for encoding in encodings]
 
     def _cut(self, text: str) -> list[str] | None:
         """Return the words of a text, None when they are not certain."""
