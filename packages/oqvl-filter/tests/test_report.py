@@ -29,6 +29,13 @@ def test_every_report_shows_the_account():
         assert type(report).model_validate_json(report.model_dump_json()) == report
 
 
+def test_columns_of_percentiles_stay_apart():
+    deciles = {"one": (-123456.0,) * 11, "two": (-1.5e19,) * 11}
+    lines = ScoreReport(**COMMON, scorer="x", fingerprint="f" * 64, deciles=deciles).table().splitlines()
+    assert lines[-2].split() == ["one", *["-123,456"] * 11]
+    assert lines[-1].split() == ["two", *["-1.5e+19"] * 11]
+
+
 def test_a_report_names_what_matters():
     report = SelectReport(**COMMON, rule="r", conditions=(("a.b >= 1", 900, 12), ("all", 3, 0)))
     assert "a.b >= 1: 900 samples, no value for 12\n    all: 3 samples\n" in report.table()

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oqvl_filter.pool import PoolSample
-from oqvl_filter.score_file import account_of, count_values, deciles, read_table, score_table, write_table
+from oqvl_filter.score_file import (
+    account_of,
+    arrow_type,
+    count_values,
+    deciles,
+    read_table,
+    score_table,
+    vector_dtype,
+    write_table,
+)
 from oqvl_shards.errors import DataError
 from oqvl_shards.manifest import FieldSpec
 from oqvl_shards.sample import RejectReason, Sample
@@ -42,11 +51,22 @@ def test_counts_go_over_all_files(files: list[list[str | None]], tmp_path_factor
     assert found == [[expected[word] if word else None for word in words] for words in files]
 
 
-def test_deciles_pass_over_nulls_and_text(tmp_path: Path):
+def test_deciles_pass_over_nulls_and_what_has_no_size(tmp_path: Path):
     path = tmp_path / "a.parquet"
     scores = [*range(101), None]
-    write_table(pa.table({"score": pa.array(scores, pa.float32()), "word": pa.array(["x"] * 102)}), path)
-    assert deciles([path], COLUMNS) == {f"score.p{percent}": percent for percent in range(0, 101, 10)}
+    columns = (
+        *COLUMNS,
+        FieldSpec(name="hash", dtype="uint64"),
+        FieldSpec(name="vector", dtype=vector_dtype("float16", 2)),
+    )
+    table = {
+        "score": pa.array(scores, pa.float32()),
+        "word": pa.array(["x"] * 102),
+        "hash": pa.array(range(102), pa.uint64()),
+        "vector": pa.array([[0.0, 1.0]] * 102, arrow_type(vector_dtype("float16", 2))),
+    }
+    write_table(pa.table(table), path)
+    assert deciles([path], columns) == {f"score.p{percent}": percent for percent in range(0, 101, 10)}
 
 
 def test_a_damaged_file_is_named(tmp_path: Path):

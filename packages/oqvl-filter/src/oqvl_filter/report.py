@@ -68,7 +68,7 @@ class ScoreReport(StageReport):
             width = max(map(len, self.deciles))
             lines.append(f"  {'percentile':<{width}}" + "".join(f"{percent:>9}" for percent in DECILES))
             for column, values in self.deciles.items():
-                lines.append(f"  {column:<{width}}" + "".join(f"{_short(value):>9}" for value in values))
+                lines.append(f"  {column:<{width}}" + "".join(f" {_short(value):>8}" for value in values))
         return "\n".join(lines)
 
 
@@ -319,7 +319,7 @@ def _hours(hours: float) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 Report = ScoreReport | SelectReport | DedupReport | PoolReport | ReshardReport | DfnReport

@@ -134,10 +134,13 @@ def is_number(type_: pa.DataType) -> bool:
 
 
 def deciles(paths: Sequence[Path], columns: Sequence[FieldSpec]) -> dict[str, float]:
-    """Return `{"COLUMN.pNN": value}`: the percentiles 0, 10, ... 100 of every numeric column with a value."""
+    """Return `{"COLUMN.pNN": value}`: the percentiles 0, 10, ... 100 of every numeric column with a value.
+
+    Texts and vectors have none, nor have uint64: those are hashes, whose size means nothing.
+    """
     statistics = {}
     for column in columns:
-        if column.dtype == "string" or _VECTOR.fullmatch(column.dtype):
+        if column.dtype in ("string", "uint64") or _VECTOR.fullmatch(column.dtype):
             continue
         values = read_column(paths, column.name).drop_null().to_numpy()
         if len(values):

@@ -105,6 +105,42 @@ def test_what_fails_for_a_while_is_tried_again_with_growing_pauses(serve):
     assert pauses == [0.5, 7.0, 2.0]
 
 
+@pytest.mark.parametrize(
+    ("asked", "pause"),
+    [
+        ("90", 90.0),
+        ("1.5", 1.5),
+        ("Thu, 01 Jan 1970 00:16:45 GMT", 5.0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.5),
+        ("86400", 3600.0),
+        ("-3", 0.5),
+        ("soon", 0.5),
+    ],
+)
+def test_the_pause_that_a_server_asks_for_is_kept(serve, asked: str, pause: float):
+    server = serve(lambda number, _: (429, {"Retry-After": asked}, {}) if number == 1 else says("1"))
+    pauses: list[float] = []
+    judge = EndpointJudge(server.url, "vlm", first_pause=0.5, sleep=pauses.append, now=lambda: 1000.0)
+    judge.answer([IMAGE], [["?"]], 5)
+    assert pauses == [pause]
+
+
+def test_a_reply_that_is_no_json_is_shown(serve):
+    server = serve(lambda *_: (200, {}, b"<html>busy</html>"))
+    judge = EndpointJudge(server.url, "vlm", attempts=2, sleep=lambda _: None)
+    with pytest.raises(HardwareError, match=r"<html>busy</html>.*expected JSON"):
+        judge.answer([IMAGE], [["?"]], 5)
+
+
+def test_an_answer_in_parts_is_joined_and_a_filtered_one_is_a_refusal(serve):
+    parts = [{"type": "text", "text": "8"}, {"type": "text", "text": "5"}]
+    filtered = {"choices": [{"message": {"content": None}, "finish_reason": "content_filter"}]}
+    whole = {"choices": [{"message": {"content": parts}, "finish_reason": "stop"}]}
+    server = serve(lambda _, body: (200, {}, filtered if "bad" in prompt_of(body) else whole))
+    answers = EndpointJudge(server.url, "vlm").answer([IMAGE, IMAGE], [["bad"], ["good"]], 5)
+    assert [(row[0].text, row[0].refusal) for row in answers] == [("", JudgeReason.REFUSED), ("85", None)]
+
+
 def test_an_endpoint_that_stays_away_is_an_error_that_says_how_to_go_on(serve):
     server = serve(lambda *_: (500, {}, {"error": "out of memory"}))
     judge = EndpointJudge(server.url, "vlm", attempts=3, sleep=lambda _: None)
@@ -116,7 +152,7 @@ def test_an_endpoint_that_stays_away_is_an_error_that_says_how_to_go_on(serve):
 
 def test_nobody_there_is_the_same_error():
     judge = EndpointJudge("http://127.0.0.1:9/v1", "vlm", attempts=2, sleep=lambda _: None)
-    with pytest.raises(HardwareError, match="did not answer in 2 attempts"):
+    with pytest.raises(HardwareError, match="gave no answer in 2 attempts"):
         judge.answer([IMAGE], [["?"]], 5)
 
 

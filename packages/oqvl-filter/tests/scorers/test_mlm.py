@@ -118,14 +118,16 @@ def test_all_metrics_come_from_one_question_round_and_one_decoding(reader: Shard
     assert len(echo.images) == 5
 
 
-def test_answers_without_a_score_are_counted_and_shown(reader: ShardReader):
+def test_answers_without_a_score_are_counted_and_shown(reader: ShardReader, caplog):
     samples = pool_samples(reader, "pool")
     deaf = MlmScorer(MlmScorerConfig(name="mlm"), ReadLimits(), Echo(mute=["grammar"]))
     row = deaf.score_shard(reader, samples)[0]
     assert not isinstance(row, str)
     assert (row["ctq"], row["ctq_answer"], row["num_unreadable"]) == (None, "no idea", 1)
     mute = MlmScorer(MlmScorerConfig(name="mlm"), ReadLimits(), Echo(mute=["caption"]))
+    assert not caplog.messages
     assert mute.score_shard(reader, samples)[0] == JudgeReason.UNREADABLE_ANSWER
+    assert caplog.messages == ["00000.tar: no answer about 5 samples holds a score, e.g. 'no idea'"]
     refused = MlmScorer(MlmScorerConfig(name="mlm"), ReadLimits(), Echo(refuse="caption 1"))
     assert refused.score_shard(reader, samples)[1] == JudgeReason.REFUSED
 

@@ -2,8 +2,8 @@
 
 A request holds the image first and the prompt after it, so that a server with a prefix cache sees the image once for
 all prompts. What fails for a while (no connection, 408, 425, 429, 5xx) is tried again after a pause that doubles each
-time; a pause that the server asks for is kept. What is wrong with one request (400, 413, 422) is that sample's refusal;
-anything else is wrong with the configuration and stops the run, which resumes where it was.
+time; a pause that the server asks for is kept. What is wrong with one request (400, 413, 422, a filtered answer) is that
+sample's refusal; anything else is wrong with the configuration and stops the run, which resumes where it was.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from typing import Any
 
@@ -30,6 +31,9 @@ from oqvl_shards.errors import ConfigError, HardwareError
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _OF_THE_REQUEST = frozenset({400, 413, 422})
 _MAX_PAUSE = 60.0
+"""Seconds of the longest pause of our own."""
+_MAX_WANTED_PAUSE = 3600.0
+"""Seconds of the longest pause that a server may ask for."""
 _TOP_LOGPROBS = 20
 """The most that the interface allows."""
 
@@ -49,6 +53,7 @@ class EndpointJudge:
         timeout: Seconds that an answer may take.
         max_side: Images are shrunk to this many pixels on the long side before they are sent.
         sleep: How to wait.
+        now: Gives the time in seconds since 1970.
 
     Raises:
         ConfigError: When a setting is of no use, or the variable is not set.
@@ -66,6 +71,7 @@ class EndpointJudge:
         timeout: float = 120.0,
         max_side: int = 1024,
         sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], float] = time.time,
     ) -> None:
         if not url.startswith(("http://", "https://")):
             raise ConfigError(f"scorer.options.url={url!r}, expected http:// or https://")
@@ -83,6 +89,7 @@ class EndpointJudge:
         self._timeout = timeout
         self._max_side = max_side
         self._sleep = sleep
+        self._now = now
 
     def fingerprint(self) -> str:
         """Return a sha256 of the model's name, the revision that was given, and the size of the images."""
@@ -128,38 +135,53 @@ class EndpointJudge:
     def _post(self, body: bytes) -> dict[str, Any] | None:
         """Return what the endpoint replies; None when it refuses what is in the request."""
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
-        problem = ""
+        problem, content = "", b""
         for attempt in range(self._attempts):
             wanted_pause = 0.0
             try:
                 request = urllib.request.Request(self._url, body, headers)
                 with urllib.request.urlopen(request, timeout=self._timeout) as response:
-                    return json.load(response)
+                    content = response.read()
+                return json.loads(content)
             except urllib.error.HTTPError as error:
                 problem = f"status {error.code}: {error.read(300).decode('utf-8', 'replace')}"
                 if error.code in _OF_THE_REQUEST:
                     return None
                 if error.code not in _PASSING:
                     raise ConfigError(f"{self._url} answers with {problem}", hint="check url, model and key") from error
-                wanted_pause = _seconds(error.headers.get("Retry-After"))
-            except (OSError, HTTPException, ValueError) as error:
+                wanted_pause = min(_seconds(error.headers.get("Retry-After"), self._now()), _MAX_WANTED_PAUSE)
+            except (OSError, HTTPException) as error:
                 problem = f"{type(error).__name__}: {error}"
+            except ValueError:
+                problem = f"found {content[:80]!r}, expected JSON"
             if attempt + 1 < self._attempts:
-                self._sleep(min(max(self._first_pause * 2**attempt, wanted_pause), _MAX_PAUSE))
+                self._sleep(max(min(self._first_pause * 2**attempt, _MAX_PAUSE), wanted_pause))
         raise HardwareError(
-            f"{self._url} did not answer in {self._attempts} attempts, the last one: {problem}",
+            f"{self._url} gave no answer in {self._attempts} attempts, the last one: {problem}",
             hint="start the endpoint and run the same command again: finished shards are kept",
         )
 
 
-def _seconds(header: str | None) -> float:
-    return float(header) if header is not None and header.isdecimal() else 0.0
+def _seconds(header: str | None, now: float) -> float:
+    """Return the pause that `Retry-After` asks for: seconds, or a date (RFC 9110, 10.2.3); 0 when it is neither."""
+    if not header:
+        return 0.0
+    try:
+        return max(float(header), 0.0)
+    except ValueError:
+        pass
+    try:
+        return max(parsedate_to_datetime(header).timestamp() - now, 0.0)
+    except ValueError:
+        return 0.0
 
 
 def _read_reply(reply: dict[str, Any]) -> Answer:
     try:
         choice = reply["choices"][0]
-        text = str(choice["message"]["content"] or "")
+        if choice.get("finish_reason") == "content_filter":
+            return Answer("", refusal=JudgeReason.REFUSED)
+        text = _text(choice["message"]["content"])
         tokens = (choice.get("logprobs") or {}).get("content") or []
         likely = tokens[0]["top_logprobs"] if tokens else []
         first: dict[str, float] = {}
@@ -171,3 +193,8 @@ def _read_reply(reply: dict[str, Any]) -> Answer:
             f"the endpoint's reply is not of the expected form: {type(error).__name__}: {error}",
             hint="it must speak the chat completions interface",
         ) from error
+
+
+def _text(content: str | list[dict[str, Any]] | None) -> str:
+    """Return a message's text; some servers give it in parts."""
+    return "".join(part.get("text") or "" for part in content) if isinstance(content, list) else content or ""

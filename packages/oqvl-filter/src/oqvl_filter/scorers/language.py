@@ -44,7 +44,7 @@ class FasttextIdentifier:
             raise ConfigError(f"there is no language model at {path}", hint="check scorer.language_options.model=")
         try:
             self._model: Any = fasttext.load_model(str(path))
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, MemoryError) as error:
             raise ConfigError(f"{path} is not a fastText model: {error}") from error
         self._digest = digest_file(path)
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -35,6 +36,8 @@ from oqvl_shards.sample import ReadLimits, SampleError
 
 MAX_ANSWER = 64
 """Characters of an answer that are stored."""
+
+_log = logging.getLogger(__name__)
 
 _NUMBER_LINE = re.compile(r"([0-9]+)(?:\s*/\s*[0-9]+)?[\s.,;]*")
 """A line that is a score: 85, "85.", "85, " or "85/100"."""
@@ -94,11 +97,18 @@ class MlmScorer:
     def score_shard(self, reader: ShardReader, samples: Sequence[PoolSample]) -> list[Row | StrEnum]:
         """Return for each of `samples` its scores, or the reason why it has none."""
         results: list[Any] = [sample.reject for sample in samples]
+        unreadable: list[str] = []
         for batch in self._read_pairs(reader, samples, results):
             prompts = [[self.prompts.ask(metric, caption) for metric in self.metrics] for _, caption, _ in batch]
             answers = self.judge.answer([image for _, _, image in batch], prompts, self.config.max_new_tokens)
             for (index, _, _), row in zip(batch, answers, strict=True):
                 results[index] = self._read_answers(row)
+                if results[index] is JudgeReason.UNREADABLE_ANSWER:
+                    unreadable.append(row[0].text[:MAX_ANSWER])
+        if unreadable:
+            _log.warning(
+                "%s: no answer about %d samples holds a score, e.g. %r", reader.name, len(unreadable), unreadable[0]
+            )
         return results
 
     def _read_pairs(
