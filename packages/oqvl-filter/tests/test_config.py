@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from oqvl_filter.config import ClipScorerConfig, ScoreConfig, SelectConfig
+from oqvl_filter.config import ClipScorerConfig, DedupConfig, ReportConfig, ScoreConfig, SelectConfig
 from oqvl_shards.errors import ConfigError
 
 
@@ -54,3 +54,16 @@ def test_a_selection_reads_from_toml(tmp_path: Path):
 def test_a_selection_that_cannot_be_meant_is_refused(values: dict, problem: str):
     with pytest.raises(ConfigError, match=problem):
         SelectConfig.from_values({"output": "o", **values})
+
+
+def test_a_single_name_or_path_need_not_stand_in_a_list():
+    report = ReportConfig.from_command_line(None, ["pools=a", "scores.x=b", "output=o", "columns=width"])
+    assert (report.pools, report.scores, report.columns) == ((Path("a"),), {"x": (Path("b"),)}, ("width",))
+
+
+@pytest.mark.parametrize("field", ["scores", "against"])
+def test_a_path_without_its_label_is_told_how_to_get_one(field: str):
+    with pytest.raises(
+        ConfigError, match=rf"{field}: expected a label of your choice for every path: {field}\.LABEL=P"
+    ):
+        DedupConfig.from_command_line(None, ["scores.x=s", "method=exact", "output=o", f"{field}=path"])

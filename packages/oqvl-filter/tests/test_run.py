@@ -281,9 +281,24 @@ def test_missing_uids_are_counted_and_nothing_at_all_is_an_error(
         reshard(nothing, subset, tmp_path / "nothing-kept")
 
 
+def test_a_bare_list_of_uids_is_a_subset_too(pool: Dataset, subset: Path, tmp_path: Path):
+    np.save(tmp_path / "list.npy", np.load(subset / "subset.npy"))
+    reshard(pool, subset, tmp_path / "one")
+    report = reshard(pool, tmp_path / "list.npy", tmp_path / "other")
+    assert members_of(tmp_path / "one") == members_of(tmp_path / "other")
+    assert reshard(pool, tmp_path / "list.npy", tmp_path / "other") == report
+    np.save(tmp_path / "list.npy", np.load(subset / "subset.npy")[1:])
+    with pytest.raises(ConfigError, match=r"already holds .*keys \['subset'\]"):
+        reshard(pool, tmp_path / "list.npy", tmp_path / "other")
+    np.save(tmp_path / "list.npy", np.load(subset / "subset.npy")[:0])
+    with pytest.raises(DataError, match=r"list\.npy holds no uid"):
+        reshard(pool, tmp_path / "list.npy", tmp_path / "none")
+
+
 def test_show_reports_what_a_stage_reported(pool: Dataset, subset: Path, tmp_path: Path):
     resharded = reshard(pool, subset, tmp_path / "kept")
     assert run.show(ShowConfig(dataset=tmp_path / "kept")) == resharded
+    assert run.show(ShowConfig(dataset=pool.path)).account == pool.manifest.account
     assert "rules.width >= 21" in run.show(ShowConfig(dataset=subset)).table()
     assert "percentile" in run.show(ShowConfig(dataset=tmp_path / "rules")).table()
     with pytest.raises(ManifestError):

@@ -184,6 +184,15 @@ def test_lineage_carries_all_ancestors_parents_first() -> None:
     assert joined.lineage.ancestors[0].digest == raw.digest()
 
 
+def test_an_output_made_otherwise_is_told_by_the_keys_that_differ(dataset: Dataset) -> None:
+    found = dataset.manifest.lineage
+    nested = found.model_copy(update={"config": {"scorer": {"name": "clip", "limits": {"side": 3}}, "seed": 0}})
+    write_manifest(dataset.path, dataset.manifest.model_copy(update={"lineage": nested}))
+    wanted = found.model_copy(update={"config": {"scorer": {"name": "clip", "limits": {"side": 4}}, "more": 1}})
+    with pytest.raises(ConfigError, match=r"another config \(keys \['more', 'scorer\.limits\.side', 'seed'\]\)"):
+        finished_output(dataset.path, wanted)
+
+
 def test_the_digest_is_computed_once_and_never_that_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = make_manifest("raw")
     digest = raw.digest()

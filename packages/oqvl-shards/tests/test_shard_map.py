@@ -51,6 +51,16 @@ def test_an_error_keeps_its_type(functions, num_workers):
     assert caught.value.reason is RejectReason.NO_TEXT
 
 
+@pytest.mark.parametrize("message", ["no_text is what 7 says", "7 is odd", "7: odd"])
+def test_an_error_that_names_its_item_first_does_not_name_it_twice(message):
+    def fail(item):
+        raise DataError(message)
+
+    with pytest.raises(DataError) as caught:
+        map_shards(fail, [7])
+    assert caught.value.message == (message if message.startswith("7") else f"7: {message}")
+
+
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_bug_names_its_item_too(functions, num_workers):
     with pytest.raises(ZeroDivisionError) as caught:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
 from oqvl_shards.config import MappedConfig, StageConfig
 from oqvl_shards.sample import ReadLimits
@@ -250,8 +250,23 @@ def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str | Path) else value
 
 
+def _as_labelled(value: object, info: ValidationInfo) -> object:
+    if isinstance(value, str | Path | list | tuple):
+        raise ValueError(f"expected a label of your choice for every path: {info.field_name}.LABEL=PATH")
+    return value
+
+
 Paths = Annotated[tuple[Path, ...], BeforeValidator(_as_tuple)]
 """Paths; a single one need not stand in a list."""
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+"""Names; a single one need not stand in a list."""
+
+LabelledPath = Annotated[dict[str, Path], BeforeValidator(_as_labelled)]
+"""A path under each label."""
+
+LabelledPaths = Annotated[dict[str, Paths], BeforeValidator(_as_labelled)]
+"""One or more paths under each label."""
 
 
 class SelectConfig(StageConfig):
@@ -267,7 +282,7 @@ class SelectConfig(StageConfig):
         description="datasets of kind image_text to select from; none: the uids that scores, or else subsets, name",
         json_schema_extra={"lineage": False},
     )
-    scores: dict[str, Paths] = Field(
+    scores: LabelledPaths = Field(
         default={},
         description="datasets of kind scores, each under a label of your choice: scores.LABEL=PATH; several are one "
         "label's when they score several pools",
@@ -352,7 +367,7 @@ class ImportDatacompConfig(ImportConfig):
         description="columns to import and what to call them: columns.THEIRS=OURS; none: width, height, clip_b32, "
         "clip_l14 and content_sha of the published ones",
     )
-    embeddings: tuple[str, ...] = Field(
+    embeddings: Names = Field(
         default=(), description="matrices of the .npz beside each file to import as columns, e.g. l14_img"
     )
 
@@ -405,7 +420,7 @@ class DedupConfig(StageConfig):
         description="datasets of kind image_text, those first whose copies stand; none: the uids that scores name",
         json_schema_extra={"lineage": False},
     )
-    scores: dict[str, Paths] = Field(
+    scores: LabelledPaths = Field(
         min_length=1,
         description="datasets of kind scores, each under a label of your choice: scores.LABEL=PATH",
         json_schema_extra={"lineage": False},
@@ -433,7 +448,7 @@ class DedupConfig(StageConfig):
         default_factory=dict, description="what that factory is called with, e.g. search_options.block_size=4096"
     )
     prefer: str = Field(default="", description="column whose highest value stands for a cluster; empty: none")
-    against: dict[str, Path] = Field(
+    against: LabelledPath = Field(
         default={},
         description="pictures to look for, each under a label of your choice: datasets of kind benchmark, or of kind "
         "scores with the column",
@@ -451,7 +466,10 @@ class ReshardConfig(MappedConfig):
         description="datasets of kind image_text, in the order of the output",
         json_schema_extra={"lineage": False},
     )
-    subset: Path = Field(description="dataset of kind subset: what to keep", json_schema_extra={"lineage": False})
+    subset: Path = Field(
+        description="what to keep: a dataset of kind subset, or a .npy of dtype u8,u8",
+        json_schema_extra={"lineage": False},
+    )
     output: Path = Field(description="directory of the new shards", json_schema_extra={"lineage": False})
     name: str = Field(min_length=1, description="name of the new dataset")
     samples_per_shard: int = Field(default=10_000, gt=0, description="most samples of a shard")
@@ -529,7 +547,7 @@ class ReportConfig(StageConfig):
         description="datasets of kind image_text; none: the samples that scores name, without pictures",
         json_schema_extra={"lineage": False},
     )
-    scores: dict[str, Paths] = Field(
+    scores: LabelledPaths = Field(
         min_length=1,
         description="datasets of kind scores, as for select: scores.LABEL=PATH; what dedup has written is pictured",
         json_schema_extra={"lineage": False},
@@ -544,14 +562,14 @@ class ReportConfig(StageConfig):
         description="another subset: the page shows which samples the two treat differently",
         json_schema_extra={"lineage": False},
     )
-    benchmarks: dict[str, Path] = Field(
+    benchmarks: LabelledPath = Field(
         default={},
         description="what dedup was given as against.LABEL, for a picture beside every match: benchmarks.LABEL=PATH; "
         "for scores, the pool that they are of",
         json_schema_extra={"lineage": False},
     )
     output: Path = Field(description="HTML file to write, over an older one", json_schema_extra={"lineage": False})
-    columns: tuple[str, ...] = Field(
+    columns: Names = Field(
         default=(), description="columns whose deciles are pictured, named as in a rule; all graded ones when empty"
     )
     top_fraction: float = Field(
@@ -597,9 +615,7 @@ class CalibrateConfig(StageConfig):
     """Configuration of `calibrate`."""
 
     pools: Paths = Field(min_length=1, description="datasets of kind image_text")
-    scores: dict[str, Paths] = Field(
-        min_length=1, description="datasets of kind scores, as for select: scores.LABEL=PATH"
-    )
+    scores: LabelledPaths = Field(min_length=1, description="datasets of kind scores, as for select: scores.LABEL=PATH")
     column: str = Field(description="column of numbers, named as in a rule, e.g. clip or clip.clip_score")
     output: Path = Field(description="directory of labels.csv and page.html")
     per_decile: int = Field(default=20, gt=0, description="samples to judge of every tenth of the column")

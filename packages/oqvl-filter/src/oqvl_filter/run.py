@@ -120,6 +120,13 @@ class ScoreStep(StageConfig):
     fingerprint: Sha256
 
 
+class ReshardStep(StageConfig):
+    """What the lineage of new shards records: the configuration, and the digest of the subset."""
+
+    config: ReshardConfig = Field(description="the configuration")
+    subset: Sha256
+
+
 class TrainDfnStep(StageConfig):
     """What the lineage of a filtering network records: the configuration, and which trunk it stands on."""
 
@@ -230,13 +237,16 @@ def reshard(config: ReshardConfig) -> ReshardReport:
         DataError: When a shard cannot be read, no uid of the subset is in the pools, or original keys repeat.
     """
     pools = [open_dataset(path, Kind.IMAGE_TEXT) for path in config.pools]
-    subset = open_dataset(config.subset, Kind.SUBSET)
-    parents = [*(pool.manifest for pool in pools), subset.manifest]
-    lineage = Lineage.derive(f"{PACKAGE} reshard", version(PACKAGE), config, parents)
+    subset = open_subset(config.subset)
+    parents = [*(pool.manifest for pool in pools), *([subset.manifest] if subset.manifest else [])]
+    step = ReshardStep(config=config, subset=subset.digest)
+    lineage = Lineage.derive(f"{PACKAGE} reshard", version(PACKAGE), step, parents)
     finished = finished_output(config.output, lineage)
     if finished is not None:
         return ReshardReport.of(finished)
-    uids = open_subset(config.subset).uids
+    uids = subset.uids
+    if not len(uids):
+        raise DataError(f"{config.subset} holds no uid", hint="its account says which condition kept nothing")
     found = map_shards(
         partial(find_samples, subset=uids),
         [
@@ -517,7 +527,7 @@ def calibrate(config: CalibrateConfig) -> CalibrateReport:
     pools = [open_dataset(path, Kind.IMAGE_TEXT) for path in config.pools]
     scores = _open_scores(config.scores)
     data = read_scored_samples(pools, scores)
-    column = resolve_column(config.column, scores)
+    column = resolve_column(config.column, scores, "column")
     values = data.numbers.get(column)
     if values is None:
         raise ConfigError(f"column: {column} is not of numbers", hint=f"these are: {', '.join(sorted(data.numbers))}")

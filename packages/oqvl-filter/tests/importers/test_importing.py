@@ -101,6 +101,14 @@ def test_columns_are_named_on_import(tmp_path: Path, uid_of):
     assert selected(tmp_path / "s", scores={"x": tmp_path / "out"}, keep="x == 1") == {uid_of(0)}
 
 
+def test_an_identity_that_is_not_there_is_not_replaced_by_another(tmp_path: Path, uid_of):
+    (tmp_path / "0.csv").write_text(f"uid,a\n{uid_of(0)},1\n")
+    with pytest.raises(ConfigError, match=r"0\.csv: found no column 'id', the identity"):
+        run.import_scores(ImportCsvConfig(source=tmp_path, output=tmp_path / "out", name="n", identity="id"))
+    with pytest.raises(ConfigError, match=r"absent is neither a file nor a folder"):
+        run.import_scores(ImportCsvConfig(source=tmp_path / "absent", output=tmp_path / "out", name="n"))
+
+
 def test_a_list_of_uids_becomes_a_subset(tmp_path: Path, uid_of):
     np.save(tmp_path / "dfn.npy", np.concatenate([uids_to_array([uid_of(n)]) for n in (4, 2, 4)]))
     config = ImportUidsConfig(source=tmp_path / "dfn.npy", output=tmp_path / "dfn", name="dfn")

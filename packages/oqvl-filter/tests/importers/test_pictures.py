@@ -70,3 +70,5 @@ def test_what_holds_no_pictures_is_refused(make_pool, plain_pairs, tmp_path: Pat
         run.import_pictures(
             ImportPicturesConfig(source=make_pool([plain_pairs(1)]).path, output=tmp_path / "o", name="x")
         )
+    with pytest.raises(ConfigError, match="absent is no folder"):
+        run.import_pictures(ImportPicturesConfig(source=tmp_path / "absent", output=tmp_path / "o", name="x"))

@@ -22,9 +22,11 @@ def test_text_and_arrays_say_the_same(tmp_path: Path, uid_of):
 def test_what_is_no_list_of_uids_is_refused(tmp_path: Path):
     np.save(tmp_path / "evil.npy", np.array([{}], dtype=object), allow_pickle=True)
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe")
-    (tmp_path / "b.txt").write_text("not a uid")
+    (tmp_path / "b.txt").write_text(f"{'0' * 32}\n\nnot a uid\n")
     for name in ("evil.npy", "a.txt", "b.txt"):
         with pytest.raises(DataError):
             read_uid_list(tmp_path / name)
     with pytest.raises(ConfigError, match="no file at"):
         read_uid_list(tmp_path / "absent.npy")
+    with pytest.raises(DataError, match=r"b\.txt:3: found 'not a uid', expected a uid"):
+        read_uid_list(tmp_path / "b.txt")

@@ -368,9 +368,11 @@ def open_dataset(directory: Path | str, *kinds: Kind) -> Dataset:
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:
-        what = "has no manifest.json" if directory.is_dir() else "is no directory"
+        if not directory.is_dir():
+            hint = "check the path, which counts from where the command runs; for foreign data run `oqvl-shards import`"
+            raise ManifestError(f"{directory} is no directory", hint=hint) from error
         raise ManifestError(
-            f"{directory} {what}",
+            f"{directory} has no manifest.json",
             hint="an unfinished stage leaves no manifest: run it again; for foreign data run `oqvl-shards import`",
         ) from error
     except (OSError, UnicodeDecodeError) as error:
@@ -443,12 +445,24 @@ def finished_output(directory: Path | str, lineage: Lineage) -> Dataset | None:
     if found == lineage:
         return dataset
     differing = [name for name in type(lineage).model_fields if getattr(found, name) != getattr(lineage, name)]
-    keys = sorted(key for key in {*found.config, *lineage.config} if found.config.get(key) != lineage.config.get(key))
+    keys = _differing_keys(found.config, lineage.config)
     raise ConfigError(
         f"{directory} already holds the output of {found.tool} {found.version}, made with another "
         f"{', '.join(differing)}{f' (keys {keys})' if keys else ''}",
         hint="choose another output directory, or delete this one",
     )
+
+
+def _differing_keys(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+    """Return the dotted keys, sorted, whose values two nested tables do not share."""
+    keys = []
+    for key in sorted({*found, *expected}):
+        left, right = found.get(key), expected.get(key)
+        if isinstance(left, Mapping) and isinstance(right, Mapping):
+            keys += [f"{key}.{inner}" for inner in _differing_keys(left, right)]
+        elif left != right:
+            keys.append(key)
+    return keys
 
 
 def describe_file(path: Path, relative_to: Path, num_samples: int) -> Shard:

@@ -155,7 +155,8 @@ def _naming(item: Item, name: Callable[[Item], str]) -> Iterator[None]:
             hint="most often memory ran out: use fewer workers; in a script, call under `if __name__ == '__main__':`",
         ) from error
     except OqvlError as error:
-        error.message = f"{name(item)}: {error.message}"
+        if not error.message.startswith((f"{name(item)} ", f"{name(item)}:")):
+            error.message = f"{name(item)}: {error.message}"
         raise
     except Exception as error:
         error.add_note(f"while working on {name(item)}")

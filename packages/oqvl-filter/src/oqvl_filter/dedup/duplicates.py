@@ -106,7 +106,7 @@ class DedupStep(StageConfig):
         """Describe the step."""
         changes = {"column": _column_of(config, scores)}
         if config.prefer:
-            changes["prefer"] = resolve_column(config.prefer, scores)
+            changes["prefer"] = resolve_column(config.prefer, scores, "prefer")
         return cls(
             config=config.model_copy(update=changes),
             pools=tuple(pool.manifest.digest() for pool in pools),
@@ -118,10 +118,10 @@ class DedupStep(StageConfig):
 def _column_of(config: DedupConfig, scores: Mapping[str, Sequence[Dataset]]) -> str:
     usual, scorer = _USUAL_COLUMNS[config.method]
     try:
-        return resolve_column(config.column or usual, scores)
+        return resolve_column(config.column or usual, scores, "column")
     except ConfigError as error:
         hint = f"{error.hint}; for method={config.method}: {scorer}, then scores.LABEL=PATH"
-        raise ConfigError(f"column: {error.message}", hint=hint) from error
+        raise ConfigError(error.message, hint=hint) from error
 
 
 def find_duplicates(
@@ -308,7 +308,7 @@ def read_pictures(label: str, dataset: Dataset, config: DedupConfig) -> Pictures
     """
     if dataset.manifest.kind is Kind.SCORES:
         scored = read_candidates([], {label: [dataset]})
-        column = resolve_column(config.column.partition(".")[2], {label: [dataset]})
+        column = resolve_column(config.column.partition(".")[2], {label: [dataset]}, f"against.{label}")
         names = tuple(f"{label}/{uid}" for uid in array_to_uids(scored.uids))
         return Pictures(names, features_of(scored.column(column), config, column))
     if config.method == "embedding":

@@ -42,6 +42,8 @@ def find_files(source: Path, *suffixes: str) -> list[Path]:
     """
     if source.is_file():
         return [source]
+    if not source.is_dir():
+        raise ConfigError(f"{source} is neither a file nor a folder", hint="check the path")
     found = [path for path in source.glob("*") if path.suffix in suffixes and path.is_file()]
     if not found:
         raise ConfigError(f"{source}: found no file that ends in {' or '.join(suffixes)}", hint="check the path")
@@ -159,7 +161,10 @@ def _shard_number(name: str) -> str:
 
 def _text(table: pa.Table, name: str) -> pa.ChunkedArray:
     if name not in table.column_names:
-        raise DataError(f"found the columns {table.column_names}, expected one called {name!r}")
+        raise DataError(
+            f"found the columns {table.column_names}, expected one called {name!r}",
+            hint="name the one that says which sample a row is of: identity=COLUMN; with pool=POOL it holds keys",
+        )
     return table[name].cast(pa.string())
 
 

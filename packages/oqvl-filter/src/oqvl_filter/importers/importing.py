@@ -25,7 +25,7 @@ from oqvl_filter.importers.foreign_table import find_files, pick_columns, to_sco
 from oqvl_filter.importers.mlm_filter import read_answers, shard_of
 from oqvl_filter.score_file import IDENTITY_FIELDS, REJECT_FIELD, account_of, is_number, write_table
 from oqvl_shards.config import StageConfig
-from oqvl_shards.errors import DataError
+from oqvl_shards.errors import ConfigError, DataError
 from oqvl_shards.manifest import Account, Dataset, FieldSpec, Sha256, describe_file
 from oqvl_shards.receipt import Receipt, read_receipt, write_receipt
 
@@ -151,6 +151,8 @@ def digest_file(path: Path) -> str:
 def _named(table: pa.Table, config: ImportConfig, path: Path, columns: Mapping[str, str] | None = None) -> pa.Table:
     """Return the identity as `uid` or `key`, and the columns that are asked for."""
     identity = config.identity_column
+    if config.identity and identity not in table.column_names:
+        raise ConfigError(f"{path}: found no column {identity!r}, the identity", hint=f"it has {table.column_names}")
     picked = pick_columns(table, config.columns if columns is None else columns, (identity, REJECT_FIELD.name), path)
     wanted = "uid" if config.pool is None else "key"
     return picked.rename_columns([wanted if name == identity else name for name in picked.column_names])

@@ -53,6 +53,8 @@ def folder_pictures(folder: Path) -> Iterator[tuple[str, bytes]]:
         ConfigError: When there is none.
         DataError: When one cannot be read.
     """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder", hint="check the path")
     paths = [path for path in folder.rglob("*") if path.suffix.lower().removeprefix(".") in IMAGE_TYPES]
     if not paths:
         raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from oqvl_filter.uid_array import map_uid_file, parse_uids, sort_uids
 from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import ConfigError, DataError
 from oqvl_shards.manifest import Sha256
+
+_UID = re.compile("[0-9a-fA-F]{32}")
 
 
 class UidListStep(StageConfig):
@@ -36,8 +39,11 @@ def read_uid_list(path: Path) -> tuple[NDArray[np.void], int]:
         uids = map_uid_file(path)
     else:
         try:
-            lines = [line.strip() for line in path.read_text(encoding="ascii").splitlines() if line.strip()]
+            lines = [line.strip() for line in path.read_text(encoding="ascii").splitlines()]
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path} is not a text of uids: {error}") from error
-        uids = parse_uids(pa.chunked_array([pa.array(lines, pa.string())]))
+        bad = next((number for number, line in enumerate(lines, 1) if line and not _UID.fullmatch(line)), None)
+        if bad is not None:
+            raise DataError(f"{path}:{bad}: found {lines[bad - 1][:80]!r}, expected a uid, 32 hexadecimal digits")
+        uids = parse_uids(pa.chunked_array([pa.array([line for line in lines if line], pa.string())]))
     return sort_uids(uids)[0], len(uids)

@@ -168,10 +168,7 @@ def rule_of(subset: Subset) -> str:
 
 
 def _numeric_column(text: str, scores: Mapping[str, Sequence[Dataset]], data: ScoredSamples) -> str:
-    try:
-        name = resolve_column(text, scores)
-    except ConfigError as error:
-        raise ConfigError(f"columns: {error.message}", hint=error.hint) from error
+    name = resolve_column(text, scores, "columns")
     if name not in data.numbers:
         raise ConfigError(f"columns: {name} is not of numbers", hint=f"these are: {', '.join(sorted(data.numbers))}")
     return name

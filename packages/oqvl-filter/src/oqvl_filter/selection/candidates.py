@@ -150,18 +150,23 @@ def read_candidates(
     return Candidates(uids, names, codes, labels, sizes, rows, cache, tuple(firsts))
 
 
-def resolve_column(name: str, scores: Mapping[str, Sequence[Dataset]]) -> str:
+def resolve_column(name: str, scores: Mapping[str, Sequence[Dataset]], key: str = "") -> str:
     """Return which column is meant by `name`: `LABEL.COLUMN`, or `source`.
 
     That is one of its very name; else the only column of the label of that name; else the only column so called.
+
+    Args:
+        name: As in a rule.
+        scores: Score datasets by label.
+        key: The field of the configuration that names the column, for errors; empty: none.
 
     Raises:
         ConfigError: When there is none, or more than one.
     """
     columns = {
-        key: list(dict.fromkeys(c for one in datasets for c in _columns(one))) for key, datasets in scores.items()
+        label: list(dict.fromkeys(c for one in datasets for c in _columns(one))) for label, datasets in scores.items()
     }
-    known = [SOURCE, *(f"{key}.{column}" for key, names in columns.items() for column in names)]
+    known = [SOURCE, *(f"{label}.{column}" for label, names in columns.items() for column in names)]
     if name in known:
         return name
     own = columns.get(name, [])
@@ -169,12 +174,13 @@ def resolve_column(name: str, scores: Mapping[str, Sequence[Dataset]]) -> str:
     found |= {column for column in known if column.partition(".")[2] == name}
     if len(found) == 1:
         return found.pop()
+    where = f"{key}: " if key else ""
     if found or own:
         meant = sorted(found) or [f"{name}.{column}" for column in own]
-        raise ConfigError(f"found {name!r}, expected one column", hint=f"it may mean {', '.join(meant)}")
+        raise ConfigError(f"{where}found {name!r}, expected one column", hint=f"it may mean {', '.join(meant)}")
     close = difflib.get_close_matches(name, [*known, *columns], n=1)
     guess = f"did you mean {close[0]}? " if close else ""
-    raise ConfigError(f"found {name!r}, expected a column", hint=f"{guess}known: {', '.join(known)}")
+    raise ConfigError(f"{where}found {name!r}, expected a column", hint=f"{guess}known: {', '.join(known)}")
 
 
 def _own_scores(key: str, datasets: Sequence[Dataset], owners: Mapping[str, int]) -> dict[int, Dataset]:

@@ -76,20 +76,14 @@ class SelectStep(StageConfig):
     ) -> Self:
         """Describe the step that selects by `rule` (with resolved names) and by the rest of `config`."""
 
-        def resolve(name: str, key: str) -> str:
-            try:
-                return resolve_column(name, scores)
-            except ConfigError as error:
-                raise ConfigError(f"{key}: {error.message}", hint=error.hint) from error
-
         changes: dict[str, Any] = {"keep": str(rule)}
         if config.prefer:
-            changes["prefer"] = resolve(config.prefer, "prefer")
+            changes["prefer"] = resolve_column(config.prefer, scores, "prefer")
         if config.tokens is not None:
-            column = resolve(config.token_count.column, "token_count.column")
+            column = resolve_column(config.token_count.column, scores, "token_count.column")
             changes["token_count"] = config.token_count.model_copy(update={"column": column})
         if config.balance.column:
-            column = resolve(config.balance.column, "balance.column")
+            column = resolve_column(config.balance.column, scores, "balance.column")
             changes["balance"] = config.balance.model_copy(update={"column": column})
         return cls(
             config=config.model_copy(update=changes),
