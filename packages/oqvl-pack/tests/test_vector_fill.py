@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oqvl_pack import emission
 from oqvl_pack import vector_fill as module
 from oqvl_pack.packing import pack
 from oqvl_pack.plan import Plan
@@ -82,3 +83,13 @@ def test_exhausted_search_still_packs_everything(monkeypatch: pytest.MonkeyPatch
     lengths, weights = mixture(500)
     monkeypatch.setattr(module, limit, value)
     check(pack(lengths, 4096, weights=weights, weight_capacity=12, algorithm="exact_fill"), lengths, weights)
+
+
+def test_the_same_packing_without_compiled_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths, weights = mixture(3000)
+    plans = []
+    for least in (0, 1 << 60):
+        monkeypatch.setattr(emission, "MIN_COMPILED_ITEMS", least)
+        plans.append(pack(lengths, 4096, weights=weights, weight_capacity=12, algorithm="exact_fill"))
+    assert np.array_equal(plans[0].indices, plans[1].indices)
+    assert np.array_equal(plans[0].offsets, plans[1].offsets)

@@ -53,7 +53,7 @@ def sort_by_length(lengths: NDArray[np.integer], longest: int) -> tuple[Histogra
         uint64 above.
     """
     id_type = np.uint32 if len(lengths) <= 1 << 32 else np.uint64
-    kernels = _kernels(len(lengths))
+    kernels = compiled_kernels(len(lengths))
     if kernels is None or longest > _MAX_DENSE_LENGTH:
         return count_sizes(lengths, longest), np.argsort(lengths, kind="stable").astype(id_type)
     counts = _count_dense(lengths, longest)
@@ -85,7 +85,7 @@ def gather(
     run_of_bin = np.repeat(np.arange(len(runs.fill)), runs.bins_per_run)
     offsets = np.concatenate([[0], np.cumsum(runs.num_items[run_of_bin[bins]])])
     indices = np.empty(int(offsets[-1]), dtype=order.dtype)
-    kernels = _kernels(len(indices))
+    kernels = compiled_kernels(len(indices))
 
     def gather_part(_part: int, begin: int, end: int) -> None:
         taken = indices[offsets[begin] : offsets[end]]
@@ -130,7 +130,7 @@ def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np
 
 def _count_dense(lengths: NDArray[np.integer], longest: int) -> NDArray[np.int64]:
     """Count lengths 0 ... `longest` in each part of the items, int64 [parts, longest + 1]."""
-    kernels = _kernels(len(lengths))
+    kernels = compiled_kernels(len(lengths))
     counts = np.zeros((len(_parts(len(lengths))), longest + 1), dtype=np.int64)
 
     def count(part: int, begin: int, end: int) -> None:
@@ -182,7 +182,8 @@ def _item_chunks(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         begin = end
 
 
-def _kernels(num_items: int) -> ModuleType | None:
+def compiled_kernels(num_items: int) -> ModuleType | None:
+    """Return `oqvl_pack.kernels` where it works and pays for its import with so many items."""
     return _import_kernels() if num_items >= MIN_COMPILED_ITEMS else None
 
 

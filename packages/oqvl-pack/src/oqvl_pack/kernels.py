@@ -74,3 +74,62 @@ def shuffle_bins(indices, offsets, start, keys):
                     keys[hole], items[hole] = keys[hole - gap], items[hole - gap]
                     hole -= gap
                 keys[hole], items[hole] = key, item
+
+
+@_compile
+def fill_table(moves, goals, width, states):
+    """Fill `states[t]`, the cells that t terms reach, until one of the goal's is reachable.
+
+    Args:
+        moves: [T, 2], rows and columns that each term moves cells by.
+        goals: [G, 3], terms from which a goal holds, its first row and column.
+        width: Columns that count.
+        states: uint64 [more than T, rows, words], 64 columns a word.
+
+    Returns:
+        The number of terms added, and row and column of the goal's last reachable cell, or -1, -1.
+    """
+    states[0] = 0
+    states[0, 0, 0] = 1
+    height, num_words = states.shape[1:]
+    goal = -1
+    for term in range(len(moves)):
+        before, after = states[term], states[term + 1]
+        rows, words, bits = moves[term, 0], moves[term, 1] // 64, np.uint64(moves[term, 1] % 64)
+        after[:] = before
+        for row in range(rows, height):
+            for word in range(words, num_words):
+                after[row, word] |= before[row - rows, word - words] << bits
+            if bits:
+                for word in range(words + 1, num_words):
+                    after[row, word] |= before[row - rows, word - words - 1] >> (np.uint64(64) - bits)
+        if goal + 1 < len(goals) and goals[goal + 1, 0] == term + 1:
+            goal += 1
+        if goal < 0:
+            continue
+        for row in range(height - 1, goals[goal, 1] - 1, -1):
+            for word in range(num_words - 1, goals[goal, 2] // 64 - 1, -1):
+                if after[row, word]:
+                    for column in range(min(64 * word + 64, width) - 1, max(64 * word, goals[goal, 2]) - 1, -1):
+                        if after[row, word] >> np.uint64(column - 64 * word) & np.uint64(1):
+                            return term + 1, row, column
+    return len(moves), -1, -1
+
+
+@_compile
+def trace_terms(moves, states, num_terms, row, column, chosen):
+    """Set in `chosen`, bool [T], the terms that make a cell which the first `num_terms` terms reach; late ones seldom.
+
+    Args:
+        moves: As for `fill_table`.
+        states: As `fill_table` left it.
+        num_terms: Terms that were added.
+        row: Row of the cell.
+        column: Column of the cell.
+        chosen: All False.
+    """
+    for term in range(num_terms - 1, -1, -1):
+        if not states[term, row, column // 64] >> np.uint64(column % 64) & np.uint64(1):
+            chosen[term] = True
+            row -= moves[term, 0]
+            column -= moves[term, 1]

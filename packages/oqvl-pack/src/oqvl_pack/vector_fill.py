@@ -2,9 +2,7 @@
 
 Items are types (length, weight). Until none is left: open a bin with the largest remaining type; find which pairs
 (sum of lengths, sum of weights) the remaining items can add to it; take one that is full enough in both; repeat the
-same bin as often as the remaining items allow. The reachable pairs are one big integer: row w, column l is bit
-`w * stride + l`; a row is twice as wide as the room, so that a shift cannot run into the next row, and a mask clears
-what is beyond the room.
+same bin as often as the remaining items allow.
 
 Full enough is what lowers the bound on the rest by one a bin: T tokens and W weight need at least
 B = max(T / capacity, W / weight_capacity) bins, so every bin should take T / B and W / B, one of which is a whole
@@ -15,8 +13,7 @@ one, in which a type is the more likely the more items it has left, so that it h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,16 +21,18 @@ from numpy.typing import NDArray
 from oqvl_pack.first_fit import first_fit_decreasing
 from oqvl_pack.histogram import Histogram
 from oqvl_pack.placement import Packing, Placement, append_packing
+from oqvl_pack.reachable import Goal, reachable_cells
 from oqvl_pack.shuffle import mix
 
 _MAX_COLUMNS = 8192  # a larger capacity is searched in so many units, and what comes out is corrected
 _MAX_ROWS = 64  # likewise for the weight
 _WINDOW_TYPES = 40
+_GLANCE = 256  # types that are looked at first, to fill a window
 _MAX_TERMS = 64  # of one search; a type with n items makes about log2(n) terms
 _TOLERANCES = {1: 0.0, 16: 1 / 2048, 24: 1 / 512}  # the share of a bin that may be missing, from so many terms on
 _BINS_PER_WINDOW = 64  # patterns after which the types are drawn anew
-_SEARCH_COST = 1 << 37  # in all, some twenty seconds, after which first-fit decreasing packs what is left
-_TERM_COST = 1 << 13  # of a term, in bits that could be shifted meanwhile
+_SEARCH_COST = 1 << 36  # in all, some ten seconds, after which first-fit decreasing packs what is left
+_TERM_COST = 1 << 12  # of a term, in cells that could be moved meanwhile
 
 
 def vector_fill(histogram: Histogram, capacity: int, weight_capacity: int) -> Packing:
@@ -88,8 +87,20 @@ class _Supply:
 
     def fitting(self, length: int, weight: int) -> NDArray[np.int64]:
         """Return the types with items left that are within `length` and `weight`, in the order of the draw."""
-        is_fitting = (self._drawn_lengths <= length) & (self._drawn_weights <= weight)
-        drawn = self._drawn[is_fitting]
+        return self._fitting(slice(None), length, weight)
+
+    def window(self, length: int, weight: int) -> NDArray[np.int64]:
+        """Return the first `_WINDOW_TYPES` of `fitting`, without a look at all types where few are enough."""
+        begin, end = 0, _GLANCE
+        found = self._fitting(slice(begin, end), length, weight)
+        while len(found) < _WINDOW_TYPES and end < len(self._drawn):
+            begin, end = end, 4 * end
+            found = np.concatenate([found, self._fitting(slice(begin, end), length, weight)])
+        return found[:_WINDOW_TYPES]
+
+    def _fitting(self, part: slice, length: int, weight: int) -> NDArray[np.int64]:
+        is_fitting = (self._drawn_lengths[part] <= length) & (self._drawn_weights[part] <= weight)
+        drawn = self._drawn[part][is_fitting]
         return drawn[self.remaining[drawn] > 0]
 
     def _draw(self) -> None:
@@ -100,15 +111,6 @@ class _Supply:
         self._drawn_lengths, self._drawn_weights = self.lengths[self._drawn], self.weights[self._drawn]
         self._num_draws += 1
         self._age = 0
-
-
-class _Term(NamedTuple):
-    """`items` items of type `index`, `shift` bits in all, and what was reachable before them."""
-
-    index: int
-    items: int
-    shift: int
-    before: int
 
 
 class _Search:
@@ -122,7 +124,7 @@ class _Search:
         self.cell_lengths = np.maximum(1, _rescale(supply.lengths, capacity, self.columns))
         self.cell_weights = _rescale(supply.weights, weight_capacity, self.rows)
         self.shares = np.maximum(supply.lengths / capacity, supply.weights / weight_capacity)
-        self._combs: dict[int, int] = {}
+        self.reachable = reachable_cells(int(supply.remaining.sum()), _MAX_TERMS)
 
     def fill_bin(self, seed: int) -> tuple[dict[int, int], int]:
         """Fill one bin that holds an item of type `seed`.
@@ -133,49 +135,41 @@ class _Search:
         room = self.capacity - int(self.supply.lengths[seed])
         weight_room = self.weight_capacity - int(self.supply.weights[seed])
         width, height = room * self.columns // self.capacity + 1, weight_room * self.rows // self.weight_capacity + 1
-        stride = -(-2 * width // 512) * 512
-        comb = self._comb(stride) & ((1 << (stride * height)) - 1)  # the first bit of every row
-        cells = (comb << width) - comb
-        wanted = list(zip(self._wanted(seed, width, height), (self.columns, self.rows), strict=True))
-        terms: list[_Term] = []
-        reachable, found, goal = 1, 0, 0
-        for index, items in self._window(seed, room, weight_room, width, height):
-            shift = items * (int(self.cell_weights[index]) * stride + int(self.cell_lengths[index]))
-            terms.append(_Term(index, items, shift, reachable))
-            reachable |= (reachable << shift) & cells
-            if len(terms) in _TOLERANCES:
-                column, row = (max(0, cell - int(_TOLERANCES[len(terms)] * num)) for cell, num in wanted)
-                rows = comb >> (stride * row) << (stride * row)
-                goal = (rows << width) - (rows << column)
-            found = reachable & goal
-            if found or len(terms) == _MAX_TERMS:
-                break
-        cell = found.bit_length() - 1 if found else self._best_cell(reachable, stride, height, seed)
+        types, items, moves = self._window(seed, room, weight_room, width, height)
+        num_terms, found = self.reachable.fill(moves, self._goals(seed, width, height), height, width)
+        chosen = self.reachable.terms_of(num_terms, *(found or self._best_cell(num_terms, seed)))
         pattern = {seed: 1}
-        for term in reversed(terms):
-            if not term.before >> cell & 1:
-                pattern[term.index] = pattern.get(term.index, 0) + term.items
-                cell -= term.shift
+        # The last term first: the order in which items lie in their bin.
+        for index, number in zip(types[chosen[::-1]].tolist(), items[chosen[::-1]].tolist(), strict=True):
+            pattern[index] = pattern.get(index, 0) + number
         if not found or not self.is_exact:
             self._correct(pattern, seed)
-        return pattern, len(terms) * (_TERM_COST + stride * height)
+        return pattern, num_terms * (_TERM_COST + width * height)
 
-    def _window(self, seed: int, room: int, weight_room: int, width: int, height: int) -> Iterator[tuple[int, int]]:
-        """Yield (type, items): multiplicities split in powers of two, the seed's own item left out."""
-        for index in self.supply.fitting(room, weight_room)[:_WINDOW_TYPES].tolist():
-            length, weight = int(self.cell_lengths[index]), int(self.cell_weights[index])
-            available = min(int(self.supply.remaining[index]) - (index == seed), (width - 1) // length)
-            if weight:
-                available = min(available, (height - 1) // weight)
-            items = 1
-            while available > 0:
-                items = min(items, available)
-                yield index, items
-                available -= items
-                items *= 2
+    def _window(
+        self, seed: int, room: int, weight_room: int, width: int, height: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Return the terms of a window: their types, items, and moves (see `oqvl_pack.reachable`).
 
-    def _wanted(self, seed: int, width: int, height: int) -> tuple[int, int]:
-        """Return the column and the row that a bin should reach beside its seed, in proportion to what is left."""
+        The items of a type are split in powers of two and a rest; the seed's own item is left out.
+        """
+        types = self.supply.window(room, weight_room)
+        cells = np.stack([self.cell_weights[types], self.cell_lengths[types]], axis=1)
+        # What weighs nothing may come as often as its length allows; then the first quotient does not matter.
+        fitting = np.asarray([height - 1, width - 1]) // np.maximum(cells, 1)
+        fitting[cells[:, 0] == 0, 0] = width
+        available = np.minimum(fitting.min(axis=1), self.supply.remaining[types] - (types == seed))
+        num_terms = np.frexp(available)[1]  # the number of binary digits
+        last = np.cumsum(num_terms)
+        rank = np.arange(int(last[-1]) if len(last) else 0) - np.repeat(last - num_terms, num_terms)
+        items = 1 << rank
+        items[last[num_terms > 0] - 1] += available[num_terms > 0] + 1 - (1 << num_terms[num_terms > 0])
+        types, items = np.repeat(types, num_terms)[:_MAX_TERMS], items[:_MAX_TERMS]
+        moves = np.repeat(cells, num_terms, axis=0)[:_MAX_TERMS] * items[:, np.newaxis]
+        return types, items, moves
+
+    def _goals(self, seed: int, width: int, height: int) -> list[Goal]:
+        """Return what a bin should reach beside its seed, in proportion to what is left, and what suffices later."""
         length, weight = self.supply.total_length, self.supply.total_weight
         if length * self.weight_capacity >= weight * self.capacity:
             length, weight = self.capacity, weight * self.capacity // length
@@ -183,25 +177,22 @@ class _Search:
             length, weight = length * self.weight_capacity // weight, self.weight_capacity
         column = (length - int(self.supply.lengths[seed])) * self.columns // self.capacity
         row = (weight - int(self.supply.weights[seed])) * self.rows // self.weight_capacity
-        return min(max(column, 0), width - 1), min(max(row, 0), height - 1)
+        row, column = min(max(row, 0), height - 1), min(max(column, 0), width - 1)
+        return [
+            Goal(num_terms, max(0, row - int(share * self.rows)), max(0, column - int(share * self.columns)))
+            for num_terms, share in _TOLERANCES.items()
+        ]
 
-    def _best_cell(self, reachable: int, stride: int, height: int, seed: int) -> int:
-        """Return the cell after which the bound on the rest is least; among equals the fullest."""
+    def _best_cell(self, num_terms: int, seed: int) -> tuple[int, int]:
+        """Return (row, column) of the cell after which the bound on the rest is least; among equals the fullest."""
         length_left = self.supply.total_length - int(self.supply.lengths[seed])
         weight_left = self.supply.total_weight - int(self.supply.weights[seed])
-        row_mask = (1 << stride) - 1
-        best: tuple[int, int, int] | None = None
-        for row in range(height):
-            columns = (reachable >> (row * stride)) & row_mask
-            if not columns:
-                continue
-            column = columns.bit_length() - 1
+        ranked = []
+        for row, column in self.reachable.last_columns(num_terms):
             bins_by_length = (length_left - column * self.capacity // self.columns) * self.weight_capacity
             bins_by_weight = (weight_left - row * self.weight_capacity // self.rows) * self.capacity
-            ranked = (max(bins_by_length, bins_by_weight), bins_by_length + bins_by_weight, row * stride + column)
-            best = ranked if best is None else min(best, ranked)
-        assert best is not None
-        return best[2]
+            ranked.append((max(bins_by_length, bins_by_weight), bins_by_length + bins_by_weight, row, column))
+        return min(ranked)[2:]
 
     def _correct(self, pattern: dict[int, int], seed: int) -> None:
         """Take out what the grid's rounding put in too much, and put in what still fits, the largest first."""
@@ -225,12 +216,6 @@ class _Search:
             else:
                 fitting = fitting[fitting != index]
             fitting = fitting[(lengths[fitting] <= room) & (weights[fitting] <= weight_room)]
-
-    def _comb(self, stride: int) -> int:
-        """Return the bits 0, stride, 2 stride, ... of all rows."""
-        if stride not in self._combs:
-            self._combs[stride] = sum(1 << (stride * row) for row in range(self.rows + 1))
-        return self._combs[stride]
 
 
 def _rescale(values: NDArray[np.int64], capacity: int, num_units: int) -> NDArray[np.int64]:
