@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from oqvl_filter.pool import pool_samples, read_pair
+from oqvl_filter.pool import check_count, pool_samples, read_pair
+from oqvl_shards.errors import DataError
 from oqvl_shards.manifest import Dataset
 from oqvl_shards.reader import ShardReader
 from oqvl_shards.sample import ReadLimits, SampleError
@@ -42,6 +43,19 @@ def test_what_the_reader_rejects_is_there_too(pool: Dataset):
         samples = pool_samples(reader, "pool")
     assert len(samples) == 5
     assert samples[-1].reject == "truncated_shard"
+
+
+def test_a_shard_holds_what_its_manifest_says(pool: Dataset):
+    path = pool.path / "00000.tar"
+    with ShardReader(path) as reader:
+        check_count(reader, 5)
+        for number in (4, 6):
+            with pytest.raises(DataError, match=f"holds 5 samples, expected {number}"):
+                check_count(reader, number)
+    path.write_bytes(path.read_bytes()[:-2000])
+    with ShardReader(path) as reader:
+        check_count(reader, 4)
+        check_count(reader, 5)
 
 
 def test_a_pair_is_read_or_its_reason_raised(pool: Dataset):

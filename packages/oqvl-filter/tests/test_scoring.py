@@ -8,7 +8,7 @@ from oqvl_filter import run
 from oqvl_filter.config import ClipScorerConfig, RulesScorerConfig, ScoreConfig
 from oqvl_filter.score_file import read_table
 from oqvl_filter.scoring import fill_counts, score_shard, scoring_jobs
-from oqvl_shards.errors import MissingExtraError
+from oqvl_shards.errors import DataError, MissingExtraError
 from oqvl_shards.sample import ReadLimits
 
 
@@ -31,6 +31,14 @@ def test_a_shard_of_another_step_or_another_size_is_made_again(jobs):
     path.write_bytes(whole[:-1])
     score_shard(jobs[0], RulesScorerConfig(), ReadLimits())
     assert path.read_bytes() == whole
+
+
+def test_a_shard_that_has_lost_samples_is_an_error(jobs):
+    whole = jobs[0].source.read_bytes()
+    for damaged in (b"\0" * 1024 + whole[1024:], b"x" + whole[1:], whole[:2048]):
+        jobs[0].source.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"holds [01] samples, expected 2"):
+            score_shard(jobs[0], RulesScorerConfig(), ReadLimits())
 
 
 def test_counts_go_over_the_pool_and_filling_them_again_changes_nothing(jobs):

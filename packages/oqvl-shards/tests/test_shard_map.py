@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from oqvl_shards.errors import DataError, HardwareError, MissingExtraError
+from oqvl_shards.errors import ConfigError, DataError, HardwareError, MissingExtraError, OqvlError
 from oqvl_shards.sample import RejectReason, SampleError
 from oqvl_shards.shard_map import Engine, map_shards
 
@@ -24,6 +24,15 @@ def test_results_come_in_order(functions, tmp_path, num_workers):
     assert [value for value, _ in results] == [item * item for item in range(7)]
     assert (os.getpid() in {pid for _, pid in results}) == (num_workers < 2)
     assert len(list(tmp_path.iterdir())) == 7
+
+
+@pytest.mark.parametrize("error", [ConfigError("no such model"), HardwareError("no such device")])
+def test_what_no_item_is_to_blame_for_names_none(error: OqvlError):
+    def fail(item: int) -> None:
+        raise error
+
+    with pytest.raises(type(error), match=f"^{error.message}$"):
+        map_shards(fail, [1, 2])
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from oqvl_filter.pages.calibration import Z_95
-from oqvl_filter.pool import pool_samples
+from oqvl_filter.pool import check_count, pool_samples
 from oqvl_filter.score_file import account_of, score_table
 from oqvl_filter.scorer import Scorer
 from oqvl_filter.uid_array import hash_uids
@@ -74,6 +74,7 @@ def measure_pace(
     for place in places:
         shard = shards[place]
         with ShardReader(pool.shard_path(shard), limits, name=shard.path) as reader:
+            check_count(reader, shard.num_samples)
             samples = pool_samples(reader, pool.manifest.name)
             uids_N = np.array([uid_to_words(one.uid.value) for one in samples], dtype=UID_DTYPE)
             order = np.argsort(hash_uids(uids_N, seed), kind="stable")

@@ -12,6 +12,7 @@ from typing import Any
 
 from PIL import Image
 
+from oqvl_shards.errors import DataError
 from oqvl_shards.image import decode_image
 from oqvl_shards.manifest import open_dataset
 from oqvl_shards.reader import ShardReader
@@ -51,6 +52,24 @@ def pool_samples(reader: ShardReader, dataset_name: str) -> list[PoolSample]:
         nothing = Sample(reject.key, reader.name, ())
         found.append(PoolSample(nothing, sample_uid(nothing, None, dataset_name), reject.reason))
     return found
+
+
+def check_count(reader: ShardReader, num_samples: int) -> None:
+    """Check that a shard still holds what its manifest says: a damaged one would lose samples that no account names.
+
+    Args:
+        reader: The open shard.
+        num_samples: Its samples in the manifest, those that the reader may reject left out or not.
+
+    Raises:
+        DataError: When it holds fewer or more.
+    """
+    least = len(reader.samples)
+    if not least <= num_samples <= least + len(reader.rejects):
+        raise DataError(
+            f"{reader.path} holds {least} samples, expected {num_samples} as the manifest of its pool says",
+            hint="the file is damaged or has changed: `oqvl-shards verify` says how; fetch it again or import it anew",
+        )
 
 
 def shard_numbers(reader: ShardReader) -> dict[str, int]:

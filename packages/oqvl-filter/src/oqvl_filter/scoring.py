@@ -20,7 +20,7 @@ from oqvl_filter.config import (
     SiglipScorerConfig,
     TextScorerConfig,
 )
-from oqvl_filter.pool import pool_samples
+from oqvl_filter.pool import check_count, pool_samples
 from oqvl_filter.score_file import account_of, count_values, read_table, score_table, write_table
 from oqvl_filter.scorer import Scorer
 from oqvl_shards.manifest import Dataset, describe_file
@@ -36,6 +36,7 @@ class ScoringJob:
     Args:
         source: The shard.
         source_name: Its path below the pool's directory.
+        num_samples: Its samples in the pool's manifest.
         pool_name: The pool's name.
         directory: Where the scores go.
         file_name: Name of the score file.
@@ -44,6 +45,7 @@ class ScoringJob:
 
     source: Path
     source_name: str
+    num_samples: int
     pool_name: str
     directory: Path
     file_name: str
@@ -59,6 +61,7 @@ def scoring_jobs(pool: Dataset, directory: Path, step: str) -> list[ScoringJob]:
         ScoringJob(
             source=pool.shard_path(shard),
             source_name=shard.path,
+            num_samples=shard.num_samples,
             pool_name=pool.manifest.name,
             directory=directory,
             file_name=f"{index:05d}.parquet",
@@ -75,6 +78,7 @@ def score_shard(job: ScoringJob, config: ScorerConfig, limits: ReadLimits) -> Re
         return finished
     scorer = shared_scorer(config, limits)
     with ShardReader(job.source, limits, name=job.source_name) as reader:
+        check_count(reader, job.num_samples)
         samples = pool_samples(reader, job.pool_name)
         table = score_table(samples, scorer.score_shard(reader, samples), scorer.columns)
     return write_score_file(table, job)

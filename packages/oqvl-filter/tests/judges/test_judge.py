@@ -19,5 +19,6 @@ def test_a_path_that_leads_nowhere_is_named(path: str):
 
 
 def test_options_that_do_not_fit_are_named():
-    with pytest.raises(ConfigError, match="does not take"):
+    with pytest.raises(ConfigError, match="does not take") as error:
         make_judge("oqvl_filter.judges.endpoint:EndpointJudge", {"address": "x"})
+    assert "scorer.options.NAME=VALUE" in error.value.hint

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from oqvl_shards.config import Engine
-from oqvl_shards.errors import HardwareError, OqvlError, require_extra
+from oqvl_shards.errors import ConfigError, HardwareError, MissingExtraError, OqvlError, require_extra
 
 TASKS_PER_CPU = 2
 """Items that wait on a Ray cluster for every CPU it has, so that none idles while results travel."""
@@ -154,6 +154,8 @@ def _naming(item: Item, name: Callable[[Item], str]) -> Iterator[None]:
             f"{name(item)}: a worker process died while this or a neighbouring item was worked on",
             hint="most often memory ran out: use fewer workers; in a script, call under `if __name__ == '__main__':`",
         ) from error
+    except (ConfigError, HardwareError, MissingExtraError):
+        raise  # no item is to blame for these
     except OqvlError as error:
         if not error.message.startswith((f"{name(item)} ", f"{name(item)}:")):
             error.message = f"{name(item)}: {error.message}"

@@ -2,8 +2,8 @@
 
 A request holds the image first and the prompt after it, so that a server with a prefix cache sees the image once for
 all prompts. What fails for a while (no connection, 408, 425, 429, 5xx) is tried again after a pause that doubles each
-time; a pause that the server asks for is kept. What is wrong with one request (400, 413, 422, a filtered answer) is that
-sample's refusal; anything else is wrong with the configuration and stops the run, which resumes where it was.
+time; a pause that the server asks for is kept. What is wrong with one request (400, 413, 422, a filtered answer) is
+that sample's refusal; anything else is wrong with the configuration and stops the run, which resumes where it was.
 """
 
 from __future__ import annotations

@@ -69,11 +69,17 @@ def make_judge(path: str, options: Mapping[str, Any]) -> VisionJudge:
     Raises:
         ConfigError: When there is no such factory, or it does not take the options.
     """
-    return make_bound("scorer.judge", path, options)
+    return make_bound("scorer.judge", path, options, "scorer.options")
 
 
-def make_bound(key: str, path: str, options: Mapping[str, Any]) -> Any:
+def make_bound(key: str, path: str, options: Mapping[str, Any], options_key: str = "") -> Any:
     """Call the factory that a configuration binds under `key` as `package.module:factory`.
+
+    Args:
+        key: Where the path stands.
+        path: Dotted path of the factory.
+        options: What it is called with.
+        options_key: Where these stand; `{key}_options` by default.
 
     Raises:
         ConfigError: When there is no such factory, or it does not take the options.
@@ -88,4 +94,7 @@ def make_bound(key: str, path: str, options: Mapping[str, Any]) -> Any:
     try:
         return factory(**options)
     except TypeError as error:
-        raise ConfigError(f"{key}={path!r} does not take the options {sorted(options)}: {error}") from error
+        raise ConfigError(
+            f"{key}={path!r} does not take the options {sorted(options)}: {error}",
+            hint=f"each is given as {options_key or f'{key}_options'}.NAME=VALUE",
+        ) from error

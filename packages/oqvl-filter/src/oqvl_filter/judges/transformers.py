@@ -71,8 +71,9 @@ class TransformersJudge:
         try:
             model: Any = AutoModelForImageTextToText.from_pretrained(self._source, dtype=getattr(torch, self._dtype))
         except (OSError, ValueError, KeyError) as error:
+            problem = str(error).partition("\n")[0]  # the rest lists every model that there is
             raise ConfigError(
-                f"transformers cannot load {self._source!r} as an image-text-to-text model: {error}",
+                f"transformers cannot load {self._source!r} as an image-text-to-text model: {problem}",
                 hint="check scorer.options.model=",
             ) from error
         try:

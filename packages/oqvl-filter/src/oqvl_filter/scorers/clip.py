@@ -115,7 +115,10 @@ class OpenClipEncoder:
                 device=device,
             )
         except (FileNotFoundError, RuntimeError, ValueError) as error:
-            raise ConfigError(f"open_clip cannot load the model {self._config.model!r}: {error}") from error
+            raise ConfigError(
+                f"open_clip cannot load the model {self._config.model!r}: {error}",
+                hint="check scorer.model= and scorer.pretrained=",
+            ) from error
         return model.eval()
 
     @cached_property
@@ -129,7 +132,9 @@ class OpenClipEncoder:
         if model.startswith(LOCAL):
             directory = Path(model.removeprefix(LOCAL))
             if not directory.is_dir():
-                raise ConfigError(f"open_clip cannot load the model {model!r}: there is no such directory")
+                raise ConfigError(
+                    f"open_clip cannot load the model {model!r}: there is no such directory", hint="check scorer.model="
+                )
             return [digest_directory(directory)]
         if weights.is_file():
             return [model, digest_file(weights)]

@@ -110,7 +110,9 @@ def read_entries(path: Path) -> list[str]:
         text = path.read_text(encoding="utf-8")
         entries = json.loads(text) if path.suffix == ".json" else [line for line in text.splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path} is not a readable list of metadata: {error}") from error
+        raise ConfigError(
+            f"{path} is not a readable list of metadata: {error}", hint="check scorer.entries="
+        ) from error
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, str) for entry in entries):
         raise ConfigError(f"{path}: found no list of strings", hint="a JSON array of strings, or text with one a line")
     return entries

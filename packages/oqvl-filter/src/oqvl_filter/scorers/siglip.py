@@ -93,7 +93,10 @@ class SiglipEncoder:
         try:
             model: Any = AutoModel.from_pretrained(self._config.model, dtype=dtype)
         except (OSError, ValueError, KeyError) as error:
-            raise ConfigError(f"transformers cannot load {self._config.model!r}: {error}") from error
+            problem = str(error).partition("\n")[0]
+            raise ConfigError(
+                f"transformers cannot load {self._config.model!r}: {problem}", hint="check scorer.model="
+            ) from error
         if not hasattr(model, "get_image_features") or not hasattr(model, "get_text_features"):
             raise ConfigError(f"{self._config.model!r} is a {type(model).__name__}, expected a SigLIP model")
         try:
@@ -108,7 +111,8 @@ class SiglipEncoder:
         try:
             return AutoProcessor.from_pretrained(self._config.model)
         except (OSError, ValueError, KeyError) as error:
-            raise ConfigError(f"{self._config.model!r} has no processor that transformers loads: {error}") from error
+            problem = str(error).partition("\n")[0]
+            raise ConfigError(f"{self._config.model!r} has no processor that transformers loads: {problem}") from error
 
 
 class SiglipScorer(PairScorer):
