@@ -46,8 +46,7 @@ def found(numbers: list[int], index: int = 0) -> FoundSamples:
 
 def check_members(table: SampleTable) -> None:
     """Every sample still has its own members, in its own tar."""
-    for row, (_, number) in enumerate(table.uids.tolist()):
-        members = list(table.members(row))
+    for row, ((_, number), members) in enumerate(zip(table.uids.tolist(), table.members(), strict=True)):
         index = int(str(table.paths[table.tars[row]]).removesuffix(".tar"))
         assert [suffix for _, suffix in members] == [f"{number}.txt"] * (number % 3 + 1)
         assert {(member.offset, member.size) for member, _ in members} == {(number * 1000 + index, number * 100)}
@@ -98,8 +97,8 @@ def test_a_shard_may_be_full_to_the_last_byte():
 def test_bytes_of_a_sample_are_those_in_a_tar(tmp_path: Path):
     table = found([5, 3]).samples
     with TarWriter(tmp_path / "a.tar") as tar:
-        for row in range(2):
-            for place, (member, suffix) in enumerate(table.members(row)):
+        for row, members in enumerate(table.members()):
+            for place, (member, suffix) in enumerate(members):
                 tar.add(f"{row}.{place}.{suffix}", bytes(member.size))
     assert (tmp_path / "a.tar").stat().st_size == table.num_bytes.sum() + 1024
 
@@ -113,15 +112,15 @@ def test_a_shuffle_does_not_depend_on_where_samples_lie():
     assert sorted(orders[0]) == one.uids.tolist()
 
 
-def test_every_sample_of_a_shard_is_accounted_for(make_pool, pair, picture, uid_of):
+def test_every_sample_of_a_shard_is_accounted_for(make_pool, pair, picture, uid_of, tmp_path: Path):
     pool = make_pool(
         [[pair(f"{n}", picture(), "x", uid_of(n)) for n in range(4)] + [pair("bad", picture(), "x", json=b"[")]]
     )
-    subset = uids_to_array([uid_of(1), uid_of(3), uid_of(77)])
-    result = find_samples(PoolShard(pool.path / "00000.tar", "00000.tar", "pool"), subset)
+    np.save(tmp_path / "a.npy", uids_to_array([uid_of(1), uid_of(3), uid_of(77)]))
+    result = find_samples(PoolShard(pool.path / "00000.tar", "00000.tar", "pool"), (tmp_path / "a.npy",))
     assert array_to_uids(result.samples.uids) == [uid_of(1), uid_of(3)]
     assert result.samples.keys.tolist() == ["1", "3"]
-    assert [suffix for _, suffix in result.samples.members(1)] == ["png", "txt", "json"]
+    assert [suffix for _, suffix in list(result.samples.members())[1]] == ["png", "txt", "json"]
     assert result.account == Account(num_in=5, num_kept=2, rejected={"not_selected": 3})
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oqvl_filter.uid_array import contains, hash_uids, map_uid_file, parse_uids, sort_uids
+from oqvl_filter import uid_array
+from oqvl_filter.uid_array import contains, hash_uids, map_uid_file, pack_uids, parse_uids, sort_uids
 from oqvl_shards.errors import DataError
 from oqvl_shards.uid import UID_DTYPE, uids_to_array
 
@@ -35,10 +36,22 @@ def test_sorting_keeps_the_first_row_of_every_uid(texts: list[str]):
     assert [texts.index(texts[row]) for row in rows] == rows.tolist()
 
 
-@given(uid_texts, uid_texts)
-def test_membership_is_that_of_sets(members: list[str], uids: list[str]):
-    mask = contains(uids_to_array(members)[::-1], parse_uids(pa.chunked_array([pa.array(uids)])))
+@given(uid_texts, uid_texts, st.sampled_from([0, 64]))
+def test_membership_is_that_of_sets(members: list[str], uids: list[str], few: int):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(uid_array, "FEW", few)
+        mask = contains(uids_to_array(members)[::-1], pack_uids(uids))
     assert mask.tolist() == [uid in members for uid in uids]
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=40), st.lists(st.integers(0, 2**64 - 1), max_size=5), st.booleans())
+def test_few_among_many_are_found_where_they_lie(many: list[int], few: list[int], shared: bool):
+    words_M = np.sort(np.array(many, dtype=np.uint64))
+    words_N = np.array([*few, *(many[:3] if shared else [])], dtype=np.uint64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(uid_array, "FEW", 0)
+        found = uid_array._search(words_M, words_N)
+    assert found.tolist() == np.searchsorted(words_M, words_N).tolist()
 
 
 def test_uids_that_end_in_zero_bytes_are_told_apart():

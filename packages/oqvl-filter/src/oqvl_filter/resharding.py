@@ -11,6 +11,7 @@ import os
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oqvl_filter.pool import DUPLICATE_UID, pool_samples
-from oqvl_filter.uid_array import contains, hash_uids, sort_uids
+from oqvl_filter.uid_array import hash_uids, locate, pack_uids, read_uid_files, sort_uids
 from oqvl_shards.errors import DataError
 from oqvl_shards.manifest import Account
 from oqvl_shards.reader import ShardReader
@@ -27,7 +28,7 @@ from oqvl_shards.receipt import Receipt, read_receipt, write_receipt
 from oqvl_shards.sample import split_name
 from oqvl_shards.tar_index import BLOCK_SIZE, Member
 from oqvl_shards.tar_writer import TarWriter
-from oqvl_shards.uid import UID_DTYPE, uid_to_words, words_to_uid
+from oqvl_shards.uid import array_to_uids
 
 NOT_SELECTED = "not_selected"
 """Reason of a sample whose uid is not in the subset."""
@@ -103,10 +104,13 @@ class SampleTable:
         columns = (self.offsets[members], self.sizes[members], self.suffixes[members])
         return SampleTable(paths, self.uids[rows], self.keys[rows], tars, ends, *columns)
 
-    def members(self, row: int) -> Iterator[tuple[Member, str]]:
-        """Yield the members of a sample with the suffixes of their names."""
-        for place in range(self.ends[row - 1] if row else 0, self.ends[row]):
-            yield Member("", int(self.offsets[place]), int(self.sizes[place])), self.suffixes[place]
+    def members(self) -> Iterator[list[tuple[Member, str]]]:
+        """Yield for each sample its members, with the suffixes of their names."""
+        offsets, sizes = self.offsets.tolist(), self.sizes.tolist()
+        start = 0
+        for end in self.ends.tolist():
+            yield [(Member("", offsets[place], sizes[place]), self.suffixes[place]) for place in range(start, end)]
+            start = end
 
 
 @dataclass(frozen=True)
@@ -144,12 +148,17 @@ class CopyJob:
         return str(self.directory / self.file_name)
 
 
-def find_samples(shard: PoolShard, subset: NDArray[np.void]) -> FoundSamples:
-    """Return the samples of `shard` that are in `subset` and can be read; the account counts the others."""
+def find_samples(shard: PoolShard, subset: tuple[Path, ...]) -> FoundSamples:
+    """Return the samples of `shard` that are in a subset and can be read; the account counts the others.
+
+    Args:
+        shard: Where to look.
+        subset: The files of the subset: what travels to workers is their paths, not their uids.
+    """
     with ShardReader(shard.path, name=shard.name) as reader:
         samples = pool_samples(reader, shard.pool_name)
-    uids_N = np.array([uid_to_words(sample.uid.value) for sample in samples], dtype=UID_DTYPE)
-    selected = np.flatnonzero(contains(subset, uids_N)).tolist()
+    uids_N = pack_uids(sample.uid.value for sample in samples)
+    selected = np.flatnonzero(locate(_uids_of(subset), uids_N) >= 0).tolist()
     rejected = Counter(str(samples[row].reject) for row in selected if samples[row].reject)
     rejected[NOT_SELECTED] = len(samples) - len(selected)
     rows = [row for row in selected if not samples[row].reject]
@@ -166,6 +175,11 @@ def find_samples(shard: PoolShard, subset: NDArray[np.void]) -> FoundSamples:
         suffixes=np.array([split_name(member.name)[1] for member in members], dtype=object),
     )
     return FoundSamples(table, account)
+
+
+@lru_cache(maxsize=1)
+def _uids_of(paths: tuple[Path, ...]) -> NDArray[np.void]:
+    return read_uid_files(paths)
 
 
 def join_samples(found: Sequence[FoundSamples]) -> tuple[SampleTable, Account]:
@@ -240,10 +254,10 @@ def copy_samples(job: CopyJob) -> Receipt:
         return finished
     samples = job.samples
     with TarWriter(job.directory / job.file_name) as tar, OpenFiles() as files:
-        for row, (uid, key, source) in enumerate(zip(samples.uids.tolist(), samples.keys, samples.tars, strict=True)):
-            name = key if job.keys == "original" else f"{words_to_uid(*uid)}-0"
+        names = samples.keys if job.keys == "original" else [f"{uid}-0" for uid in array_to_uids(samples.uids)]
+        for name, source, members in zip(names, samples.tars.tolist(), samples.members(), strict=True):
             descriptor = files.descriptor(samples.paths[source])
-            for member, suffix in samples.members(row):
+            for member, suffix in members:
                 tar.copy(descriptor, member, f"{name}.{suffix}")
     count = len(samples)
     receipt = Receipt(

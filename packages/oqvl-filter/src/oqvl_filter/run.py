@@ -244,11 +244,11 @@ def reshard(config: ReshardConfig) -> ReshardReport:
     finished = finished_output(config.output, lineage)
     if finished is not None:
         return ReshardReport.of(finished)
-    uids = subset.uids
-    if not len(uids):
+    num_uids = len(subset.uids)
+    if not num_uids:
         raise DataError(f"{config.subset} holds no uid", hint="its account says which condition kept nothing")
     found = map_shards(
-        partial(find_samples, subset=uids),
+        partial(find_samples, subset=subset.paths),
         [
             PoolShard(pool.shard_path(shard), shard.path, pool.manifest.name)
             for pool in pools
@@ -260,7 +260,7 @@ def reshard(config: ReshardConfig) -> ReshardReport:
     samples, account = join_samples(found)
     if not account.num_kept:
         raise DataError(
-            f"none of the {len(uids)} uids of {config.subset} can be had from {len(pools)} pool(s)",
+            f"none of the {num_uids} uids of {config.subset} can be had from {len(pools)} pool(s)",
             hint="check that the subset was selected from these pools",
         )
     if config.keys == "original":
@@ -277,7 +277,7 @@ def reshard(config: ReshardConfig) -> ReshardReport:
         shards=tuple(receipt.shard for receipt in receipts),
         fields=pools[0].manifest.fields,
         account=account,
-        statistics={"missing_uids": len(uids) - account.num_kept},
+        statistics={"missing_uids": num_uids - account.num_kept},
         lineage=lineage,
     )
     dataset = write_manifest(config.output, manifest)

@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from oqvl_filter.uid_array import is_ascending, map_uid_file, sort_uids
+from oqvl_filter.uid_array import map_uid_file, read_uid_files
 from oqvl_shards.atomic import atomic_open
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.manifest import Kind, Manifest, open_dataset
@@ -38,9 +38,7 @@ class Subset:
     @cached_property
     def uids(self) -> NDArray[np.void]:
         """The distinct uids, ascending, of dtype `UID_DTYPE`; files that are so already stay on disk (mapped)."""
-        files = [map_uid_file(path) for path in self.paths]
-        uids = files[0] if len(files) == 1 else np.concatenate([np.empty(0, UID_DTYPE), *files])
-        return uids if is_ascending(uids) else sort_uids(uids)[0]
+        return read_uid_files(self.paths)
 
 
 def open_subset(path: Path) -> Subset:

@@ -6,6 +6,7 @@ A uid is a pair of 64-bit words, (high, low), in an array of dtype `UID_DTYPE`; 
 from __future__ import annotations
 
 import binascii
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,11 @@ def parse_uids(column: pa.ChunkedArray) -> NDArray[np.void]:
     if len(words) != 16 * len(column):
         raise DataError("found a row without a uid, expected 32 hexadecimal digits", hint="score the pool again")
     return np.frombuffer(words, dtype=BIG_ENDIAN_UID_DTYPE).astype(UID_DTYPE)
+
+
+def pack_uids(uids: Iterable[str]) -> NDArray[np.void]:
+    """Return uids, each of 32 hex digits, as an array [N] of dtype `UID_DTYPE`, in their order."""
+    return np.frombuffer(bytes.fromhex("".join(uids)), dtype=BIG_ENDIAN_UID_DTYPE).astype(UID_DTYPE)
 
 
 def format_uids(uids_N: NDArray[np.void]) -> pa.StringArray:
@@ -94,10 +100,10 @@ def is_ascending(uids_N: NDArray[np.void]) -> bool:
 
 def locate(sorted_M: NDArray[np.void], uids_N: NDArray[np.void]) -> NDArray[np.int64]:
     """Return the place [N] of each of `uids_N` in `sorted_M` (ascending, distinct); -1 where it is not."""
-    high_M, high_N = np.ascontiguousarray(sorted_M["f0"]), uids_N["f0"]
-    places_N = np.searchsorted(high_M, high_N)
-    inside_N = places_N < len(high_M)
-    inside_N[inside_N] = high_M[places_N[inside_N]] == high_N[inside_N]
+    high_N = np.ascontiguousarray(uids_N["f0"])
+    places_N = _search(sorted_M["f0"], high_N)
+    inside_N = places_N < len(sorted_M)
+    inside_N[inside_N] = sorted_M["f0"][places_N[inside_N]] == high_N[inside_N]
     rows = np.flatnonzero(inside_N)
     matches = sorted_M["f1"][places_N[rows]] == uids_N["f1"][rows]
     places_N[~inside_N] = -1
@@ -109,6 +115,24 @@ def locate(sorted_M: NDArray[np.void], uids_N: NDArray[np.void]) -> NDArray[np.i
         is_there_R = found_R < len(bytes_M)
         is_there_R[is_there_R] = bytes_M[found_R[is_there_R]] == bytes_R[is_there_R]
         places_N[others] = np.where(is_there_R, found_R, -1)
+    return places_N
+
+
+FEW = 64
+"""Where one set is so many times as large as the other, it is searched where it lies instead of being copied."""
+
+
+def _search(words_M: NDArray[np.uint64], words_N: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return the first place [N] in the ascending `words_M` of a word that is not below each of `words_N`."""
+    if len(words_M) <= FEW * len(words_N):
+        return np.searchsorted(np.ascontiguousarray(words_M), words_N)
+    places_N = np.zeros(len(words_N), dtype=np.int64)
+    ends_N = np.full(len(words_N), len(words_M))
+    for _ in range(len(words_M).bit_length()):  # bisection, of all words at once
+        middle_N = (places_N + ends_N) >> 1
+        is_below_N = words_M[np.minimum(middle_N, len(words_M) - 1)] < words_N
+        is_below_N &= places_N < ends_N
+        places_N, ends_N = np.where(is_below_N, middle_N + 1, places_N), np.where(is_below_N, ends_N, middle_N)
     return places_N
 
 
@@ -146,6 +170,17 @@ def map_uid_file(path: Path) -> NDArray[np.void]:
         found = f"{uids.ndim}-dimensional {uids.dtype}" if isinstance(uids, np.ndarray) else type(uids).__name__
         raise DataError(f"{path}: found {found}, expected 1-dimensional {UID_DTYPE}")
     return uids
+
+
+def read_uid_files(paths: Sequence[Path]) -> NDArray[np.void]:
+    """Return the distinct uids of subset files, ascending; files that are so already stay on disk (mapped).
+
+    Raises:
+        DataError: When one is of another layout.
+    """
+    files = [map_uid_file(path) for path in paths]
+    uids = files[0] if len(files) == 1 else np.concatenate([np.empty(0, UID_DTYPE), *files])
+    return uids if is_ascending(uids) else sort_uids(uids)[0]
 
 
 def as_bytes(uids_N: NDArray[np.void]) -> NDArray[np.bytes_]:

@@ -166,14 +166,15 @@ def parse_json(data: bytes, limits: ReadLimits) -> dict[str, Any]:
     """
     text = _decode_utf8(data)
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = _DECODER.decode(text)
     except RecursionError as error:
         raise SampleError(RejectReason.JSON_TOO_DEEP, f"deeper than {limits.max_json_depth}") from error
     except ValueError as error:
         raise SampleError(RejectReason.NOT_JSON, str(error)) from error
     if not isinstance(value, dict):
         raise SampleError(RejectReason.NOT_JSON, f"found {type(value).__name__}, expected an object")
-    _check_depth(value, limits)
+    if text.count("{") + text.count("[") > limits.max_json_depth:  # or else it cannot be that deep
+        _check_depth(value, limits)
     if "\\u" in text:  # half a surrogate pair can be escaped into JSON, and then breaks whoever encodes it
         _check_encodable(value)
     return value
@@ -181,6 +182,10 @@ def parse_json(data: bytes, limits: ReadLimits) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+# Made once: `json.loads` with an option makes a decoder for every call.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _check_depth(value: dict[str, Any], limits: ReadLimits) -> None:
@@ -202,7 +207,7 @@ def _check_encodable(value: dict[str, Any]) -> None:
 
 def _decode_utf8(data: bytes) -> str:
     try:
-        return data.decode("utf-8-sig")
+        return data.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise SampleError(RejectReason.TEXT_NOT_UTF8, f"byte {error.start}: {error.reason}") from error
 

@@ -114,7 +114,10 @@ class Sample:
     def member(self, suffix: str) -> Member | None:
         """Return the member `{key}.{suffix}` (suffix in lower case), None when there is none."""
         start = len(self.key) + 1
-        return next((member for member in self.members if member.name[start:].lower() == suffix), None)
+        for member in self.members:
+            if member.name[start:].lower() == suffix:
+                return member
+        return None
 
     @property
     def image_members(self) -> tuple[Member, ...]:

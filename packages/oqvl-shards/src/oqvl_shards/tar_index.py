@@ -1,4 +1,4 @@
-"""Index a tar by its headers alone: one small read a member, no content touched, damage named instead of hidden.
+"""Index a tar by its headers alone: small reads, no content touched, damage named instead of hidden.
 
 The formats are POSIX ustar and pax (POSIX.1-2017, utility `pax`) and GNU tar's long names (GNU tar manual, "Basic Tar
 Format"). Only regular files become members: links, devices, FIFOs and directories are passed over, so nothing in an
@@ -19,6 +19,9 @@ from oqvl_shards.errors import DataError
 
 BLOCK_SIZE = 512
 """Bytes of a header, and what the content of a member is padded to."""
+
+WINDOW_BYTES = 4096
+"""What is read at a header: the small members after it, such as caption and metadata, are often there, too."""
 
 MAX_EXTENDED_HEADER_BYTES = 1 << 20
 """A pax header or long name above this is taken for damage; real ones hold some hundred bytes."""
@@ -113,17 +116,17 @@ def scan_descriptor(descriptor: int, path: Path) -> TarIndex:
 
 def is_safe_name(name: str) -> bool:
     """Whether `name` is relative, never goes upward, is valid Unicode, and holds no control character or backslash."""
-    return bool(name) and name[0] != "/" and ".." not in name.split("/") and not _UNSAFE_CHARACTERS.search(name)
+    goes_upward = ".." in name and ".." in name.split("/")
+    return bool(name) and name[0] != "/" and not goes_upward and not _UNSAFE_CHARACTERS.search(name)
 
 
 def header_checksum(header: bytes) -> int:
     """Return the checksum of a header block: the sum of its bytes, the checksum's own field read as eight spaces."""
-    blanked = header[:148] + b"        " + header[156:]
-    if not blanked.isascii():
-        return sum(blanked)
     # The low half of Adler-32 is one more than the sum of the bytes modulo 65521 (RFC 1950), which 512 ASCII bytes stay
     # below, and it takes a tenth of the time of `sum`.
-    return (zlib.adler32(blanked) & 0xFFFF) - 1
+    if not header.isascii():
+        return sum(header[:148]) + sum(b"        ") + sum(header[156:])
+    return (zlib.adler32(header[156:], zlib.adler32(header[:148])) & 0xFFFF) - 1 + 256
 
 
 class _DamageError(Exception):
@@ -143,6 +146,8 @@ class _Scan:
         self.path = path
         self.num_bytes = num_bytes
         self.position = 0
+        self.window = b""
+        self.window_start = 0
         self.members: list[Member] = []
 
     def run(self) -> TarIndex:
@@ -177,28 +182,34 @@ class _Scan:
             long_name = long_size = None
 
     def _add(self, name: str, size: int, kind: bytes) -> None:
-        is_old_directory = kind == b"\0" and name.endswith("/")
-        if kind == b"S":
-            raise _DamageError(TarDamage.BAD_HEADER)  # GNU sparse files, whose headers do not have one length
         content = self.position + BLOCK_SIZE
-        if kind in _EMPTY_TYPES or is_old_directory:
+        is_regular = kind in _REGULAR_TYPES and not (kind == b"\0" and name.endswith("/"))
+        if not is_regular and (kind in _EMPTY_TYPES or kind == b"\0"):  # the latter is an old directory
             self.position = content
             return
+        if kind == b"S":
+            raise _DamageError(TarDamage.BAD_HEADER)  # GNU sparse files, whose headers do not have one length
         if content + size > self.num_bytes:
-            raise _DamageError(TarDamage.TRUNCATED_MEMBER, name if kind in _REGULAR_TYPES else None)
-        if kind in _REGULAR_TYPES:
+            raise _DamageError(TarDamage.TRUNCATED_MEMBER, name if is_regular else None)
+        if is_regular:
             self.members.append(Member(name, content, size))
         self.position = content + _padded(size)
 
     def _read_header(self) -> bytes | None:
         """Return the next header, checksum verified; None at the end of the archive."""
-        header = os.pread(self.descriptor, BLOCK_SIZE, self.position)
+        offset = self.position - self.window_start
+        header = self.window[offset : offset + BLOCK_SIZE]
+        if len(header) < BLOCK_SIZE:
+            self.window_start = self.position
+            self.window = os.pread(self.descriptor, WINDOW_BYTES, self.position)
+            header = self.window[:BLOCK_SIZE]
         if len(header) < BLOCK_SIZE:
             raise _DamageError(TarDamage.MISSING_END)
         if header == _ZERO_BLOCK:
             self._check_tail()
             return None
-        if header_checksum(header) != _number(header[148:156]):
+        checksum = header_checksum(header)
+        if header[148:156] != b"%06o\0 " % checksum and checksum != _number(header[148:156]):
             raise _DamageError(TarDamage.BAD_HEADER)
         return header
 
@@ -228,11 +239,17 @@ def _number(field: bytes) -> int:
     """Read a numeric header field: octal digits ended by spaces or NULs, or GNU's base-256 above eight gibibytes."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
+    if field[-1] in b" \0" and field[:-1].isdigit():
+        return _octal(field[:-1])
     digits = field.strip(b" \0")
     if not digits:
         return 0
+    return _octal(digits) if digits.isdigit() else _refuse()
+
+
+def _octal(digits: bytes) -> int:
     try:
-        return int(digits, 8) if digits.isdigit() else _refuse()
+        return int(digits, 8)
     except ValueError:
         return _refuse()
 

@@ -19,6 +19,8 @@ MAX_MEMBER_BYTES = 8**11 - 1
 """The largest size that the eleven octal digits of a ustar header hold (8 GiB - 1)."""
 
 _COPY_BYTES = 1 << 20
+"""What is read, or hashed and written, at a time: members are small, and calls cost more than bytes."""
+
 _END_OF_ARCHIVE = bytes(2 * BLOCK_SIZE)
 
 
@@ -38,6 +40,8 @@ class TarWriter:
         self._names: set[str] = set()
         self._digest = hashlib.sha256()
         self._num_bytes = 0
+        self._pending: list[bytes] = []
+        self._num_pending = 0
         self._is_finished = False
 
     def __enter__(self) -> Self:
@@ -55,6 +59,7 @@ class TarWriter:
         with atomic_open(self.path) as file:
             yield file
             self._write(_END_OF_ARCHIVE)
+            self._flush()
         self._is_finished = True
 
     def add(self, name: str, data: bytes | bytearray | memoryview) -> None:
@@ -64,7 +69,7 @@ class TarWriter:
             DataError: When `name` is absolute, upward, holds control characters, or is taken; or `data` is too large.
         """
         self._write_header(name, len(data))
-        self._write(data)
+        self._write(bytes(data))
         self._pad(len(data))
 
     def copy(self, source: int | Path | str, member: Member, name: str) -> None:
@@ -131,22 +136,36 @@ class TarWriter:
             encoded = name.encode("ascii", "replace")[:100]
         self._write(_header(encoded, size, b"0"))
 
-    def _write(self, data: bytes | bytearray | memoryview) -> None:
-        self._file.write(data)
-        self._digest.update(data)
-        self._num_bytes += len(data)
+    def _write(self, data: bytes) -> None:
+        self._pending.append(data)
+        self._num_pending += len(data)
+        if self._num_pending >= _COPY_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        block = b"".join(self._pending)
+        self._pending.clear()
+        self._num_pending = 0
+        self._file.write(block)
+        self._digest.update(block)
+        self._num_bytes += len(block)
 
     def _pad(self, size: int) -> None:
         self._write(bytes(-size % BLOCK_SIZE))
 
 
+_MODE_AND_OWNER = b"0000644\x000000000\x000000000\0"
+_TIME = b"\x0000000000000\0"
+_TAIL = (bytes(100) + b"ustar\x0000").ljust(355, b"\0")
+_FIXED_SUM = header_checksum(bytes(100) + _MODE_AND_OWNER + bytes(11) + _TIME + bytes(9) + _TAIL)
+
+
 def _header(name: bytes, size: int, kind: bytes) -> bytes:
     """Return a ustar header block (POSIX.1-2017, `pax`, table "ustar Header Block")."""
-    mode_and_owner = b"0000644\x000000000\x000000000\0"
-    size_and_time = b"%011o\x0000000000000\0" % size
-    head = name.ljust(100, b"\0") + mode_and_owner + size_and_time
-    tail = (kind + bytes(100) + b"ustar\x0000").ljust(BLOCK_SIZE - len(head) - 8, b"\0")
-    return head + b"%06o\0 " % header_checksum(head + bytes(8) + tail) + tail
+    digits = b"%011o" % size
+    checksum = _FIXED_SUM + sum(name) + sum(digits) + kind[0]
+    parts = (name.ljust(100, b"\0"), _MODE_AND_OWNER, digits, _TIME, b"%06o\0 " % checksum, kind, _TAIL)
+    return b"".join(parts)
 
 
 def _pax_record(key: bytes, value: bytes) -> bytes:
