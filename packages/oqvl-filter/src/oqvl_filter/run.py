@@ -496,10 +496,13 @@ def estimate(config: EstimateConfig) -> EstimateReport:
     if not pool.manifest.num_samples:
         raise DataError(f"{config.pool} has no samples", hint="check pool=")
     scorer = shared_scorer(config.scorer, config.limits)
-    pace = measure_pace(pool, scorer, config.limits, config.num_samples, config.seed)
-    num_samples, share = pool.manifest.num_samples, pool.manifest.num_samples / config.num_workers
+    pace = measure_pace(
+        pool, scorer, config.limits, config.num_samples, config.seed, getattr(config.scorer, "batch_size", 1)
+    )
+    num_samples, num_shards = pool.manifest.num_samples, len(pool.manifest.shards)
     mean, low, high = (
-        (pace.start_seconds + seconds * share) / 3600 for seconds in (pace.sample_seconds, pace.low, pace.high)
+        (pace.start_seconds + (seconds * num_samples + pace.shard_seconds * num_shards) / config.num_workers) / 3600
+        for seconds in (pace.sample_seconds, pace.low, pace.high)
     )
     price = config.price_per_hour * config.num_workers
     return EstimateReport(
@@ -511,7 +514,7 @@ def estimate(config: EstimateConfig) -> EstimateReport:
         samples_per_second=1 / pace.sample_seconds,
         hours=(mean, low, high),
         cost=(mean * price, low * price, high * price),
-        num_bytes=round(pace.row_bytes * num_samples),
+        num_bytes=round(pace.row_bytes * num_samples + pace.file_bytes * num_shards),
     )
 
 
