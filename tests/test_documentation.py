@@ -79,7 +79,8 @@ def test_python_blocks_compile(page: Path):
 @pytest.mark.parametrize("block", [block for block in SHELL_BLOCKS if block.mark == "run"], ids=place)
 def test_marked_shell_blocks_run(block: Block, tmp_path: Path):
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    command = ["bash", "-euo", "pipefail", "-c", block.code]
+    # `uv run` finds the environment that these tests run in already.
+    command = ["bash", "-euo", "pipefail", "-c", block.code.replace("uv run ", "")]
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, f"{place(block)}:\n{result.stderr}"
 
