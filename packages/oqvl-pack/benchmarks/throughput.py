@@ -261,7 +261,7 @@ def main() -> None:
     parser.add_argument("--tokenizer", type=Path, help="a tokenizer.json of byte-level BPE")
     parser.add_argument("--num-shards", type=int, default=2, help="shards that are made")
     parser.add_argument("--num-copies", type=int, default=16, help="times that each stands in the dataset")
-    parser.add_argument("--num-copies-embedded", type=int, default=3, help="the same, where images are copied")
+    parser.add_argument("--num-copies-embedded", type=int, default=2, help="the same, where images are copied")
     parser.add_argument("--per-shard", type=int, default=5000)
     parser.add_argument("--num-original", type=int, default=2000, help="samples of a shard for the slow comparison")
     parser.add_argument("--side", type=int, default=384, help="pixels of an image's side")

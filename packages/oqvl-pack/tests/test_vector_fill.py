@@ -62,6 +62,16 @@ def test_within_half_a_percent_of_the_bound(images: int) -> None:
     assert plan.num_bins <= pack(lengths, 4096, weights=weights, weight_capacity=images, algorithm="ffd").num_bins
 
 
+def test_windows_are_drawn_anew_before_they_are_used_up() -> None:
+    # Documents of one to ten images, of nearly as many types as documents: both capacities bind.
+    rng = np.random.default_rng(0)
+    images = np.minimum(rng.geometric(0.35, 10_000), 10)
+    lengths = np.minimum(144 * images + np.maximum(8, np.rint(rng.lognormal(5.5, 0.9, 10_000))), 4096).astype(int)
+    plan = pack(lengths, 4096, weights=images, weight_capacity=16, algorithm="exact_fill")
+    check(plan, lengths, images)
+    assert plan.gap <= 0.003
+
+
 def test_capacities_beyond_the_grid() -> None:
     lengths, images = mixture(4000)
     work = images * np.random.default_rng(1).integers(90_000, 110_000, len(images))

@@ -88,9 +88,6 @@ class DocumentTokenizer:
     @property
     def vocab_size(self) -> int:
         """Ids that the tokenizer can yield: the largest plus one."""
-        num_tokens = self._tokenizer.get_vocab_size(with_added_tokens=True)
-        if all(map(self._tokenizer.id_to_token, range(num_tokens))):
-            return num_tokens  # as many tokens as ids below: there are no others, and no list of them is needed
         return 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values())
 
     def special_id(self, token: str) -> int:

@@ -30,7 +30,7 @@ _WINDOW_TYPES = 40
 _GLANCE = 256  # types that are looked at first, to fill a window
 _MAX_TERMS = 64  # of one search; a type with n items makes about log2(n) terms
 _TOLERANCES = {1: 0.0, 16: 1 / 2048, 24: 1 / 512}  # the share of a bin that may be missing, from so many terms on
-_BINS_PER_WINDOW = 64  # patterns after which the types are drawn anew
+_BINS_PER_WINDOW = 16  # patterns after which the types are drawn anew; the best of a window is soon used up
 _SEARCH_COST = 1 << 36  # in all, some ten seconds, after which first-fit decreasing packs what is left
 _TERM_COST = 1 << 12  # of a term, in cells that could be moved meanwhile
 
