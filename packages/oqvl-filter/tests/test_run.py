@@ -288,7 +288,7 @@ def test_a_bare_list_of_uids_is_a_subset_too(pool: Dataset, subset: Path, tmp_pa
     assert members_of(tmp_path / "one") == members_of(tmp_path / "other")
     assert reshard(pool, tmp_path / "list.npy", tmp_path / "other") == report
     np.save(tmp_path / "list.npy", np.load(subset / "subset.npy")[1:])
-    with pytest.raises(ConfigError, match=r"already holds .*keys \['subset'\]"):
+    with pytest.raises(ConfigError, match="already holds"):
         reshard(pool, tmp_path / "list.npy", tmp_path / "other")
     np.save(tmp_path / "list.npy", np.load(subset / "subset.npy")[:0])
     with pytest.raises(DataError, match=r"list\.npy holds no uid"):

@@ -163,13 +163,14 @@ def find_samples(shard: PoolShard, subset: tuple[Path, ...]) -> FoundSamples:
     rejected[NOT_SELECTED] = len(samples) - len(selected)
     rows = [row for row in selected if not samples[row].reject]
     account = Account(num_in=len(samples), num_kept=len(rows), rejected=dict(+rejected))
-    members = [member for row in rows for member in samples[row].sample.members]
+    chosen = [samples[row].sample for row in rows]
+    members = [member for sample in chosen for member in sample.members]
     table = SampleTable(
         paths=(shard.path,),
         uids=uids_N[rows],
-        keys=np.array([samples[row].sample.key for row in rows], dtype=object),
+        keys=np.array([sample.key for sample in chosen], dtype=object),
         tars=np.zeros(len(rows), dtype=np.int64),
-        ends=np.cumsum([len(samples[row].sample.members) for row in rows], dtype=np.int64),
+        ends=np.cumsum([len(sample.members) for sample in chosen], dtype=np.int64),
         offsets=np.array([member.offset for member in members], dtype=np.int64),
         sizes=np.array([member.size for member in members], dtype=np.int64),
         suffixes=np.array([split_name(member.name)[1] for member in members], dtype=object),
