@@ -13,7 +13,8 @@ import pytest
 
 from oqvl_filter.config import ImportDatacompConfig, ImportLimits
 from oqvl_filter.importers.datacomp import read_metadata, read_vectors
-from oqvl_shards.errors import DataError
+from oqvl_filter.importers.importing import ImportStep, import_jobs
+from oqvl_shards.errors import ConfigError, DataError
 
 LIMITS = ImportLimits()
 
@@ -59,6 +60,15 @@ def test_embeddings_come_along_row_by_row(tmp_path: Path, uid_of):
     assert table["l14_img"].to_pylist() == vectors.tolist()
     with pytest.raises(DataError, match=r"has 2 rows, b32_img of its \.npz 1"):
         read_metadata(path, config(path, embeddings=("b32_img",)))
+
+
+def test_embeddings_that_are_not_there_are_named(tmp_path: Path, uid_of):
+    for number in range(2):
+        write_metadata(tmp_path / f"{number}.parquet", [uid_of(number)])
+    np.savez(tmp_path / "0.npz", l14_img=np.zeros((1, 3), np.float16))
+    wanted = config(tmp_path, embeddings=("l14_img",))
+    with pytest.raises(ConfigError, match=r"no file at .*1\.npz, 1 of 2 are missing"):
+        ImportStep.of(wanted, import_jobs(wanted))
 
 
 def test_a_hostile_npz_stays_closed(tmp_path: Path):

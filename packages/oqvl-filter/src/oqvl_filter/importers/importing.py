@@ -46,10 +46,21 @@ class ImportStep(StageConfig):
 
     @classmethod
     def of(cls, config: ImportConfig, jobs: Sequence[ImportJob]) -> ImportStep:
-        """Describe the import of the files of `jobs`."""
+        """Describe the import of the files of `jobs`.
+
+        Raises:
+            ConfigError: When a file of embeddings is missing.
+        """
         paths = [path for job in jobs for path in job.sources]
         if isinstance(config, ImportDatacompConfig) and config.embeddings:
-            paths += [path.with_suffix(".npz") for path in paths]
+            vectors = [path.with_suffix(".npz") for path in paths]
+            missing = [path for path in vectors if not path.is_file()]
+            if missing:
+                raise ConfigError(
+                    f"there is no file at {missing[0]}, {len(missing)} of {len(vectors)} are missing",
+                    hint="embeddings lie in an .npz beside each .parquet; without embeddings= they are not read",
+                )
+            paths += vectors
         return cls(config=config, files=tuple((path.name, digest_file(path)) for path in paths))
 
 
