@@ -69,6 +69,8 @@ def quickstart(run: Run) -> None:
     write_report(run.directory / "report.html", findings)
     for headline in findings.headline:
         print(f"{headline.value:>8}  {headline.title} ({headline.detail})")
+    if findings.notice:
+        print(f"\n{findings.notice}")
     print(f"\nreport: {run.directory / 'report.html'}")
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import operator
 import os
 import platform
 import random
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +20,8 @@ from PIL import Image
 
 import emoji_pool
 from emoji_pool import EmojiPoolConfig, PoolSample, Truth
+from oqvl_eval.benchmark import Benchmark
+from oqvl_eval.controls import Pictures
 from oqvl_eval.predictions import Prediction, read_predictions
 from oqvl_eval.report import CompareReport, ScoreReport
 from oqvl_eval.scoring import judge
@@ -41,7 +45,7 @@ from quickstart_report import (
     picture_uri,
     score_histogram,
 )
-from quickstart_run import Run
+from quickstart_run import Run, Scale
 
 NUM_TILES = 24
 NUM_SAMPLES = 8
@@ -53,6 +57,14 @@ RUN_TITLES = {
     "sft-shuffled": "fine-tuned, shuffled pictures",
     "sft-free": "fine-tuned, free answer (a letter)",
 }
+NOTICES = {
+    Scale.CI: "This scale is for checks: little data and few steps. Every stage runs, and the scores say nothing.",
+    Scale.DEFAULT: "",
+}
+SIGNIFICANCE = 0.05
+CONDITION = re.compile(r"\w+\.(\w+) (<=|>=|<|>) (\S+)")
+"""A comparison as an account states it, e.g. `rules.width >= 32`."""
+COMPARISONS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 TRUTH_COLOURS = {
     Truth.GOOD: "#1a7f4b",
     Truth.MISMATCHED: "#b3372f",
@@ -74,6 +86,7 @@ def collect_findings(run: Run, data: EmojiPoolConfig) -> Findings:
     chance = scores["sft"].chance or 0.0
     return Findings(
         scale=run.scale.value,
+        notice=NOTICES[run.scale],
         machine=f"{os.cpu_count()} CPU cores ({cpu_name()})",
         seconds_text=f"{sum(step.seconds for step in run.steps):.0f} s",
         headline=headlines(filtering, packing, scores, chance),
@@ -89,10 +102,10 @@ def collect_findings(run: Run, data: EmojiPoolConfig) -> Findings:
         chance_by_category=dict.fromkeys(categories, chance),
         scores=[score_row(RUN_TITLES[name], report, categories) for name, report in scores.items()],
         comparisons=[
-            comparison("Fine-tuned against pre-trained", run.reports["compare-base-sft"]),
-            comparison("Fine-tuned, right against shuffled pictures", run.reports["compare-shuffled-sft"]),
+            compare_stages(run.reports["compare-base-sft"]),
+            compare_pictures(run.reports["compare-shuffled-sft"]),
         ],
-        samples=sample_items(split.held_out, data.seed),
+        samples=sample_items(run, split.held_out, data.seed),
         lineage=lineage_text(Path("predictions/sft")),
         steps=run.steps,
         credit=emoji_pool.CREDIT,
@@ -150,8 +163,11 @@ def filter_findings(run: Run, pool: Sequence[PoolSample], num_clean: int) -> Fil
     }
     threshold = min(scores[key]["clip_score"] for key in kept)
     account = run.reports["select"].account
+    left_out = [sample for sample in with_score if sample.key not in kept]
+    kept_rows = [scores[key] for key in kept]
     return FilterFindings(
         num_in=len(pool),
+        num_seen=account.num_in,
         num_kept=len(kept),
         num_clean=num_clean,
         auc=run.reports["train-dfn"].held_out_auc,
@@ -159,11 +175,40 @@ def filter_findings(run: Run, pool: Sequence[PoolSample], num_clean: int) -> Fil
         recall=len(kept_pictures) / len(pictures),
         noise_removed=1 - kept_noise / noise,
         by_truth=by_truth,
-        reasons=[("in", account.num_in), ("kept", account.num_kept), *account.rejected.items()],
+        reasons=list(account.rejected.items()),
         histogram=score_histogram(groups, {t.value: colour for t, colour in TRUTH_COLOURS.items()}, threshold),
-        kept_tiles=tiles([sample for sample in pool if sample.key in kept], scores),
-        rejected_tiles=tiles([sample for sample in with_score if sample.key not in kept], scores),
+        kept_tiles=tiles([sample for sample in pool if sample.key in kept], scores, {}),
+        rejected_tiles=tiles(
+            left_out,
+            scores,
+            {s.key: why_left_out(scores[s.key], kept_rows, account.rejected, threshold) for s in left_out},
+        ),
     )
+
+
+def why_left_out(
+    row: Mapping[str, Any], kept_rows: Iterable[Mapping[str, Any]], reasons: Iterable[str], threshold: float
+) -> str:
+    """Return which of an account's reasons is a sample's, empty where its columns do not tell.
+
+    Args:
+        row: The sample's scores.
+        kept_rows: The scores of every kept sample.
+        reasons: The account's reasons.
+        threshold: Lowest score of a kept sample.
+    """
+    for reason in reasons:
+        condition = CONDITION.fullmatch(reason)
+        if condition and not COMPARISONS[condition[2]](row[condition[1]], float(condition[3])):
+            return reason
+    for reason in reasons:
+        if " in top(" in reason and row["clip_score"] < threshold:
+            return reason
+    for reason in reasons:
+        column = reason.rpartition(".")[2]
+        if reason.startswith("one per ") and any(row[column] == kept[column] for kept in kept_rows):
+            return reason
+    return ""
 
 
 def pool_scores(*directories: Path) -> dict[str, dict[str, Any]]:
@@ -185,8 +230,8 @@ def subset_uids(directory: Path) -> Iterable[str]:
             yield f"{high:016x}{low:016x}"
 
 
-def tiles(samples: Sequence[PoolSample], scores: dict[str, dict[str, Any]]) -> list[Tile]:
-    """Return pictures from the whole range of scores, highest first."""
+def tiles(samples: Sequence[PoolSample], scores: dict[str, dict[str, Any]], reasons: Mapping[str, str]) -> list[Tile]:
+    """Return pictures from the whole range of scores, highest first; `reasons` says by key why one was left out."""
     ordered = sorted(samples, key=lambda sample: -scores[sample.key]["clip_score"])
     chosen = [ordered[index] for index in np.linspace(0, len(ordered) - 1, min(NUM_TILES, len(ordered))).astype(int)]
     return [
@@ -194,6 +239,7 @@ def tiles(samples: Sequence[PoolSample], scores: dict[str, dict[str, Any]]) -> l
             picture_uri(Image.open(io.BytesIO(sample.image)).convert("RGBA")),
             sample.caption,
             f"{sample.truth}, score {scores[sample.key]['clip_score']:.2f}",
+            reasons.get(sample.key, ""),
         )
         for sample in chosen
     ]
@@ -275,27 +321,68 @@ def score_row(title: str, report: ScoreReport, categories: Sequence[str]) -> Sco
     )
 
 
-def comparison(title: str, report: CompareReport) -> str:
-    """Return a paired comparison as a sentence."""
+def compare_stages(report: CompareReport) -> str:
+    """Return what fine-tuning changed, as sentences."""
+    counts = f"On {report.only_a} items only the pre-trained model is right, on {report.only_b} only the fine-tuned one"
+    verdicts = ("Fine-tuning helped.", "Fine-tuning did harm.", "That fine-tuning changes the score is not shown.")
+    return comparison("Pre-trained to fine-tuned", report, counts, verdicts)
+
+
+def compare_pictures(report: CompareReport) -> str:
+    """Return whether the fine-tuned model looks at the pictures, as sentences."""
+    counts = (
+        f"On {report.only_a} items the fine-tuned model is right under the shuffled picture only, "
+        f"on {report.only_b} under the right picture only"
+    )
+    verdicts = (
+        "So the model looks at the picture.",
+        "So the right picture misleads the model.",
+        "That the model looks at the picture is not shown.",
+    )
+    return comparison("Shuffled pictures to the right ones", report, counts, verdicts)
+
+
+def comparison(title: str, report: CompareReport, counts: str, verdicts: tuple[str, str, str]) -> str:
+    """Return a paired comparison as sentences.
+
+    Args:
+        title: What is compared.
+        report: The comparison.
+        counts: Where only one of the two is right, in words.
+        verdicts: What a gain shows, what a loss shows, and what is said when neither is shown.
+    """
+    interval = report.bootstrap
+    is_shown = report.mcnemar.exact_p < SIGNIFICANCE and (interval.low > 0 or interval.high < 0)
+    verdict = verdicts[report.difference < 0] if is_shown else verdicts[2]
     return (
-        f"{title}: {100 * report.accuracy_a:.1f}% to {100 * report.accuracy_b:.1f}%, "
-        f"only the first right on {report.only_a} items, only the second on {report.only_b}; exact McNemar "
-        f"p = {report.mcnemar.exact_p:.2g}; 95% interval of the difference by concept "
-        f"{100 * report.bootstrap.low:+.1f} to {100 * report.bootstrap.high:+.1f} points."
+        f"{title}: {100 * report.accuracy_a:.1f}% to {100 * report.accuracy_b:.1f}%. {counts}; exact McNemar "
+        f"p = {report.mcnemar.exact_p:.2g}; {100 * report.confidence:g}% interval of the difference by concept "
+        f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f} points. {verdict}"
     )
 
 
-def sample_items(held_out: Sequence[emoji_pool.Concept], seed: int) -> list[SampleItem]:
+def sample_items(run: Run, held_out: Sequence[emoji_pool.Concept], seed: int) -> list[SampleItem]:
     """Return some items, drawn by seed and not by outcome, with every run's answer."""
     runs = {
         name: list(read_predictions(open_dataset(Path("predictions") / name, Kind.PREDICTIONS))) for name in RUN_TITLES
     }
     rows = sorted(random.Random(seed).sample(range(len(runs["sft"])), NUM_SAMPLES))
-    return [sample_item(held_out, {name: predictions[row] for name, predictions in runs.items()}) for row in rows]
+    shuffled = run.configs["eval-sft-shuffled"]
+    pictures = Pictures(Benchmark.open(shuffled.benchmark), shuffled.images, shuffled.image_seed)
+    return [
+        sample_item(
+            held_out,
+            {name: predictions[row] for name, predictions in runs.items()},
+            {"sft-shuffled": picture_uri(pictures.of_item(row)[0][0])},
+        )
+        for row in rows
+    ]
 
 
-def sample_item(held_out: Sequence[emoji_pool.Concept], predictions: dict[str, Prediction]) -> SampleItem:
-    """Return one item with the answers of all runs."""
+def sample_item(
+    held_out: Sequence[emoji_pool.Concept], predictions: dict[str, Prediction], shown: Mapping[str, str]
+) -> SampleItem:
+    """Return one item with the answers of all runs; `shown` has the picture of the runs that saw another one."""
     item = predictions["sft"].item
     concept = held_out[int(item.cluster_id)]
     answers = []
@@ -305,7 +392,7 @@ def sample_item(held_out: Sequence[emoji_pool.Concept], predictions: dict[str, P
         text = item.choices["ABCD".index(letter)] if letter in item.letters else "(no answer read)"
         if prediction.output is not None:
             text = f"“{prediction.output}”: {text}"
-        answers.append(Answer(RUN_TITLES[name], text, verdict.is_correct))
+        answers.append(Answer(RUN_TITLES[name], text, verdict.is_correct, shown.get(name, "")))
     return SampleItem(
         picture=picture_uri(Image.open(io.BytesIO(concept.picture)).convert("RGBA")),
         question=" / ".join(item.choices),

@@ -33,11 +33,12 @@ class Headline:
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture of the pool with its caption and what the filter made of it."""
+    """A picture of the pool with its caption, what the filter made of it, and why it was left out, if known."""
 
     picture: str
     caption: str
     note: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class FilterFindings:
     """What the filter found, against the planted truth."""
 
     num_in: int
+    num_seen: int
     num_kept: int
     num_clean: int
     auc: float
@@ -114,11 +116,12 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one run said to one item."""
+    """What one run said to one item; `shown` is the picture that it was asked about, where that is another one."""
 
     run: str
     text: str
     right: bool
+    shown: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,7 @@ class Findings:
     """Everything the page shows."""
 
     scale: str
+    notice: str
     machine: str
     seconds_text: str
     headline: list[Headline]
@@ -185,13 +189,12 @@ def score_histogram(groups: Mapping[str, Sequence[float]], colours: Mapping[str,
     axes.axvline(threshold, color="#1b1f24", linewidth=1.2, linestyle="--", label=f"threshold {threshold:.3f}")
     axes.set_xlabel("score of the filtering network (cosine)")
     axes.set_ylabel("samples")
-    axes.margins(y=0.3)  # room for the legend above the bars
-    axes.legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=3)
     return to_svg(figure)
 
 
 def loss_curve(title: str, steps: Sequence[int], losses: Sequence[float]) -> str:
-    """Draw the loss a target token over the steps of one stage."""
+    """Draw the loss per target token over the steps of one stage."""
     figure, axes = chart()
     axes.plot(steps, losses, color=SOFT, linewidth=0.8)
     window = max(1, len(losses) // 20)
@@ -200,7 +203,7 @@ def loss_curve(title: str, steps: Sequence[int], losses: Sequence[float]) -> str
         axes.plot(steps[window - 1 :], smooth, color=ACCENT, linewidth=1.8)
     axes.set_title(title, fontsize=10, loc="left")
     axes.set_xlabel("step")
-    axes.set_ylabel("loss a target token (nats)")
+    axes.set_ylabel("loss per target token (nats)")
     axes.set_ylim(bottom=0)
     return to_svg(figure)
 

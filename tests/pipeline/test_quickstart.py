@@ -81,6 +81,10 @@ def test_the_report_shows_every_figure_and_loads_nothing(runs: tuple[Path, Path]
     assert not re.search(r'(?:src|href)="(?!data:|#)', page)
     assert not re.search(r"(?:url\(|@import)\s*['\"]?\s*(?:https?:|//)", page)
     assert "CC-BY 4.0" in page
+    assert "This scale is for checks" in page
+    # Where tables are wider than the window, they scroll.
+    tables = re.findall(r'(?:<div class="scroll">)?<table(?: class="\w+")?>', page)
+    assert all(table.startswith("<div") or "answers" in table for table in tables)
 
 
 def test_lineage_runs_from_the_answers_to_the_raw_shards(runs: tuple[Path, Path]) -> None:
