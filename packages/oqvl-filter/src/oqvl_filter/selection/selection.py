@@ -75,7 +75,6 @@ class SelectStep(StageConfig):
         cls, config: SelectConfig, rule: Rule, scores: Mapping[str, Sequence[Dataset]], subsets: Mapping[str, Subset]
     ) -> Self:
         """Describe the step that selects by `rule` (with resolved names) and by the rest of `config`."""
-
         changes: dict[str, Any] = {"keep": str(rule)}
         if config.prefer:
             changes["prefer"] = resolve_column(config.prefer, scores, "prefer")
