@@ -145,7 +145,7 @@ def test_a_killed_evaluation_ends_as_if_it_had_not_been(evaluation, mode):
     code = KILLED.format(tests=str(Path(__file__).parent))
     process = subprocess.run([sys.executable, "-c", code], input=killed.model_dump_json(), text=True, check=False)
     assert process.returncode == -signal.SIGKILL
-    assert [path.name for path in killed.output.iterdir()] == ["predictions-00000.parquet"]
+    assert sorted(path.name for path in killed.output.iterdir()) == ["predictions-00000.parquet", "unfinished.json"]
     (killed.output / "predictions-00001.parquet.partial").write_bytes(b"half")
     report = evaluate(killed)
     assert report.num_reused == 4
@@ -162,18 +162,24 @@ def test_a_finished_evaluation_is_not_repeated(evaluation, monkeypatch):
 def test_an_evaluation_of_something_else_overwrites_nothing(evaluation, make_checkpoint):
     evaluate(evaluation())
     before = files(evaluation().output)
-    with pytest.raises(ConfigError, match=r"another config, config_digest \(keys \['chat'\]\)"):
+    with pytest.raises(ConfigError, match=r"made with other values of chat"):
         evaluate(evaluation(chat=True))
     with pytest.raises(ConfigError, match="already holds"):
         evaluate(evaluation(checkpoint=make_checkpoint("other").path))
     assert files(evaluation().output) == before
 
 
+def unfinish(directory):
+    """Leave a finished evaluation as it was before its manifest came."""
+    manifest = open_dataset(directory).manifest
+    (directory / "manifest.json").unlink()
+    (directory / "unfinished.json").write_text(manifest.lineage.model_dump_json())
+
+
 def test_chunks_of_another_evaluation_are_not_taken_over(evaluation):
-    config = evaluation(items_per_chunk=5)
-    evaluate(config)
-    (config.output / "manifest.json").unlink()
-    with pytest.raises(ConfigError, match=r"predictions-00000.parquet is left from an unfinished evaluation"):
+    evaluate(evaluation(items_per_chunk=5))
+    unfinish(evaluation().output)
+    with pytest.raises(ConfigError, match=r"unfinished output of .* made with other values of chat"):
         evaluate(evaluation(items_per_chunk=5, chat=True))
 
 
@@ -183,7 +189,7 @@ def test_a_damaged_chunk_is_named(evaluation):
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(DataError, match=r"predictions-00000.parquet is not a readable parquet file"):
         score(ScoreConfig(predictions=evaluation().output))
-    (evaluation().output / "manifest.json").unlink()
+    unfinish(evaluation().output)
     with pytest.raises(DataError, match=r"predictions-00000.parquet is not a readable parquet file"):
         evaluate(evaluation())
 

@@ -198,7 +198,7 @@ def test_a_selection_that_does_not_fit_its_scores_is_refused(pool: Dataset, tmp_
     values = {"pools": [pool.path], "scores": {"rules": rules}, "output": tmp_path / "subset", **changes}
     with pytest.raises(ConfigError, match=problem):
         run.select(SelectConfig.model_validate(values))
-    assert not (tmp_path / "subset").exists()
+    assert not (tmp_path / "subset" / "manifest.json").exists()
 
 
 def test_scores_of_another_pool_are_refused(pool: Dataset, make_pool, plain_pairs, tmp_path: Path):
@@ -252,7 +252,9 @@ def test_webdataset_reads_what_was_resharded(pool: Dataset, subset: Path, tmp_pa
 def test_a_killed_resharding_resumes_to_the_same_bytes(pool: Dataset, subset: Path, tmp_path: Path):
     reshard(pool, subset, tmp_path / "whole", num_workers=2)
     reshard(pool, subset, tmp_path / "killed")
+    manifest = open_dataset(tmp_path / "killed").manifest
     (tmp_path / "killed" / "manifest.json").unlink()
+    (tmp_path / "killed" / "unfinished.json").write_text(manifest.lineage.model_dump_json())
     (tmp_path / "killed" / "00001.tar").unlink()
     (tmp_path / "killed" / "00002.tar.partial").write_bytes(b"half")
     reshard(pool, subset, tmp_path / "killed")

@@ -102,7 +102,8 @@ def test_another_seed_gives_other_weights(values, tmp_path):
 def test_what_does_not_fit_is_named(values, change, message):
     with pytest.raises(ConfigError, match=message):
         run.init(InitConfig.from_values(values | change))
-    assert not values["output"].exists()
+    assert not (values["output"] / "manifest.json").exists()
+    run.init(InitConfig.from_values(values))
 
 
 def test_a_model_is_shown(values):

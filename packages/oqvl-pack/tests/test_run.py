@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -247,7 +248,7 @@ def test_a_mixture_has_the_same_bytes_after_a_kill_at_any_rename(
     kill_at_every_rename(values, tmp_path / "root", num_outputs=15)
 
 
-def kill_at_every_rename(values: dict[str, object], root: Path, *, num_outputs: int) -> None:
+def kill_at_every_rename(values: Mapping[str, object], root: Path, *, num_outputs: int) -> None:
     """Kill a run before or after its first rename, another at its second ..., resume each; compare with a whole one."""
     command = [sys.executable, "-c", KILLER, root / "killed", json.dumps(values, default=str)]
     subprocess.run(command, check=True, env=os.environ)
@@ -268,8 +269,8 @@ def test_finished_output_is_not_made_again(captions: Path, tokenizer_file: Path,
         pack_dataset(make_config(captions, tokenizer_file, packed, seed=1))
 
 
-def test_work_of_another_configuration_is_not_used(
-    captions: Path, tokenizer_file: Path, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_work_of_another_configuration_is_kept_and_not_used(
+    captions: Path, tokenizer_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from oqvl_pack import run
 
@@ -279,8 +280,12 @@ def test_work_of_another_configuration_is_not_used(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(run, "write_manifest", fail)
         pack_dataset(make_config(captions, tokenizer_file, tmp_path / "again", seed=5, bos_token=""))
-    pack_dataset(make_config(captions, tokenizer_file, tmp_path / "again"))
-    assert tree(tmp_path / "again") == tree(packed)
+    begun = tree(tmp_path / "again")
+    with pytest.raises(
+        ConfigError, match=r"unfinished output .* made with other values of config\.bos_token, config\.seed"
+    ):
+        pack_dataset(make_config(captions, tokenizer_file, tmp_path / "again"))
+    assert tree(tmp_path / "again") == begun
 
 
 def test_seed_changes_the_order_and_nothing_else(

@@ -1,3 +1,5 @@
+import errno
+import os
 import pickle
 import sys
 
@@ -59,6 +61,35 @@ def test_run_cli_prints_an_oqvl_error_and_exits_with_its_code(capsys: pytest.Cap
     captured = capsys.readouterr()
     assert captured.err == "error: shard 3: found 1, expected 2\n  hint: fetch it again\n"
     assert captured.out == ""
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_run_cli_tells_of_a_disk_that_refuses(code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    def app() -> None:
+        raise OSError(code, os.strerror(code), "out/shard-3.tar")
+
+    with pytest.raises(SystemExit) as caught:
+        run_cli(app)
+    assert caught.value.code == 4
+    assert capsys.readouterr().err.startswith(f"error: out/shard-3.tar: {os.strerror(code)}\n  hint: mend that")
+
+
+def test_run_cli_tells_of_an_interruption(capsys: pytest.CaptureFixture[str]) -> None:
+    def app() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as caught:
+        run_cli(app)
+    assert caught.value.code == 130
+    assert capsys.readouterr().err.startswith("interrupted")
+
+
+def test_run_cli_lets_another_error_of_the_system_keep_its_traceback() -> None:
+    def app() -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file", "x")
+
+    with pytest.raises(FileNotFoundError):
+        run_cli(app)
 
 
 def test_run_cli_lets_a_bug_keep_its_traceback() -> None:

@@ -189,7 +189,7 @@ def test_an_output_made_otherwise_is_told_by_the_keys_that_differ(dataset: Datas
     nested = found.model_copy(update={"config": {"scorer": {"name": "clip", "limits": {"side": 3}}, "seed": 0}})
     write_manifest(dataset.path, dataset.manifest.model_copy(update={"lineage": nested}))
     wanted = found.model_copy(update={"config": {"scorer": {"name": "clip", "limits": {"side": 4}}, "more": 1}})
-    with pytest.raises(ConfigError, match=r"another config \(keys \['more', 'scorer\.limits\.side', 'seed'\]\)"):
+    with pytest.raises(ConfigError, match=r"with other values of more, scorer\.limits\.side, seed"):
         finished_output(dataset.path, wanted)
 
 
@@ -223,10 +223,62 @@ def test_a_finished_output_is_known_by_its_lineage(dataset: Dataset) -> None:
     assert finished_output(dataset.path, dataset.manifest.lineage) == dataset
     assert finished_output(dataset.path / "elsewhere", dataset.manifest.lineage) is None
     other = Lineage.derive("oqvl-x make", "1.0", Settings(seed=1))
-    with pytest.raises(ConfigError, match=r"output of oqvl-x make 1\.0, made with another config.*keys \['seed'\]"):
+    with pytest.raises(ConfigError, match=r"output of oqvl-x make 1\.0, made with other values of seed"):
         finished_output(dataset.path, other)
-    with pytest.raises(ConfigError, match="made with another version"):
+    with pytest.raises(ConfigError, match=r"made by version 1\.0"):
         finished_output(dataset.path, Lineage.derive("oqvl-x make", "2.0", Settings()))
+
+
+def test_an_output_begins_in_an_empty_directory_that_can_be_written(tmp_path: Path) -> None:
+    step = Lineage.derive("oqvl-x make", "1.0", Settings())
+    other = Lineage.derive("oqvl-x make", "1.0", Settings(seed=1))
+    output = tmp_path / "deep" / "output"
+    assert finished_output(output, step) is None
+    with pytest.raises(ManifestError, match=r"what writes it was stopped before the end"):
+        open_dataset(output)
+    assert finished_output(output, other) is None  # nothing but its mark was there
+    (output / "shard-0.tar").write_bytes(b"begun")
+    assert finished_output(output, other) is None
+    with pytest.raises(ConfigError, match=r"the unfinished output of oqvl-x make 1\.0, made with other values of seed"):
+        finished_output(output, step)
+    (output / "unfinished.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"unfinished\.json is damaged"):
+        finished_output(output, other)
+
+
+def test_files_of_others_are_never_overwritten(tmp_path: Path) -> None:
+    step = Lineage.derive("oqvl-x make", "1.0", Settings())
+    for name in ("shard-00000.tar", "notes.txt"):
+        (tmp_path / name).write_bytes(b"mine")
+    with pytest.raises(ConfigError, match=r"holds notes\.txt and 1 more, which this command has not written"):
+        finished_output(tmp_path, step)
+    assert finished_output(tmp_path, step, in_place=True) is None
+    with pytest.raises(ConfigError, match=r"notes\.txt/inner cannot be written: Not a directory"):
+        finished_output(tmp_path / "notes.txt" / "inner", step)
+    with pytest.raises(ConfigError, match=r"notes\.txt cannot be written: File exists"):
+        finished_output(tmp_path / "notes.txt", step)
+
+
+def test_the_mark_of_an_unfinished_output_goes_with_the_manifest(dataset: Dataset) -> None:
+    (dataset.path / "manifest.json").unlink()
+    assert finished_output(dataset.path, dataset.manifest.lineage, in_place=True) is None
+    assert (dataset.path / "unfinished.json").exists()
+    write_manifest(dataset.path, dataset.manifest)
+    assert not (dataset.path / "unfinished.json").exists()
+
+
+def test_a_shard_that_shrank_is_told_from_a_whole_one(dataset: Dataset) -> None:
+    shard = dataset.manifest.shards[0]
+    path = dataset.whole_shard_path(shard)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert dataset.shard_path(shard) == path
+    with pytest.raises(
+        DataError, match=rf"{path.name}: found {shard.num_bytes - 1:,} bytes, expected {shard.num_bytes:,} bytes"
+    ):
+        dataset.whole_shard_path(shard)
+    path.unlink()
+    with pytest.raises(DataError, match="found no file"):
+        dataset.whole_shard_path(shard)
 
 
 def test_natural_order_counts() -> None:

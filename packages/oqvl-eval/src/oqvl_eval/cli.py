@@ -6,7 +6,7 @@ from oqvl_eval.config import CompareConfig, EvalConfig, ImportConfig, ScoreConfi
 from oqvl_shards.command_line import Report, new_app, stage_command
 from oqvl_shards.errors import run_cli
 
-app = new_app("Evaluate vision-language models: ask, score, compare.")
+app = new_app("Evaluate vision-language models: ask, score, compare.", "oqvl-eval")
 
 
 @stage_command(app, EvalConfig)

@@ -24,7 +24,7 @@ from oqvl_filter.config import (
 from oqvl_shards.command_line import Report, new_app, stage_command
 from oqvl_shards.errors import run_cli
 
-app = new_app("Score, select, deduplicate and reshard image-text data.")
+app = new_app("Score, select, deduplicate and reshard image-text data.", "oqvl-filter")
 import_app = new_app("Bring other people's scores, lists of uids and pictures to datasets.")
 app.add_typer(import_app, name="import")
 

@@ -88,7 +88,7 @@ def measure_pace(
     for place in places:
         shard = shards[place]
         started = clock()
-        with ShardReader(pool.shard_path(shard), limits, name=shard.path) as reader:
+        with ShardReader(pool.whole_shard_path(shard), limits, name=shard.path) as reader:
             check_count(reader, shard.num_samples)
             samples = pool_samples(reader, pool.manifest.name)
             reading = (clock() - started) / max(len(samples), 1)

@@ -250,7 +250,7 @@ def reshard(config: ReshardConfig) -> ReshardReport:
     found = map_shards(
         partial(find_samples, subset=subset.paths),
         [
-            PoolShard(pool.shard_path(shard), shard.path, pool.manifest.name)
+            PoolShard(pool.whole_shard_path(shard), shard.path, pool.manifest.name)
             for pool in pools
             for shard in pool.manifest.shards
         ],

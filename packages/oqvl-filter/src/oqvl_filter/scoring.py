@@ -59,7 +59,7 @@ def scoring_jobs(pool: Dataset, directory: Path, step: str) -> list[ScoringJob]:
     """Return one job a shard of `pool`, with score files `00000.parquet` and so on in `directory`."""
     return [
         ScoringJob(
-            source=pool.shard_path(shard),
+            source=pool.whole_shard_path(shard),
             source_name=shard.path,
             num_samples=shard.num_samples,
             pool_name=pool.manifest.name,

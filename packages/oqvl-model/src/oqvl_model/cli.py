@@ -6,7 +6,7 @@ from oqvl_model.config import GenerateConfig, InitConfig, ShowConfig
 from oqvl_shards.command_line import Report, new_app, stage_command
 from oqvl_shards.errors import run_cli
 
-app = new_app("Build, inspect and ask Open-Qwen2VL models.")
+app = new_app("Build, inspect and ask Open-Qwen2VL models.", "oqvl-model")
 
 
 @stage_command(app, InitConfig)

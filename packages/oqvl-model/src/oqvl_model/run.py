@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +11,11 @@ from pydantic import Field
 from oqvl_model.config import GenerateConfig, InitConfig, ShowConfig
 from oqvl_model.report import GenerateReport, InitReport, PartReport, ShowReport
 from oqvl_model.version import VERSION
-from oqvl_shards.atomic import TEMPORARY_SUFFIX, sync_directory
 from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.image import decode_image
 from oqvl_shards.manifest import (
+    UNFINISHED_NAME,
     Account,
     CheckpointDetails,
     Dataset,
@@ -157,12 +156,11 @@ def _digest(key: str, path: Path) -> str:
 def _write(
     model: OqvlForConditionalGeneration, processor: OqvlProcessor, config: InitConfig, lineage: Lineage
 ) -> Dataset:
-    """Write the model beside `config.output`, then rename it there."""
-    temporary = config.output.with_name(config.output.name + TEMPORARY_SUFFIX)
-    shutil.rmtree(temporary, ignore_errors=True)
-    model.save_pretrained(temporary)
-    processor.save_pretrained(temporary)
-    files = tuple(describe_file(path, temporary, num_samples=1) for path in sorted(temporary.iterdir()))
+    """Write the model's files, then the manifest that makes a model of them."""
+    model.save_pretrained(config.output)
+    processor.save_pretrained(config.output)
+    paths = sorted(path for path in config.output.iterdir() if path.name != UNFINISHED_NAME)
+    files = tuple(describe_file(path, config.output, num_samples=1) for path in paths)
     details = CheckpointDetails(
         architecture=type(model).__name__, stage="init", visual_tokens_per_image=config.visual_tokens_per_image
     )
@@ -174,15 +172,7 @@ def _write(
         statistics={"num_parameters": model.num_parameters()},
         lineage=lineage,
     )
-    write_manifest(temporary, manifest)
-    try:
-        temporary.replace(config.output)
-    except OSError as error:
-        raise ConfigError(
-            f"output: {config.output} cannot be made: {error}", hint="choose a directory that does not exist yet"
-        ) from error
-    sync_directory(config.output.parent)
-    return Dataset(config.output, manifest)
+    return write_manifest(config.output, manifest)
 
 
 def _open_image(path: Path) -> Image.Image:

@@ -11,7 +11,9 @@ from oqvl_pack.config import (
 from oqvl_shards.command_line import Report, new_app, stage_command
 from oqvl_shards.errors import run_cli
 
-app = new_app("Pack image-text pairs, conversations and interleaved documents into training sequences of one length.")
+app = new_app(
+    "Pack image-text pairs, conversations and interleaved documents into training sequences of one length.", "oqvl-pack"
+)
 
 
 @stage_command(app, PackConfig)

@@ -66,7 +66,7 @@ def list_shards(sources: Sequence[Dataset]) -> tuple[SourceShard, ...]:
     return tuple(
         SourceShard(
             source=index,
-            path=source.shard_path(shard),
+            path=source.whole_shard_path(shard),
             dataset=source.manifest.name,
             relative_path=shard.path,
             name=_document_prefix(source, shard, len(sources)),

@@ -20,7 +20,7 @@ from oqvl_shards.importers.config import (
 from oqvl_shards.manifest import Manifest, open_dataset
 from oqvl_shards.report import DatasetReport, lineage_tree
 
-app = new_app("Import foreign data; show, verify, trace and look at datasets.")
+app = new_app("Import foreign data; show, verify, trace and look at datasets.", "oqvl-shards")
 import_app = new_app("Make a dataset from foreign data.")
 app.add_typer(import_app, name="import")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Protocol, TypeVar
 
@@ -29,13 +30,32 @@ class Report(Protocol):
         ...
 
 
-def new_app(summary: str) -> typer.Typer:
+def new_app(summary: str, distribution: str = "") -> typer.Typer:
     """Return a command line without commands, plain text that starts fast.
 
     Args:
         summary: What it is for, a sentence.
+        distribution: The package whose version `--version` prints; empty for a group of commands inside another.
     """
-    return typer.Typer(help=summary, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+    app = typer.Typer(help=summary, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
+    if not distribution:
+        return app
+
+    def print_version(wanted: bool) -> None:
+        if wanted:
+            typer.echo(f"{distribution} {version(distribution)}")
+            raise typer.Exit
+
+    @app.callback(help=summary)
+    def take_options(
+        # Annotations are read outside of this function, where `print_version` is not known.
+        is_version: bool = typer.Option(
+            False, "--version", callback=print_version, is_eager=True, help="print the version and exit"
+        ),
+    ) -> None:
+        pass
+
+    return app
 
 
 def stage_command(

@@ -100,7 +100,7 @@ def _cards(dataset: Dataset) -> Iterator[Card]:
         dataset.manifest.kind, ShardReader.text
     )
     for shard in dataset.manifest.shards:
-        with ShardReader(dataset.shard_path(shard), _LIMITS, name=shard.path) as reader:
+        with ShardReader(dataset.whole_shard_path(shard), _LIMITS, name=shard.path) as reader:
             for sample in reader.samples:
                 try:
                     pictures = tuple(data for _, data in reader.images(sample))

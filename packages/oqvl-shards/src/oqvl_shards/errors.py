@@ -9,11 +9,12 @@
     └── DataError           5  data failed a check: a digest, a count, a format
 
 The numbers are the exit codes of every command line. A message says what was found and expected and where; the hint
-says what to do.
+says what to do. A disk that is full or may not be written ends a command with 4, Ctrl-C with 130, as shells have it.
 """
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -103,13 +104,32 @@ def require_extra(package: str, extra: str) -> Iterator[None]:
         ) from error
 
 
+_DISK_REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
+"""What a machine answers that will not write or read, whatever the program does."""
+
+INTERRUPTED_EXIT_CODE = 130
+
+
 def run_cli(app: Callable[[], object]) -> None:
     """Run the command line `app`; print an `OqvlError` as two lines on stderr and exit with its code.
 
-    Any other exception is a bug and keeps its traceback (exit code 1).
+    The same goes for a disk that refuses, and for Ctrl-C. Any other exception is a bug and keeps its traceback (exit
+    code 1).
     """
     try:
         app()
     except OqvlError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from error
+    except OSError as error:
+        if error.errno not in _DISK_REFUSED:
+            raise
+        refused = HardwareError(
+            f"{error.filename or 'the disk'}: {error.strerror}",
+            hint="mend that and run the same command again; what is finished is kept",
+        )
+        print(f"error: {refused}", file=sys.stderr)
+        raise SystemExit(refused.exit_code) from error
+    except KeyboardInterrupt as error:
+        print("interrupted; the same command goes on from what is finished", file=sys.stderr)
+        raise SystemExit(INTERRUPTED_EXIT_CODE) from error

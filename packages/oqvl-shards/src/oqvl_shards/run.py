@@ -54,7 +54,7 @@ def import_webdataset(config: ImportWebdatasetConfig) -> DatasetReport:
     """
     lineage = _lineage("import webdataset", config)
     tars = webdataset.find_tars(config.directory)
-    finished = finished_output(config.directory, lineage)
+    finished = finished_output(config.directory, lineage, in_place=True)
     if finished is not None:
         _check_unchanged(finished, tars)
         return DatasetReport.of(finished)
@@ -197,7 +197,7 @@ def _total(statistics: Iterable[Mapping[str, int]]) -> dict[str, int | float | s
 
 
 def _check_unchanged(dataset: Dataset, tars: Sequence[Path]) -> None:
-    known = {dataset.shard_path(shard): shard.num_bytes for shard in dataset.manifest.shards}
+    known = {dataset.path / shard.path: shard.num_bytes for shard in dataset.manifest.shards}
     found = {path: path.stat().st_size for path in tars}
     left_out = dataset.manifest.account.rejected.get(webdataset.DAMAGED_SHARD, 0)
     changed = [path for path in known if found.get(path) != known[path]]

@@ -13,7 +13,7 @@ from oqvl_shards.errors import run_cli
 from oqvl_train.config import TrainConfig
 from oqvl_train.errors import TrainingInterruptedError
 
-app = new_app("Train a model on packed shards; resume exactly; run alone or under torchrun.")
+app = new_app("Train a model on packed shards; resume exactly; run alone or under torchrun.", "oqvl-train")
 
 
 @stage_command(app, TrainConfig)

@@ -214,7 +214,7 @@ def _read_shard(shard: Shard, clean: Dataset, trunk: FrozenTrunk, config: TrainD
     uids: list[tuple[int, int]] = []
     features: list[NDArray[np.float32]] = []
     rejected: Counter[str] = Counter()
-    with ShardReader(clean.shard_path(shard), config.limits, name=shard.path) as reader:
+    with ShardReader(clean.whole_shard_path(shard), config.limits, name=shard.path) as reader:
         samples = pool_samples(reader, clean.manifest.name)
         for start in range(0, len(samples), config.batch_size):
             pixels = []

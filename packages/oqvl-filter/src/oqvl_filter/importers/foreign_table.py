@@ -148,7 +148,7 @@ def uids_of_shard(pool: Dataset, file_name: str) -> dict[str, str]:
     wanted = _shard_number(file_name)
     for shard in pool.manifest.shards:
         if _shard_number(Path(shard.path).name) == wanted:
-            with ShardReader(pool.shard_path(shard), name=shard.path) as reader:
+            with ShardReader(pool.whole_shard_path(shard), name=shard.path) as reader:
                 return {one.sample.key: one.uid.value for one in pool_samples(reader, pool.manifest.name)}
     raise DataError(f"{file_name} is of no shard of {pool.path}", hint="files are matched with shards by their number")
 

@@ -103,7 +103,7 @@ def find_pictures(
     for index in dict.fromkeys([*likely, *range(len(shards))]):
         if not wanted:
             break
-        with ShardReader(pool.shard_path(shards[index]), limits, name=shards[index].path) as reader:
+        with ShardReader(pool.whole_shard_path(shards[index]), limits, name=shards[index].path) as reader:
             for sample in pool_samples(reader, pool.manifest.name):
                 if sample.uid.value in wanted:
                     found[sample.uid.value] = _picture(pool.manifest.name, reader, sample, limits)
