@@ -31,20 +31,26 @@ def test_it_looks_now_and_then_and_when_told(tmp_path: Path) -> None:
         for step, must_look in [(1, False), (2, False), (3, False), (4, False), (5, True), (6, False)]:
             monitor.add(result(step), must_look=must_look)
             seen.append(len(read_metrics(directory.metrics)))
-    assert seen == [0, 0, 3, 3, 5, 6]
-    assert [(timing.step, timing.num_steps) for timing in read_timings(directory.timings)] == [(3, 3), (5, 2), (6, 1)]
+    assert seen == [1, 1, 3, 3, 5, 6]
+    assert [(timing.step, timing.num_steps) for timing in read_timings(directory.timings)] == [
+        (1, 1),
+        (3, 2),
+        (5, 2),
+        (6, 1),
+    ]
     assert [row.loss for row in read_metrics(directory.metrics)] == [2.0] * 6
 
 
 def test_speed_is_tokens_and_flops_over_seconds(tmp_path: Path) -> None:
     config, directory = make_config(log_every=2), RunDirectory(tmp_path)
-    with open_world(config) as world, Monitor(config, directory, world, first_step=0, num_steps=2) as monitor:
+    with open_world(config) as world, Monitor(config, directory, world, first_step=0, num_steps=3) as monitor:
         monitor.add(result(1), must_look=False)
         monitor.add(result(2), must_look=False)
-    (timing,) = read_timings(directory.timings)
-    assert timing.tokens_per_second == pytest.approx(100 / timing.seconds)
-    assert timing.teraflops == pytest.approx(400 / timing.seconds / 1e12)
-    assert timing.mfu == pytest.approx(400 / timing.seconds / 1e6)
+        monitor.add(result(3), must_look=True)
+    _, timing, _ = read_timings(directory.timings)
+    assert timing.tokens_per_second == pytest.approx(50 / timing.seconds)
+    assert timing.teraflops == pytest.approx(200 / timing.seconds / 1e12)
+    assert timing.mfu == pytest.approx(200 / timing.seconds / 1e6)
     assert (timing.peak_teraflops, timing.num_devices) == (1e-6, 1)
 
 

@@ -55,6 +55,20 @@ def test_it_prints_as_a_table(output: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("num_packs", "batch_size", "epoch"),
+    [
+        (5, 256, "1 step, whose batch of up to 256 packs holds all 5"),
+        (4, 4, "1 step, whose batch of up to 4 packs holds all 4"),
+        (11, 4, "11 packs in 3 steps of 4, the last of the 3 left"),
+        (1200, 4, "1,200 packs in 300 steps of 4"),
+    ],
+)
+def test_it_says_how_packs_make_an_epoch(num_packs: int, batch_size: int, epoch: str, output: Path) -> None:
+    noted = {"num_packs": num_packs, "global_batch_size": batch_size}
+    assert TrainReport.read(output).model_copy(update=noted).table().splitlines()[2] == f"epoch        {epoch}"
+
+
 def test_no_run_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="holds no training run"):
         TrainReport.read(tmp_path)

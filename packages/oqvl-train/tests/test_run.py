@@ -132,6 +132,13 @@ class TestOneProcess:
         assert files(tmp_path / "run") == files(alone)
         assert (tmp_path / "run/model/manifest.json").read_bytes() == (alone / "model/manifest.json").read_bytes()
 
+    def test_a_batch_that_holds_all_packs_is_said(
+        self, make_config: MakeConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        report = train(make_config(tmp_path / "run", global_batch_size=256, num_epochs=1))
+        assert (report.num_steps, report.num_packs, report.global_batch_size) == (1, 11, 256)
+        assert "single step: the batch (global_batch_size=256) holds all 11 packs" in caplog.text
+
     def test_random_numbers_resume_too(self, make_config: MakeConfig, tmp_path: Path) -> None:
         changes = {"trainee_options": {"dropout": 0.5}, "max_steps": 4, "num_epochs": None}
         train(make_config(tmp_path / "whole", **changes))

@@ -38,6 +38,12 @@ def test_a_directory_remembers_its_run(tmp_path: Path) -> None:
         directory.check_belongs_to(run_file(seed=2))
 
 
+def test_a_run_that_noted_no_number_of_packs_goes_on(tmp_path: Path) -> None:
+    RunDirectory(tmp_path).begin(run_file())
+    RunDirectory(tmp_path).check_belongs_to(run_file().model_copy(update={"num_packs": 5}))
+    assert RunDirectory(tmp_path).read_run_file().num_packs is None
+
+
 def test_a_directory_without_a_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="holds no training run"):
         RunDirectory(tmp_path).read_run_file()

@@ -1,4 +1,4 @@
-"""Looks at the device now and then: writes the logs, moves the progress line, notices a step that failed."""
+"""Looks at the device now and then: writes the logs, shows progress, notices a step that failed."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ import time
 from types import TracebackType
 from typing import Self
 
-from tqdm import tqdm
-
 from oqvl_train.config import NonfinitePolicy, TrainConfig
 from oqvl_train.hardware import device_name, peak_flops
 from oqvl_train.metrics import StepMetrics, Timing, append_rows
 from oqvl_train.parallel import World
+from oqvl_train.progress import Progress
 from oqvl_train.run_directory import RunDirectory
 from oqvl_train.training_step import StepResult, fetch
 
 
 class Monitor:
-    """Collects the results of steps and fetches them from the device every `log_every` steps.
+    """Collects the results of steps and fetches them from the device every `log_every` steps, and after the first.
 
     Every process collects, since all must come to the same verdict; rank 0 writes.
 
@@ -42,14 +41,8 @@ class Monitor:
         self._waiting: list[StepResult] = []
         self._device = device_name(world.device)
         self._peak = config.peak_flops or (peak_flops(world.device, config.precision) if world.is_first else 1.0)
-        self._progress = tqdm(
-            desc=config.stage,
-            total=num_steps,
-            initial=first_step,
-            unit="step",
-            dynamic_ncols=True,
-            disable=None if world.is_first else True,
-        )
+        self._first_step = first_step
+        self._progress = Progress(config.stage, first_step, num_steps) if world.is_first else None
         self._clock = time.perf_counter()
 
     def __enter__(self) -> Self:
@@ -58,12 +51,14 @@ class Monitor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._progress.close()
+        if self._progress is not None:
+            self._progress.close()
 
     def add(self, result: StepResult, *, must_look: bool) -> None:
         """Take the result of a step; look at the device when it is time, or when told."""
         self._waiting.append(result)
-        if must_look or result.step % self._config.log_every == 0:
+        is_first_of_start = result.step == self._first_step + 1
+        if must_look or is_first_of_start or result.step % self._config.log_every == 0:
             self._look()
 
     def restart_clock(self) -> None:
@@ -77,10 +72,10 @@ class Monitor:
             self.failed = next((row for row in rows if row.is_skipped), None)
         if self.failed is not None:
             rows = [row for row in rows if row.step < self.failed.step]
-        elif self._world.is_first:
+        elif self._progress is not None:
             timing = self._time(rows, num_flops)
             append_rows(self._directory.timings, [timing])
-            self._show(rows, timing)
+            self._progress.show(rows, timing)
         if self._world.is_first:
             append_rows(self._directory.metrics, rows)
         self.restart_clock()
@@ -99,12 +94,3 @@ class Monitor:
             device=self._device,
             num_devices=self._world.size,
         )
-
-    def _show(self, rows: list[StepMetrics], timing: Timing) -> None:
-        loss = rows[-1].loss
-        self._progress.set_postfix_str(
-            f"loss {'not finite' if loss is None else format(loss, '.4f')}, {timing.tokens_per_second:,.0f} tokens/s, "
-            f"MFU {timing.mfu:.1%}",
-            refresh=False,
-        )
-        self._progress.update(len(rows))

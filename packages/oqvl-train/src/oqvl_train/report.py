@@ -21,6 +21,8 @@ class TrainReport(Frozen):
     is_finished: bool = Field(description="whether the trained model and its manifest are there")
     step: int = Field(description="steps in metrics.jsonl")
     num_steps: int = Field(description="steps of the whole run")
+    num_packs: int | None = Field(description="packs that it trains on; null: not noted by the release that began it")
+    global_batch_size: int | None = Field(description="packs a step; an epoch's last step takes what is left")
     num_skipped_steps: int = Field(description="steps whose loss or gradient was not finite and which updated nothing")
     checkpoints: tuple[int, ...] = Field(description="steps of the complete checkpoints")
     loss: float | None = Field(description="mean loss of the last step; null: no step yet, or not finite")
@@ -49,6 +51,8 @@ class TrainReport(Frozen):
             is_finished=is_finished,
             step=len(metrics),
             num_steps=run.num_steps,
+            num_packs=run.num_packs,
+            global_batch_size=run.lineage.config.get("global_batch_size"),
             num_skipped_steps=sum(row.is_skipped for row in metrics),
             checkpoints=tuple(directory.checkpoint_steps()),
             loss=metrics[-1].loss if metrics else None,
@@ -73,9 +77,19 @@ class TrainReport(Frozen):
             ("time", f"{self.seconds / 3600:.2f} h"),
             ("model", self.model or "not finished: run the same command again to resume"),
         ]
+        if self.num_packs and self.global_batch_size:
+            rows.insert(2, ("epoch", _describe_epoch(self.num_packs, self.global_batch_size)))
         if self.digest:
             rows.append(("digest", self.digest))
         return "\n".join(f"{name:<12} {value}" for name, value in rows)
+
+
+def _describe_epoch(num_packs: int, batch_size: int) -> str:
+    if num_packs <= batch_size:
+        return f"1 step, whose batch of up to {batch_size:,} packs holds all {num_packs:,}"
+    num_left = num_packs % batch_size
+    last = f", the last of the {num_left:,} left" if num_left else ""
+    return f"{num_packs:,} packs in {-(-num_packs // batch_size):,} steps of {batch_size:,}{last}"
 
 
 def describe_speed(timing: Timing) -> str:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,8 @@ from oqvl_train.trainee import Trainee, load_trainee
 from oqvl_train.training_step import training_step
 
 _NUM_PACKS_NAMED = 16
+
+_log = logging.getLogger(__name__)
 
 
 def train(config: TrainConfig) -> TrainReport:
@@ -89,7 +92,7 @@ def _plan(config: TrainConfig) -> _Plan:
     lineage = Lineage.derive(
         "oqvl-train run", version("oqvl-train"), config, [checkpoint.manifest, packs.dataset.manifest]
     )
-    run = RunFile(stage=config.stage, num_steps=num_steps, lineage=lineage)
+    run = RunFile(stage=config.stage, num_steps=num_steps, num_packs=len(packs), lineage=lineage)
     return _Plan(checkpoint, packs, order, RunDirectory(config.output), run)
 
 
@@ -109,6 +112,7 @@ def _train(config: TrainConfig, plan: _Plan, world: World) -> None:
     first_step = load_latest_checkpoint(plan.directory, model, optimizer)
     world.barrier()
     if world.is_first:
+        _warn_of_one_step_epochs(plan.order)
         plan.directory.begin(plan.run)
         truncate_metrics(plan.directory.metrics, first_step)
     _train_steps(config, plan, world, trainee, optimizer, first_step)
@@ -120,6 +124,16 @@ def _train(config: TrainConfig, plan: _Plan, world: World) -> None:
         plan.run.lineage,
         world,
     )
+
+
+def _warn_of_one_step_epochs(order: DataOrder) -> None:
+    if order.steps_per_epoch == 1:
+        _log.warning(
+            "an epoch is a single step: the batch (global_batch_size=%d) holds all %d packs; "
+            "a smaller global_batch_size makes more steps",
+            order.global_batch_size,
+            order.num_packs,
+        )
 
 
 def _train_steps(

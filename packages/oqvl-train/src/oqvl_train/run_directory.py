@@ -27,6 +27,7 @@ class RunFile(Frozen):
 
     stage: str = Field(description="name of the stage")
     num_steps: int = Field(description="steps of the whole run")
+    num_packs: int | None = Field(default=None, description="packs that it trains on; null: from before this was noted")
     lineage: Lineage
 
 
@@ -77,7 +78,7 @@ class RunDirectory:
         if not self.run_file.exists():
             return
         found = self.read_run_file()
-        if found == run:
+        if (found.lineage, found.num_steps) == (run.lineage, run.num_steps):
             return
         keys = sorted(
             key
