@@ -53,16 +53,11 @@ def test_counts_go_over_the_pool_and_filling_them_again_changes_nothing(jobs):
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
 def test_a_ray_cluster_writes_the_same_bytes(make_pool, plain_pairs, tmp_path):
-    import ray
-
     pool = make_pool([plain_pairs(3), plain_pairs(3, start=3), plain_pairs(2, start=6)])
     run.score(ScoreConfig(pool=pool.path, output=tmp_path / "local"))
-    ray.init(num_cpus=2, include_dashboard=False)
-    try:
-        run.score(ScoreConfig(pool=pool.path, output=tmp_path / "ray", engine="ray"))
-    finally:
-        ray.shutdown()
+    run.score(ScoreConfig(pool=pool.path, output=tmp_path / "ray", engine="ray"))
     names = ["00000.parquet", "00001.parquet", "00002.parquet", "manifest.json"]
     for directory in (tmp_path / "local", tmp_path / "ray"):
         assert sorted(path.name for path in directory.iterdir()) == names

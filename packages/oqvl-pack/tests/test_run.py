@@ -184,14 +184,9 @@ def test_same_bytes_for_any_number_of_workers(
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
 def test_same_bytes_on_ray(captions: Path, tokenizer_file: Path, packed: Path, tmp_path: Path) -> None:
-    import ray
-
-    ray.init(num_cpus=2, include_dashboard=False)
-    try:
-        pack_dataset(make_config(captions, tokenizer_file, tmp_path / "ray", engine="ray"))
-    finally:
-        ray.shutdown()
+    pack_dataset(make_config(captions, tokenizer_file, tmp_path / "ray", engine="ray"))
     assert tree(tmp_path / "ray") == tree(packed)
 
 

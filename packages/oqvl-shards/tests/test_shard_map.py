@@ -83,17 +83,6 @@ def test_a_dead_worker_is_reported(functions):
     assert "fewer workers" in caught.value.hint
 
 
-@pytest.fixture(scope="module")
-def ray_cluster():
-    """A Ray cluster of this machine alone."""
-    import ray
-
-    environment = {"PYTHONPATH": str(Path(__file__).parent)}
-    ray.init(num_cpus=2, include_dashboard=False, runtime_env={"env_vars": environment})
-    yield
-    ray.shutdown()
-
-
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_cluster")
 class TestRay:
