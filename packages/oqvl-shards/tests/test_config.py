@@ -1,11 +1,13 @@
+from datetime import date
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
-from oqvl_shards.config import StageConfig
+from oqvl_shards.config import Names, Paths, StageConfig
 from oqvl_shards.errors import ConfigError
 
 
@@ -60,6 +62,77 @@ def test_every_bad_override_is_named(overrides: list[str], message: str) -> None
         Outer.from_command_line(None, overrides)
 
 
+class First(StageConfig):
+    kind: Literal["first"]
+    file: Path
+
+
+class Second(StageConfig):
+    kind: Literal["second"]
+    size: int
+
+
+class Listing(StageConfig):
+    name: str = ""
+    output: Path | None = None
+    size: int = 1
+    files: Paths = ()
+    names: Names = ()
+    inner: Inner = Inner()
+    labelled: dict[str, Paths] = Field(default_factory=dict)
+    either: First | Second | None = Field(default=None, discriminator="kind")
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "expected"),
+    [
+        ("name=2026", "name", "2026"),
+        ("name=true", "name", "true"),
+        ("name=1.50", "name", "1.50"),
+        ("output=2024-01-01", "output", Path("2024-01-01")),
+        ("output=7", "output", Path("7")),
+        ("inner.path=2024", "inner", Inner(path=Path("2024"))),
+        ("files=a.jpg", "files", (Path("a.jpg"),)),
+        ("files=2026", "files", (Path("2026"),)),
+        ('files=["a", "b"]', "files", (Path("a"), Path("b"))),
+        ("files=[]", "files", ()),
+        ("names=text", "names", ("text",)),
+        ("names=true", "names", ("true",)),
+        ("labelled.x=2026", "labelled", {"x": (Path("2026"),)}),
+        ("size=7", "size", 7),
+    ],
+)
+def test_a_single_value_is_a_list_of_one_and_text_is_taken_as_it_stands(
+    override: str, key: str, expected: object
+) -> None:
+    assert getattr(Listing.from_values({}, [override]), key) == expected
+
+
+def test_text_is_taken_as_it_stands_below_a_union_too() -> None:
+    found = Listing.from_values({"either": {"kind": "first"}}, ["either.file=2026", "size=2"])
+    assert found == Listing(either=First(kind="first", file=Path("2026")), size=2)
+
+
+@pytest.mark.parametrize(
+    ("values", "overrides", "message"),
+    [
+        ({"name": date(2024, 1, 1)}, [], r"name: Input should be a valid string"),
+        ({"name": 2026}, ["size=2026"], r"name: .*found 2026"),
+        ({}, ["names=[1, 2]"], r"names\.0: .*found 1"),
+        ({}, ["size=word", "name=1"], r"1 configuration error\(s\)\n  size: .*found 'word'"),
+    ],
+)
+def test_other_values_are_refused_as_before(values: dict[str, Any], overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Listing.from_values(values, overrides)
+
+
+def test_the_hint_of_an_override_fits_every_command() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Listing.from_values({}, ["pool"])
+    assert caught.value.hint == "KEY=VALUE, for example seed=7"
+
+
 def test_bad_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no configuration file at .*absent\.toml"):
         Outer.from_toml(tmp_path / "absent.toml")
@@ -108,6 +181,15 @@ def test_a_digest_is_the_same_in_every_release() -> None:
     assert Outer(count=1).digest() == "8f100a92da3cd7dca1e1ce0b446976df5d849a339c4aa44c70ead363b076c629"
 
 
+def test_help_text_begins_with_the_fields_of_which_one_is_required() -> None:
+    class Either(StageConfig):
+        output: Path = Field(description="where")
+        source: Path | None = Field(default=None, json_schema_extra={"lineage": False, "alternative": True})
+        mixture: Paths = Field(default=(), json_schema_extra={"alternative": True})
+
+    assert [key for key, *_ in Either._fields()] == ["source", "mixture", "output"]
+
+
 def test_help_text_names_key_default_and_meaning() -> None:
     assert Outer.help_text().splitlines() == [
         "\b",
@@ -122,4 +204,27 @@ def test_help_text_names_key_default_and_meaning() -> None:
         "      where",
         "  num_workers (1)",
         "      processes",
+    ]
+
+
+class Circle(StageConfig):
+    form: Literal["circle"] = Field(description="which form")
+    radius: float = Field(description="in m")
+    colour: str = Field(default="red", description="its paint", json_schema_extra={"lineage": False})
+
+
+class Point(StageConfig):
+    form: Literal["point"] = Field(default="point", description="which form")
+
+
+class Drawing(StageConfig):
+    shape: Circle | Point = Field(default=Point(), description="what is drawn", discriminator="form")
+
+
+def test_help_text_lists_the_fields_of_every_model_that_a_field_can_be() -> None:
+    assert Drawing.help_text().splitlines()[2:] == [
+        '  shape ({"form": "point"})',
+        "      what is drawn",
+        '      shape.form=circle: radius (required), colour ("red")',
+        "      shape.form=point",
     ]

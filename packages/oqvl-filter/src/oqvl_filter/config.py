@@ -194,6 +194,22 @@ class MlmScorerConfig(StageConfig):
     batch_size: int = Field(default=8, gt=0, description="images the judge is asked about at once")
 
 
+class CustomScorerConfig(StageConfig):
+    """The scorer `custom`: one of your own, an `oqvl_filter.Scorer`."""
+
+    name: Literal["custom"] = Field(description="which scorer: custom")
+    # Where its code and files lie does not decide the scores; its fingerprint records what does.
+    factory: str = Field(
+        description="dotted path of the scorer's factory, e.g. my_package.my_module:MyScorer",
+        json_schema_extra={"lineage": False},
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="what the factory is called with, e.g. scorer.options.model=PATH",
+        json_schema_extra={"lineage": False},
+    )
+
+
 ScorerConfig = Annotated[
     RulesScorerConfig
     | TextScorerConfig
@@ -203,7 +219,8 @@ ScorerConfig = Annotated[
     | ClipScorerConfig
     | SiglipScorerConfig
     | AestheticScorerConfig
-    | MlmScorerConfig,
+    | MlmScorerConfig
+    | CustomScorerConfig,
     Field(discriminator="name"),
 ]
 
@@ -215,7 +232,7 @@ class ScoreConfig(MappedConfig):
     output: Path = Field(description="directory of the scores", json_schema_extra={"lineage": False})
     scorer: ScorerConfig = Field(
         default=RulesScorerConfig(),
-        description="scorer.name=rules, text, image, phash, metadata, clip, siglip, aesthetic or mlm; and its fields",
+        description="which scorer, and its fields: scorer.name=NAME scorer.FIELD=VALUE",
     )
     limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read from a sample")
 

@@ -79,6 +79,7 @@ from oqvl_filter.resharding import (
     shuffled,
 )
 from oqvl_filter.score_file import IDENTITY_FIELDS, REJECT_FIELD, account_of, deciles, write_table
+from oqvl_filter.scorer import fingerprint_of
 from oqvl_filter.scoring import fill_counts, score_shard, scoring_jobs, shared_scorer
 from oqvl_filter.selection.candidates import read_candidates, resolve_column
 from oqvl_filter.selection.column_cache import ColumnCache
@@ -145,7 +146,7 @@ def score(config: ScoreConfig) -> ScoreReport:
     """
     pool = open_dataset(config.pool, Kind.IMAGE_TEXT)
     scorer = shared_scorer(config.scorer, config.limits)
-    fingerprint = scorer.fingerprint()
+    fingerprint = fingerprint_of(scorer)
     step = ScoreStep(config=config, fingerprint=fingerprint)
     parents = [pool.manifest, *_manifests_of_scorer(config.scorer)]
     lineage = Lineage.derive(f"{PACKAGE} score", version(PACKAGE), step, parents)

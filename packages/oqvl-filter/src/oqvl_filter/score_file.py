@@ -12,7 +12,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator, Sequence
-from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from oqvl_filter.pool import PoolSample
 from oqvl_filter.scorer import Row
 from oqvl_filter.uid_array import parse_uids, sort_uids
 from oqvl_shards.atomic import atomic_write
-from oqvl_shards.errors import DataError
+from oqvl_shards.errors import ConfigError, DataError
 from oqvl_shards.manifest import Account, Dataset, FieldSpec
 
 IDENTITY_FIELDS = (
@@ -40,25 +39,38 @@ DECILES = tuple(range(0, 101, 10))
 """Percentiles that a column is summed up by: the minimum, nine deciles, the maximum."""
 
 
-def score_table(
-    samples: Sequence[PoolSample], results: Sequence[Row | StrEnum], columns: Sequence[FieldSpec]
-) -> pa.Table:
+def score_table(samples: Sequence[PoolSample], results: Sequence[Row | str], columns: Sequence[FieldSpec]) -> pa.Table:
     """Return one row a sample.
 
     Args:
         samples: The samples of a shard.
         results: For each of them the values of `columns`, or the reason why there are none.
         columns: The columns to make; values that a row lacks are null.
+
+    Raises:
+        ConfigError: When a scorer gives another number of results, a column that every score file has, or values that
+            are not of a column's type.
     """
-    rows: list[Row] = [{} if isinstance(result, StrEnum) else result for result in results]
+    if len(results) != len(samples):
+        raise ConfigError(f"the scorer gave {len(results)} results, expected one for each of {len(samples)} samples")
+    rows: list[Row] = [{} if isinstance(result, str) else result for result in results]
     arrays = {
         "uid": pa.array([sample.uid.value for sample in samples], pa.string()),
         "uid_derived": pa.array([sample.uid.derived for sample in samples], pa.bool_()),
         "key": pa.array([sample.sample.key for sample in samples], pa.string()),
     }
     for column in columns:
-        arrays[column.name] = pa.array([row.get(column.name) for row in rows], arrow_type(column.dtype))
-    reasons = [str(result) if isinstance(result, StrEnum) else None for result in results]
+        if column.name in arrays or column.name == REJECT_FIELD.name:
+            raise ConfigError(
+                f"the scorer gives a column {column.name!r}, which every score file has or it gave before"
+            )
+        try:
+            arrays[column.name] = pa.array([row.get(column.name) for row in rows], arrow_type(column.dtype))
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            raise ConfigError(
+                f"the scorer's column {column.name!r} cannot be of type {column.dtype}: {error}"
+            ) from error
+    reasons = [str(result) if isinstance(result, str) else None for result in results]
     return pa.table({**arrays, REJECT_FIELD.name: pa.array(reasons, pa.string())})
 
 

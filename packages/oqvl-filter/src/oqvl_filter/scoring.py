@@ -11,6 +11,7 @@ import pyarrow as pa
 from oqvl_filter.config import (
     AestheticScorerConfig,
     ClipScorerConfig,
+    CustomScorerConfig,
     ImageScorerConfig,
     MetadataScorerConfig,
     MlmScorerConfig,
@@ -22,7 +23,7 @@ from oqvl_filter.config import (
 )
 from oqvl_filter.pool import check_count, pool_samples
 from oqvl_filter.score_file import account_of, count_values, read_table, score_table, write_table
-from oqvl_filter.scorer import Scorer
+from oqvl_filter.scorer import Scorer, bind_scorer
 from oqvl_shards.manifest import Dataset, describe_file
 from oqvl_shards.reader import ShardReader
 from oqvl_shards.receipt import Receipt, read_receipt, write_receipt
@@ -106,7 +107,7 @@ def make_scorer(config: ScorerConfig, limits: ReadLimits) -> Scorer:
 
     Raises:
         MissingExtraError: When it needs packages that are not installed.
-        ConfigError: When its model cannot be loaded.
+        ConfigError: When its model cannot be loaded, or there is no such scorer.
     """
     match config:
         case RulesScorerConfig():
@@ -145,6 +146,8 @@ def make_scorer(config: ScorerConfig, limits: ReadLimits) -> Scorer:
             from oqvl_filter.scorers.mlm import MlmScorer
 
             return MlmScorer(config, limits)
+        case CustomScorerConfig():
+            return bind_scorer(config.factory, config.options)
 
 
 def fill_counts(

@@ -8,16 +8,28 @@ import hashlib
 import json
 import textwrap
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self, TypedDict
+from typing import Annotated, Any, Self, TypedDict, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import to_jsonable_python
+from pydantic_core import ErrorDetails, to_jsonable_python
 
 from oqvl_shards.errors import ConfigError
+
+
+def _as_tuple(value: object) -> object:
+    return value if isinstance(value, Iterable) and not isinstance(value, str) else (value,)
+
+
+Paths = Annotated[tuple[Path, ...], BeforeValidator(_as_tuple)]
+"""Paths; a single one need not stand in a list."""
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+"""Names; a single one need not stand in a list."""
 
 
 class Frozen(BaseModel):
@@ -37,7 +49,10 @@ class StageConfig(Frozen):
 
     @classmethod
     def from_toml(cls, path: Path | str, overrides: Sequence[str] = ()) -> Self:
-        """Read a TOML file, apply `key.sub=value` overrides (values in TOML syntax, bare words as strings), validate.
+        """Read a TOML file, apply `key.sub=value` overrides, validate.
+
+        An override's value is in TOML syntax; a bare word is a string, and so is any value that a field of text or a
+        path would refuse: `name=2026`.
 
         Raises:
             ConfigError: When the file is missing, is not TOML, or fails validation; every bad key is named.
@@ -54,13 +69,19 @@ class StageConfig(Frozen):
     @classmethod
     def from_values(cls, values: Mapping[str, Any], overrides: Sequence[str] = (), *, where: str = "") -> Self:
         """Validate `values` after applying `overrides`; see `from_toml`."""
-        merged = copy.deepcopy(dict(values))
-        for override in overrides:
-            _apply_override(merged, override)
+        parsed = [_Override.parse(override) for override in overrides]
         try:
-            return cls.model_validate(merged)
+            return cls._validate(values, parsed)
         except ValidationError as error:
             raise ConfigError(_describe(error, where or cls.__name__, [key for key, *_ in cls._fields()])) from error
+
+    @classmethod
+    def _validate(cls, values: Mapping[str, Any], overrides: Sequence[_Override]) -> Self:
+        try:
+            return cls.model_validate(_merge(values, overrides))
+        except ValidationError as error:
+            problems = error.errors(include_url=False)
+        return cls.model_validate(_merge(values, [override.as_wanted(problems) for override in overrides]))
 
     @classmethod
     def from_command_line(cls, config_file: Path | None, overrides: Sequence[str]) -> Self:
@@ -71,23 +92,30 @@ class StageConfig(Frozen):
 
     @classmethod
     def help_text(cls) -> str:
-        """Return the fields for the end of a command's `--help`: a line `key (default)` each, its meaning below."""
+        """Return the fields for the end of a command's `--help`: a line `key (default)` each, its meaning below.
+
+        After a field that is one of several models come the fields of each: `key.tag=NAME: field (default), ...`.
+        """
         lines = []
         for key, description, default in cls._fields():
-            lines += [
-                f"  {key} ({default})",
-                *textwrap.wrap(description, 74, initial_indent=" " * 6, subsequent_indent=" " * 6),
-            ]
+            lines += [f"  {key} ({default})", *_wrapped(description, 6)]
+            for variant in _variants(cls.model_fields.get(key)):
+                lines += _wrapped(f"{key}.{variant}", 6, hanging=4)
         # \b keeps the help formatter from joining the lines.
         return "\n".join(["\b", "Fields:", *lines])
 
     @classmethod
     def _fields(cls, prefix: str = "") -> Iterator[tuple[str, str, str]]:
-        """Yield key, meaning and default of every field: what is required first, what decides no byte last."""
+        """Yield key, meaning and default of every field: what is required first, what decides no byte last.
 
-        def order(item: tuple[str, FieldInfo]) -> tuple[bool, bool]:
+        Fields of which one is required are declared with `json_schema_extra={"alternative": True}`, and lead.
+        """
+
+        def order(item: tuple[str, FieldInfo]) -> tuple[bool, ...]:
             _, field = item
-            return not field.is_required(), not _is_in_lineage(field)
+            if _extra(field, "alternative") is True:
+                return (False,)
+            return True, not field.is_required(), not _is_in_lineage(field)
 
         for name, field in sorted(cls.model_fields.items(), key=order):
             annotation = field.annotation
@@ -140,6 +168,22 @@ class MappedConfig(StageConfig):
         return Workers(num_workers=self.num_workers, engine=self.engine)
 
 
+def _variants(field: FieldInfo | None) -> Iterator[str]:
+    """Yield `tag=NAME: field (default), ...` for every model that a field told apart by a tag can be."""
+    if field is None or not isinstance(field.discriminator, str):
+        return
+    tag = field.discriminator
+    for model in get_args(field.annotation):
+        name = "|".join(get_args(model.model_fields[tag].annotation))
+        others = ", ".join(f"{key} ({default})" for key, _, default in model._fields() if key != tag)
+        yield f"{tag}={name}: {others}" if others else f"{tag}={name}"
+
+
+def _wrapped(text: str, indent: int, hanging: int = 0) -> list[str]:
+    first, further = " " * indent, " " * (indent + hanging)
+    return textwrap.wrap(text, 74, initial_indent=first, subsequent_indent=further, break_on_hyphens=False)
+
+
 def _shown(default: Any) -> str:
     """Return a default value as a recipe would state it."""
     if default is None:
@@ -148,8 +192,13 @@ def _shown(default: Any) -> str:
 
 
 def _is_in_lineage(field: FieldInfo) -> bool:
+    return _extra(field, "lineage") is not False
+
+
+def _extra(field: FieldInfo, key: str) -> object:
+    """Return what a field declares under `key` of its `json_schema_extra`, None where it declares nothing."""
     extra = field.json_schema_extra
-    return not (isinstance(extra, dict) and extra.get("lineage") is False)
+    return extra.get(key) if isinstance(extra, dict) else None
 
 
 def _lineage_values(model: BaseModel) -> dict[str, Any]:
@@ -174,20 +223,60 @@ def _without_what_cannot_matter(value: Any, dumped: Any) -> Any:
     return dumped
 
 
-def _apply_override(values: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    if not separator or not key:
-        raise ConfigError(f"override {override!r} is not of the form key=value", hint="for example train.seed=7")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *parents, last = key.split(".")
-    for parent in parents:
-        values = values.setdefault(parent, {})
-        if not isinstance(values, dict):
-            raise ConfigError(f"override {override!r}: {parent!r} is a value, not a table")
-    values[last] = value
+@dataclass(frozen=True)
+class _Override:
+    """One argument `key.sub=value`.
+
+    Args:
+        argument: It as a whole.
+        keys: The key's parts.
+        text: What stands behind the sign.
+        value: What that is in TOML; the text where it is none.
+    """
+
+    argument: str
+    keys: tuple[str, ...]
+    text: str
+    value: Any
+
+    @classmethod
+    def parse(cls, argument: str) -> Self:
+        key, separator, text = argument.partition("=")
+        if not separator or not key:
+            raise ConfigError(
+                f"override {argument!r} is not of the form key=value", hint="KEY=VALUE, for example seed=7"
+            )
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        return cls(argument, tuple(key.split(".")), text, value)
+
+    def as_wanted(self, problems: Sequence[ErrorDetails]) -> Self:
+        """Return the override with its text for a value where a field of text or a path refused the value."""
+        return replace(self, value=self.text) if any(self._is_no_text(problem) for problem in problems) else self
+
+    def _is_no_text(self, problem: ErrorDetails) -> bool:
+        # Between the keys, the location names members of unions; behind them, a place in a list of one.
+        location = iter(problem["loc"])
+        return (
+            problem["type"] in ("string_type", "path_type")
+            and problem["input"] == self.value
+            and all(key in location for key in self.keys)
+        )
+
+
+def _merge(values: Mapping[str, Any], overrides: Sequence[_Override]) -> dict[str, Any]:
+    merged = copy.deepcopy(dict(values))
+    for override in overrides:
+        table = merged
+        *parents, last = override.keys
+        for parent in parents:
+            table = table.setdefault(parent, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"override {override.argument!r}: {parent!r} is a value, not a table")
+        table[last] = override.value
+    return merged
 
 
 def _describe(error: ValidationError, where: str, known: Sequence[str]) -> str:
