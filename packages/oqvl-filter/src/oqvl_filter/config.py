@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
 
-from oqvl_shards.config import MappedConfig, StageConfig
+from oqvl_shards.config import MappedConfig, Names, Paths, StageConfig
 from oqvl_shards.sample import ReadLimits
 
 
@@ -185,7 +185,7 @@ class MlmScorerConfig(StageConfig):
         description="prompt set: general (0 to 100), digit (0 to 9), or the path of a TOML file",
         json_schema_extra={"lineage": False},
     )
-    metrics: tuple[str, ...] = Field(default=(), description="metrics of the prompt set to ask for; all when empty")
+    metrics: Names = Field(default=(), description="metrics of the prompt set to ask for; all when empty")
     reading: Literal["text", "expected"] = Field(
         default="text", description="text: the number that is written; expected: the mean over the first token"
     )
@@ -263,21 +263,11 @@ class Balance(StageConfig):
     )
 
 
-def _as_tuple(value: object) -> object:
-    return (value,) if isinstance(value, str | Path) else value
-
-
 def _as_labelled(value: object, info: ValidationInfo) -> object:
     if isinstance(value, str | Path | list | tuple):
         raise ValueError(f"expected a label of your choice for every path: {info.field_name}.LABEL=PATH")
     return value
 
-
-Paths = Annotated[tuple[Path, ...], BeforeValidator(_as_tuple)]
-"""Paths; a single one need not stand in a list."""
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
-"""Names; a single one need not stand in a list."""
 
 LabelledPath = Annotated[dict[str, Path], BeforeValidator(_as_labelled)]
 """A path under each label."""
