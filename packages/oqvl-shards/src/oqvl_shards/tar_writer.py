@@ -18,10 +18,11 @@ from oqvl_shards.tar_index import BLOCK_SIZE, Member, header_checksum, is_safe_n
 MAX_MEMBER_BYTES = 8**11 - 1
 """The largest size that the eleven octal digits of a ustar header hold (8 GiB - 1)."""
 
-_COPY_BYTES = 1 << 20
-"""What is read, or hashed and written, at a time: members are small, and calls cost more than bytes."""
+_BUFFER_BYTES = 1 << 18
+"""What is hashed and written at a time: members are small, and calls cost more than bytes that a cache holds."""
 
 _END_OF_ARCHIVE = bytes(2 * BLOCK_SIZE)
+_PADDING = tuple(bytes(size) for size in range(BLOCK_SIZE))
 
 
 class TarWriter:
@@ -40,8 +41,8 @@ class TarWriter:
         self._names: set[str] = set()
         self._digest = hashlib.sha256()
         self._num_bytes = 0
-        self._pending: list[bytes] = []
-        self._num_pending = 0
+        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
+        self._num_buffered = 0
         self._is_finished = False
 
     def __enter__(self) -> Self:
@@ -69,8 +70,8 @@ class TarWriter:
             DataError: When `name` is absolute, upward, holds control characters, or is taken; or `data` is too large.
         """
         self._write_header(name, len(data))
-        self._write(bytes(data))
-        self._pad(len(data))
+        self._write(data)
+        self._write(_PADDING[-len(data) % BLOCK_SIZE])
 
     def copy(self, source: int | Path | str, member: Member, name: str) -> None:
         """Append a member with the content of `member` of another tar, byte for byte.
@@ -91,12 +92,13 @@ class TarWriter:
         # Through user space on purpose: the bytes must be hashed, and so the digest is of what was really written.
         position, end = member.offset, member.offset + member.size
         while position < end:
-            block = os.pread(source, min(_COPY_BYTES, end - position), position)
-            if not block:
+            free = self._buffer[self._num_buffered : self._num_buffered + end - position]
+            num_read = os.preadv(source, [free], position)
+            if not num_read:
                 raise DataError(f"{self.path}: the source of {name!r} ends {end - position} bytes early")
-            self._write(block)
-            position += len(block)
-        self._pad(member.size)
+            self._advance(num_read)
+            position += num_read
+        self._write(_PADDING[-member.size % BLOCK_SIZE])
 
     def shard(self, num_samples: int, relative_to: Path | str) -> Shard:
         """Return the manifest entry of the finished tar.
@@ -132,26 +134,30 @@ class TarWriter:
             record = _pax_record(b"path", encoded)
             self._write(_header(b"PaxHeader", len(record), b"x"))
             self._write(record)
-            self._pad(len(record))
+            self._write(_PADDING[-len(record) % BLOCK_SIZE])
             encoded = name.encode("ascii", "replace")[:100]
         self._write(_header(encoded, size, b"0"))
 
-    def _write(self, data: bytes) -> None:
-        self._pending.append(data)
-        self._num_pending += len(data)
-        if self._num_pending >= _COPY_BYTES:
+    def _write(self, data: bytes | bytearray | memoryview) -> None:
+        start, size = 0, len(data)
+        while start < size:
+            num_fitting = min(size - start, _BUFFER_BYTES - self._num_buffered)
+            self._buffer[self._num_buffered : self._num_buffered + num_fitting] = data[start : start + num_fitting]
+            self._advance(num_fitting)
+            start += num_fitting
+
+    def _advance(self, num_bytes: int) -> None:
+        """Count bytes that are now in the buffer, which is never left full."""
+        self._num_buffered += num_bytes
+        if self._num_buffered == _BUFFER_BYTES:
             self._flush()
 
     def _flush(self) -> None:
-        block = b"".join(self._pending)
-        self._pending.clear()
-        self._num_pending = 0
+        block = self._buffer[: self._num_buffered]
         self._file.write(block)
         self._digest.update(block)
         self._num_bytes += len(block)
-
-    def _pad(self, size: int) -> None:
-        self._write(bytes(-size % BLOCK_SIZE))
+        self._num_buffered = 0
 
 
 _MODE_AND_OWNER = b"0000644\x000000000\x000000000\0"
