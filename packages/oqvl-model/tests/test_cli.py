@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 import oqvl_model
 from oqvl_model.cli import app
+from oqvl_model.report import GenerateReport
 
 HEAVY = ("torch", "numba", "transformers", "open_clip", "webdataset", "ray", "timm")
 
@@ -40,3 +41,10 @@ def test_commands_print_tables_and_json(checkpoint):
     assert "projector" in table.output
     as_json = CliRunner().invoke(app, ["show", f"checkpoint={checkpoint}", "--json"])
     assert json.loads(as_json.output)["visual_tokens_per_image"] == 4
+
+
+@pytest.mark.parametrize(("answer", "said"), [(" ", "(empty answer)\n"), ("a cat", "")])
+def test_an_empty_answer_is_said(answer, said, monkeypatch):
+    monkeypatch.setattr("oqvl_model.run.generate", lambda config: GenerateReport(answer=answer))
+    result = CliRunner().invoke(app, ["generate", "checkpoint=model", "prompt=hello"], catch_exceptions=False)
+    assert (result.stdout, result.stderr) == (f"{answer}\n", said)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from oqvl_model.config import GenerateConfig, InitConfig
+from oqvl_model.config import GenerateConfig, InitConfig, TextInit, VisionInit
 from oqvl_shards.errors import ConfigError
 
 REQUIRED = {"output": "model", "tokenizer": "tokenizer.json"}
@@ -24,6 +26,29 @@ def test_where_the_model_lies_does_not_decide_its_bytes():
 def test_fields_are_set_on_the_command_line():
     config = InitConfig.from_values(REQUIRED, ["vision.kind=timm", "vision.feature_stride=32", 'bos_token=""'])
     assert (config.vision.kind, config.vision.feature_stride, config.bos_token) == ("timm", 32, "")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("text.num_attention_heads=1", r"num_attention_heads=1 is no multiple of num_key_value_heads=2"),
+        ("text.num_attention_heads=10", r"hidden_size=1536 gives 10 attention heads no even width each"),
+        ("text.hidden_size=12", r"hidden_size=12 gives 12 attention heads no even width each"),
+        ("vision.num_attention_heads=7", r"hidden_size=1152 is no multiple of num_attention_heads=7"),
+    ],
+)
+def test_heads_that_do_not_fit_are_refused(override, message):
+    with pytest.raises(ConfigError, match=message):
+        InitConfig.from_values(REQUIRED, [override])
+
+
+def test_heads_of_a_model_directory_are_its_own():
+    assert TextInit(directory="qwen", num_attention_heads=1).num_attention_heads == 1
+    assert VisionInit(directory="siglip", num_attention_heads=7).num_attention_heads == 7
+
+
+def test_a_single_image_is_a_list_of_one():
+    assert GenerateConfig.from_values({"checkpoint": "model"}, ["images=a.jpg"]).images == (Path("a.jpg"),)
 
 
 def test_every_mark_needs_an_image():

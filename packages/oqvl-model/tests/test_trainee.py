@@ -193,6 +193,10 @@ def test_only_the_trainable_parts_train_and_the_tower_is_never_touched(checkpoin
     assert trainee.shard_units(trainee.model) == list(trainee.model.text.model.layers)
 
 
+def test_a_single_part_may_train(checkpoint, packed):
+    assert PackedTrainee(checkpoint, packed, trainable="text").trainable == ("text",)
+
+
 def test_a_trainable_tower_gets_gradients(checkpoint, packed, make_pack):
     trainee = PackedTrainee(checkpoint, packed, trainable=("vision", "projector", "text"))
     _, _, found = gradients(trainee, [make_pack(DOCUMENTS)])

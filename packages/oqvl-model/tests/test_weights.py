@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import zipfile
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -41,8 +43,36 @@ def test_weights_that_do_not_fit_are_refused(network, tmp_path):
         ("short", {k: v for k, v in state.items() if k != first}, "tensors"),
         ("shape", state | {first: torch.zeros(1)}, "shape"),
         ("list", [1, 2], "no state dict"),
-        ("code", {"f": torch.nn.Identity()}, "cannot be read"),
+        ("code", {"f": torch.nn.Identity()}, "found a file of torch.save with other objects than tensors"),
     ]:
         torch.save(content, tmp_path / f"{name}.pth")
         with pytest.raises(ConfigError, match=message):
             load_timm(tower, tmp_path / f"{name}.pth")
+
+
+def test_another_file_is_described_and_nobody_advised_to_run_it(tmp_path):
+    tower = TimmTower(TimmTowerConfig(feature_stride=16, hidden_size=112))
+    (tmp_path / "text.pth").write_text("version 1 of a pointer to the weights, not the weights")
+    (tmp_path / "empty.pth").write_bytes(b"")
+    (tmp_path / "bytes.pth").write_bytes(b"\x80\x04]\x94.")
+    (tmp_path / "bytes.safetensors").write_bytes(b"\xff" * 20)
+    with zipfile.ZipFile(tmp_path / "archive.pth", "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    whole = (tmp_path / "archive.pth").read_bytes()
+    (tmp_path / "damaged.pth").write_bytes(whole.replace(b"PK\x01\x02", b"PK\x00\x00"))
+    (tmp_path / "page.pth").write_text("<!doctype html>\n<p>Not found\n")
+    (tmp_path / "folder.pth").mkdir()
+    for name, found in [
+        ("text.pth", "found text that begins 'version 1 of a pointer to the we', expected names and tensors"),
+        ("empty.pth", "found an empty file"),
+        ("bytes.pth", r"found bytes that begin b'\x80\x04]\x94.'"),
+        ("bytes.safetensors", "found bytes that begin"),
+        ("archive.pth", "found a zip archive of 1 files, not one of torch.save"),
+        ("damaged.pth", "found a damaged zip archive"),
+        ("page.pth", r"found text that begins '<!doctype html>\n<p>Not found\n'"),
+        ("folder.pth", "found no file"),
+    ]:
+        with pytest.raises(ConfigError) as caught:
+            load_timm(tower, tmp_path / name)
+        assert found in caught.value.message
+        assert "weights_only" not in str(caught.value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import typer
+
 from oqvl_model.config import GenerateConfig, InitConfig, ShowConfig
 from oqvl_shards.command_line import Report, new_app, stage_command
 from oqvl_shards.errors import run_cli
@@ -33,7 +35,10 @@ def generate(config: GenerateConfig) -> Report:
     """Answer one prompt about image files."""
     from oqvl_model import run
 
-    return run.generate(config)
+    report = run.generate(config)
+    if not report.answer.strip():
+        typer.echo("(empty answer)", err=True)
+    return report
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from oqvl_shards.config import StageConfig
+from oqvl_shards.config import Paths, StageConfig
 
 Rgb = tuple[float, float, float]
 
@@ -37,6 +37,14 @@ class VisionInit(StageConfig):
     image_mean: Rgb = Field(default=(0.5, 0.5, 0.5), description="timm: mean of RGB values in [0, 1]")
     image_std: Rgb = Field(default=(0.5, 0.5, 0.5), description="timm: standard deviation of RGB values in [0, 1]")
 
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Self:
+        if self.kind == "siglip" and self.directory is None and self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} is no multiple of num_attention_heads={self.num_attention_heads}"
+            )
+        return self
+
 
 class TextInit(StageConfig):
     """Where the decoder comes from."""
@@ -57,6 +65,22 @@ class TextInit(StageConfig):
     vocab_multiple: int = Field(
         default=64, gt=0, description="the embedding's rows are filled up to a multiple of this, in tokens"
     )
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.directory is not None:
+            return self
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise ValueError(
+                f"num_attention_heads={self.num_attention_heads} is no multiple of "
+                f"num_key_value_heads={self.num_key_value_heads}: each of these serves as many query heads"
+            )
+        if self.hidden_size % (2 * self.num_attention_heads):
+            raise ValueError(
+                f"hidden_size={self.hidden_size} gives {self.num_attention_heads} attention heads no even width each, "
+                "which the rotary embedding needs"
+            )
+        return self
 
 
 class InitConfig(StageConfig):
@@ -93,9 +117,7 @@ class GenerateConfig(StageConfig):
     """Configuration of `oqvl-model generate`."""
 
     checkpoint: Path = Field(description="model directory")
-    images: tuple[Path, ...] = Field(
-        default=(), description="image files (jpg, png, webp), in the order of their marks"
-    )
+    images: Paths = Field(default=(), description="image files (jpg, png, webp), in the order of their marks")
     prompt: str = Field(default="<image>\n", description="text; each <image> mark stands for one image")
     chat: bool = Field(default=False, description="whether the prompt is a user's turn of a chat")
     max_new_tokens: int = Field(default=64, gt=0, description="tokens the answer may have")

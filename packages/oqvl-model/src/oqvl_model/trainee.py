@@ -81,7 +81,8 @@ class PackedTrainee:
     Args:
         checkpoint: A model directory.
         packed: The description of the packed data; it sets the number of visual tokens.
-        trainable: Parts that train, of `vision`, `projector` and `text`; the others are frozen. What trains is float32.
+        trainable: Parts that train, or the one that does, of `vision`, `projector` and `text`; the others are frozen.
+            What trains is float32.
         frozen_dtype: Precision that frozen parts are kept in, a name of torch such as `bfloat16`.
         max_image_pixels: Pixels that a stored image may have before it is decoded.
         feature_cache_mib: Memory in MiB for features of a frozen tower, which later epochs then need not compute again;
@@ -96,25 +97,25 @@ class PackedTrainee:
         checkpoint: Path | str,
         packed: PackedDetails,
         *,
-        trainable: Sequence[str] = ("projector", "text"),
+        trainable: Sequence[str] | str = ("projector", "text"),
         frozen_dtype: str = "float32",
         max_image_pixels: int = ReadLimits().max_image_pixels,
         feature_cache_mib: int = 0,
     ) -> None:
         checkpoint = Path(checkpoint)
-        _check_trainable(trainable)
+        self.trainable = (trainable,) if isinstance(trainable, str) else tuple(trainable)
+        _check_trainable(self.trainable)
         self.processor = OqvlProcessor.from_pretrained(checkpoint)
         _check_tokenizer(self.processor, packed, checkpoint)
         self.model = OqvlForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32)
         _check_model(self.model, packed, checkpoint)
         self.model.set_visual_tokens(packed.visual_tokens_per_image)
-        self.trainable = tuple(trainable)
         for part in PARTS:
-            module = getattr(self.model, part).requires_grad_(part in trainable)
-            if part not in trainable:
+            module = getattr(self.model, part).requires_grad_(part in self.trainable)
+            if part not in self.trainable:
                 module.to(getattr(torch, frozen_dtype))
         self._limits = ReadLimits(max_image_pixels=max_image_pixels)
-        if feature_cache_mib and "vision" in trainable:
+        if feature_cache_mib and "vision" in self.trainable:
             raise ConfigError("feature_cache_mib needs a frozen tower, but trainable names vision")
         self._feature_cache = FeatureCache(feature_cache_mib << 20) if feature_cache_mib else None
 

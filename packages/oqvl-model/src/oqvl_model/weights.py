@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from oqvl_model.vision import SiglipTower, TimmTower, timm_network
 from oqvl_shards.errors import ConfigError
 
 _COUNTER = "num_batches_tracked"
+_NUM_BYTES_SHOWN = 32
 
 
 def load_siglip(tower: SiglipTower, directory: Path) -> None:
@@ -63,12 +66,40 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's about pickles; a file that cannot be read is described below
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise a dozen unrelated types on broken files
-        raise ConfigError(f"{path} cannot be read as a state dict: {error}") from error
+        # Their words are left out: torch's advise to let the file run code.
+        raise ConfigError(
+            f"{path} cannot be read as a state dict: found {_describe_content(path)}, expected names and tensors, "
+            "saved by safetensors (.safetensors) or torch.save (any other suffix)",
+            hint="give the file of the weights alone: torch.save(network.state_dict(), path)",
+        ) from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ConfigError(f"{path} holds no state dict: expected names and tensors")
     return dict(state)
+
+
+def _describe_content(path: Path) -> str:
+    if not path.is_file():
+        return "no file"
+    if zipfile.is_zipfile(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+        except zipfile.BadZipFile:
+            return "a damaged zip archive"
+        if any(name.endswith("/data.pkl") for name in names):
+            return "a file of torch.save with other objects than tensors, or a damaged one"
+        return f"a zip archive of {len(names)} files, not one of torch.save"
+    with path.open("rb") as file:
+        head = file.read(_NUM_BYTES_SHOWN)
+    if not head:
+        return "an empty file"
+    text = head.decode("ascii", errors="ignore")
+    is_text = len(text) == len(head) and all(character.isprintable() or character.isspace() for character in text)
+    return f"text that begins {text!r}" if is_text else f"bytes that begin {head!r}"
 
 
 def _rename_in_order(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
