@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from oqvl_pack.config import MixturePart, PackConfig, PlanConfig
+from oqvl_pack.config import CheckConfig, MixturePart, PackConfig, PlanConfig
 from oqvl_shards.errors import ConfigError
 
 BASE = {"output": Path("out"), "tokenizer": Path("tokenizer.json")}
@@ -31,6 +31,18 @@ def test_one_source_is_a_mixture_of_one() -> None:
 def test_what_excludes_each_other(values: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         PackConfig.from_values({**BASE, **values})
+
+
+def test_help_begins_with_what_is_packed() -> None:
+    keys = [
+        line.split()[0] for line in PackConfig.help_text().splitlines()[2:] if line.endswith(")") and line[2] != " "
+    ]
+    assert keys[:4] == ["source", "mixture", "output", "tokenizer"]
+
+
+def test_a_single_source_of_a_check_is_a_list_of_one() -> None:
+    asked = ["packed=p", "tokenizer=t", "mixture=a"]
+    assert CheckConfig.from_values({}, asked).mixture == (Path("a"),)
 
 
 def test_paths_and_workers_do_not_decide_the_output() -> None:

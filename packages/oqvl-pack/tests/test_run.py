@@ -326,3 +326,23 @@ def test_show_draws_a_pack(packed: Path, tokenizer_file: Path, tmp_path: Path) -
     assert len(colors) > 10
     with pytest.raises(ConfigError, match="pack is 999"):
         show_pack(ShowConfig(packed=packed, pack=999, output=tmp_path / "pack.png"))
+
+
+def test_show_draws_the_format_of_the_suffix(packed: Path, tmp_path: Path) -> None:
+    show_pack(ShowConfig(packed=packed, output=tmp_path / "pack.jpg"))
+    with Image.open(tmp_path / "pack.jpg") as image:
+        assert image.format == "JPEG"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("pack.jpgg", r"pack\.jpgg ends in '\.jpgg', which is no picture"),
+        ("pack", r"pack ends in ''"),
+        ("absent/x.png", r"no folder .*absent for x\.png"),
+    ],
+)
+def test_show_refuses_a_file_that_cannot_be_drawn_before_any_work(name: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        show_pack(ShowConfig(packed=tmp_path / "none", output=tmp_path / name))
+    assert list(tmp_path.iterdir()) == []

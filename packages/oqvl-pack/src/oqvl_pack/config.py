@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from oqvl_pack.algorithm import Algorithm
-from oqvl_shards.config import MappedConfig, StageConfig
+from oqvl_shards.config import MappedConfig, Paths, StageConfig
 from oqvl_shards.sample import ReadLimits
 
 
@@ -51,13 +51,14 @@ class PackConfig(MappedConfig):
 
     source: Path | None = Field(
         default=None,
-        description="directory of a dataset of kind image_text, conversation or interleaved",
-        json_schema_extra={"lineage": False},
+        description="directory of a dataset of kind image_text, conversation or interleaved; this or mixture is needed",
+        json_schema_extra={"lineage": False, "alternative": True},
     )
     mixture: tuple[MixturePart, ...] = Field(
         default=(),
         description="in place of source: several datasets, each a table with source and at most one of weight (share "
         "of tokens), num_samples (documents, exactly) and num_tokens (budget); none of them: all of it",
+        json_schema_extra={"alternative": True},
     )
     output: Path = Field(description="directory of the packed dataset", json_schema_extra={"lineage": False})
     name: str = Field(default="", description="name of the packed dataset; empty: the source's, with -packed")
@@ -147,7 +148,10 @@ class ShowConfig(StageConfig):
 
     packed: Path = Field(description="directory of a packed dataset")
     pack: int = Field(default=0, description="index of the pack; negative: from the end")
-    output: Path = Field(default=Path("pack.png"), description="PNG file to draw")
+    output: Path = Field(
+        default=Path("pack.png"),
+        description="picture to draw, in a folder that is there; the suffix says the format: .png, .jpg, .webp, ...",
+    )
     tokenizer: Path | None = Field(default=None, description="tokenizer.json; given, the documents' text is drawn too")
 
 
@@ -159,7 +163,7 @@ class CheckConfig(MappedConfig):
         default=None,
         description="directory of the dataset that it was packed from; layout reference knows it",
     )
-    mixture: tuple[Path, ...] = Field(
+    mixture: Paths = Field(
         default=(), description="in place of source: the directories of the mixture's sources, in order"
     )
     tokenizer: Path = Field(description="the tokenizer.json that it was packed with")

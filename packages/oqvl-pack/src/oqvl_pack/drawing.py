@@ -28,7 +28,7 @@ _EMPTY_COLOR = (236, 236, 236)
 
 
 def draw_pack(pack: Pack, details: PackedDetails, output: Path, tokenizer: Path | None = None) -> None:
-    """Draw `pack` to the PNG file `output`.
+    """Draw `pack` to the picture file `output`.
 
     Tokens run left to right, row after row. A document has one colour; an image's visual tokens are lighter and show
     the image; the dark band below marks targets; grey is unused capacity. With a tokenizer, a line a document follows.
@@ -40,8 +40,10 @@ def draw_pack(pack: Pack, details: PackedDetails, output: Path, tokenizer: Path 
         tokenizer: A `tokenizer.json`, to write the documents' text out.
 
     Raises:
-        ConfigError: When the tokenizer cannot be read, or is not the one that the pack was made with.
+        ConfigError: When the tokenizer cannot be read, or is not the one that the pack was made with; and see
+            `picture_format`.
     """
+    file_format = picture_format(output)
     texts = _texts(pack, details, tokenizer)
     font = ImageFont.load_default(13)
     num_rows = min(_MAX_ROWS, -(-details.bin_capacity // 64))
@@ -61,7 +63,24 @@ def draw_pack(pack: Pack, details: PackedDetails, output: Path, tokenizer: Path 
         draw.text((_MARGIN + 20, y), text, fill="black", font=font)
         y += _TEXT_HEIGHT
     with atomic_open(output) as file:
-        canvas.save(file, "PNG")
+        canvas.save(file, file_format)
+
+
+def picture_format(output: Path) -> str:
+    """Return Pillow's name of the format that a picture file's suffix stands for.
+
+    Raises:
+        ConfigError: When there is no such format, or no folder for the file.
+    """
+    if not output.parent.is_dir():
+        raise ConfigError(f"output: there is no folder {output.parent} for {output.name}", hint="make it first")
+    file_format = Image.registered_extensions().get(output.suffix.lower(), "")
+    if file_format not in Image.SAVE:
+        raise ConfigError(
+            f"output: {output.name} ends in {output.suffix!r}, which is no picture that can be written",
+            hint="name it .png, .jpg or .webp",
+        )
+    return file_format
 
 
 class _Strip:

@@ -26,7 +26,7 @@ import numpy as np
 
 from oqvl_pack.config import CheckConfig, PackConfig, PlanConfig, ShowConfig
 from oqvl_pack.corpus import PackedCorpus, pack_corpus
-from oqvl_pack.drawing import draw_pack
+from oqvl_pack.drawing import draw_pack, picture_format
 from oqvl_pack.forecast import forecast
 from oqvl_pack.report import CheckReport, PackReport, PlanReport, ShowReport
 from oqvl_pack.source import TEMPLATE_OF_KIND, open_sources, relative_directory
@@ -116,8 +116,9 @@ def show_pack(config: ShowConfig) -> ShowReport:
     """Draw one pack: its documents as coloured spans, its pictures, what is a target and what is not.
 
     Raises:
-        ConfigError: When there is no such pack.
+        ConfigError: When there is no such pack, no folder for the picture, or no format of its suffix.
     """
+    picture_format(config.output)
     reader = PackedReader(config.packed)
     if not -len(reader) <= config.pack < len(reader):
         raise ConfigError(f"pack is {config.pack}, {config.packed} holds {len(reader)}")
