@@ -286,6 +286,26 @@ def test_show_finds_answers(evaluation, benchmark):
         show(ShowConfig(dataset=benchmark.path, only="wrong"))
 
 
+def test_show_judges_as_the_stored_score_does(evaluation):
+    config = evaluation(mode="likelihood", choices_as="text", score_blank=True)
+    evaluate(config)
+
+    def shown(**fields):
+        report = show(ShowConfig(dataset=config.output, limit=20, **fields))
+        return report.normalisation, sum(bool(item.is_correct) for item in report.items)
+
+    def scored(normalisation):
+        return normalisation, score(
+            ScoreConfig(predictions=config.output, normalisation=normalisation)
+        ).overall.num_correct
+
+    assert shown() == ("sum", 20)
+    assert scored("pmi") == ("pmi", 15)
+    assert shown() == shown(normalisation="pmi") == ("pmi", 15)
+    assert scored("sum") == shown() == ("sum", 20)
+    assert show(ShowConfig(dataset=config.output)).table().splitlines()[0].endswith("5 shown, judged by sum")
+
+
 def test_nothing_depends_on_the_working_directory(evaluation, tmp_path, monkeypatch):
     evaluate(evaluation("absolute"))
     monkeypatch.chdir(tmp_path)

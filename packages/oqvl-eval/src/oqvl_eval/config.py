@@ -164,5 +164,9 @@ class ShowConfig(StageConfig):
     dataset: Path = Field(description="directory of a benchmark or a predictions dataset", json_schema_extra=_PLACE)
     item: str | None = Field(default=None, description="this item only; unset: the first ones")
     only: Show | None = Field(default=None, description="predictions: only answers that are so; unset: all")
-    normalisation: Normalisation = Field(default="sum", description="likelihood mode, see score")
+    normalisation: Normalisation | None = Field(
+        default=None,
+        description="likelihood mode, see score; unset: the one that the predictions were scored by, or sum when by "
+        "none or by several",
+    )
     limit: int = Field(default=5, ge=1, description="items shown at most")

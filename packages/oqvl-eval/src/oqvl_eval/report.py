@@ -188,12 +188,16 @@ class ShowReport(Frozen):
     """Items of a dataset."""
 
     dataset: str = Field(description="the dataset's directory")
+    normalisation: str | None = Field(
+        default=None, description="how likelihoods were compared; null for benchmarks and generated answers"
+    )
     num_matching: int = Field(description="items that match")
     items: list[ShownItem] = Field(description="the first of them")
 
     def table(self) -> str:
         """Return the report as text."""
-        head = f"{self.dataset}: {self.num_matching:,} matching items, {len(self.items)} shown"
+        judged = f", judged by {self.normalisation}" if self.normalisation else ""
+        head = f"{self.dataset}: {self.num_matching:,} matching items, {len(self.items)} shown{judged}"
         return "\n\n".join([head, *(_shown(item) for item in self.items)])
 
 

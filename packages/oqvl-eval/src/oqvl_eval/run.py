@@ -14,6 +14,8 @@ from oqvl_eval.config import (
     CompareConfig,
     EvalConfig,
     ImportConfig,
+    Normalisation,
+    Profile,
     ScoreConfig,
     ShowConfig,
 )
@@ -108,9 +110,8 @@ def score(config: ScoreConfig) -> ScoreReport:
         by_normalisation=_by_normalisation(predictions) if is_likelihood else {},
         audit=audit(verdicts),
     )
-    name = f"{config.profile}-{config.normalisation}" if is_likelihood else config.profile
-    text = report.model_dump_json(indent=2) + "\n"
-    atomic_write(config.predictions / "scores" / f"{name}.json", text.encode())
+    path = _score_file(dataset, config.profile, config.normalisation if is_likelihood else None)
+    atomic_write(path, (report.model_dump_json(indent=2) + "\n").encode())
     return report
 
 
@@ -186,11 +187,17 @@ def show(config: ShowConfig) -> ShowReport:
     is_benchmark = dataset.manifest.kind == Kind.BENCHMARK
     if is_benchmark and config.only is not None:
         raise ConfigError(f"only={config.only} asks for answers, and {config.dataset} is a benchmark")
-    shown = _shown_items(dataset) if is_benchmark else _shown_answers(dataset, config)
+    normalisation = None if is_benchmark else _shown_normalisation(dataset, config)
+    shown = _shown_items(dataset) if is_benchmark else _shown_answers(dataset, config, normalisation)
     matching = [item for item in shown if config.item in (None, item.item_id)]
     if not matching:
         raise ConfigError(f"no item of {config.dataset} matches item={config.item} only={config.only}")
-    return ShowReport(dataset=str(config.dataset), num_matching=len(matching), items=matching[: config.limit])
+    return ShowReport(
+        dataset=str(config.dataset),
+        normalisation=normalisation,
+        num_matching=len(matching),
+        items=matching[: config.limit],
+    )
 
 
 def _check_mode(config: EvalConfig, benchmark: Benchmark) -> None:
@@ -272,9 +279,25 @@ def _shown_items(dataset: Dataset) -> Iterator[ShownItem]:
         yield _shown(item, question)
 
 
-def _shown_answers(dataset: Dataset, config: ShowConfig) -> Iterator[ShownItem]:
+def _score_file(dataset: Dataset, profile: Profile, normalisation: Normalisation | None) -> Path:
+    name = f"{profile}-{normalisation}" if normalisation else profile
+    return dataset.path / "scores" / f"{name}.json"
+
+
+def _shown_normalisation(dataset: Dataset, config: ShowConfig) -> Normalisation | None:
+    if _details(dataset).mode != "likelihood":
+        return None
+    if config.normalisation is not None:
+        return config.normalisation
+    scored = [
+        normalisation for normalisation in NORMALISATIONS if _score_file(dataset, "strict", normalisation).exists()
+    ]
+    return scored[0] if len(scored) == 1 else "sum"
+
+
+def _shown_answers(dataset: Dataset, config: ShowConfig, normalisation: Normalisation | None) -> Iterator[ShownItem]:
     for prediction in read_predictions(dataset):
-        verdict = judge(prediction, config.normalisation)
+        verdict = judge(prediction, normalisation or "sum")
         extraction = verdict.extraction
         traits = {extraction.status, "right" if verdict.is_correct else "wrong"}
         if config.only is None or config.only in traits:
