@@ -51,6 +51,7 @@ from oqvl_shards.manifest import (
     Manifest,
     SubsetDetails,
     describe_file,
+    open_dataset,
     write_manifest,
 )
 from oqvl_shards.reader import ShardReader
@@ -165,7 +166,8 @@ def compare(directory: Path, num_samples: int, num_repeats: int) -> tuple[dict[s
     pool, half = directory / "pool", directory / "half"
     write_pool(pool, num_samples)
     uids = write_half(half, num_samples)
-    paths = [PoolShard(path, path.name, "pool") for path in sorted(pool.glob("*.tar"))]
+    shards = open_dataset(pool).manifest.shards
+    paths = [PoolShard(pool / shard.path, shard.path, shard.num_samples, "pool") for shard in shards]
     found, _ = join_samples([find_samples(path, (half / SUBSET_FILE,)) for path in paths])
     memory = [sample for sample in webdataset_reader(pool) if json.loads(sample["json"])["uid"] in uids]
     output, num_bytes = directory / "output", int(found.num_bytes.sum())

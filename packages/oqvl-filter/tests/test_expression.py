@@ -27,6 +27,7 @@ from oqvl_filter.expression import (
     parse_rule,
     resolve_names,
     subset_paths,
+    tell_subsets_apart,
 )
 from oqvl_shards.errors import ConfigError
 
@@ -159,3 +160,18 @@ def test_subsets_are_found_once_and_shown_without_their_folder():
     assert subset_paths(rule) == ["/data/a.npy", "b"]
     assert str(rule) == 'uid in "a.npy" and not (uid in "b" or uid in "a.npy")'
     assert len(list(conditions(rule))) == 3
+
+
+@pytest.mark.parametrize(
+    ("paths", "shown"),
+    [
+        (["/x/a/s.npy", "/x/b/s.npy", "c.npy"], ["a/s.npy", "b/s.npy", "c.npy"]),
+        (["/x/a/s.npy", "/y/a/s.npy"], ["x/a/s.npy", "y/a/s.npy"]),
+        (["s.npy", "a/s.npy", "s.npy"], ["s.npy", "a/s.npy", "s.npy"]),
+        (["/x/a/", "/x/b"], ["a", "b"]),
+    ],
+)
+def test_subsets_of_one_name_are_written_with_as_much_of_their_path_as_it_takes(paths: list[str], shown: list[str]):
+    rule = tell_subsets_apart(parse_rule(" and not ".join(f"uid in '{path}'" for path in paths)))
+    assert str(rule) == " and not ".join(f'uid in "{name}"' for name in shown)
+    assert subset_paths(rule) == list(dict.fromkeys(paths))

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from oqvl_filter.report import DfnReport, PoolReport, ReshardReport, ScoreReport, SelectReport
 from oqvl_shards.manifest import Account
 
@@ -27,6 +29,24 @@ def test_every_report_shows_the_account():
         assert lines[0] == "thing (out)"
         assert any(line.split() == ["rejected:", "image_broken", "100", "10.0%"] for line in lines)
         assert type(report).model_validate_json(report.model_dump_json()) == report
+
+
+@pytest.mark.parametrize(
+    ("num_kept", "asked", "line"),
+    [
+        (106, {"asked_pairs": 1_000_000}, "  budget    asked for 1,000,000 pairs, 106 match"),
+        (106, {"asked_tokens": 5e9}, "  budget    asked for 5,000,000,000 tokens, all 106 that match have no more"),
+        (0, {}, "  empty     nothing is kept; reshard refuses such a subset"),
+        (106, {"asked_pairs": 106}, None),
+        (106, {}, None),
+    ],
+)
+def test_a_selection_says_when_there_is_less_than_was_asked_for(num_kept: int, asked: dict, line: str | None):
+    account = Account(num_in=200, num_kept=num_kept, rejected={"a.b >= 1": 200 - num_kept})
+    whole = SelectReport(**COMMON, rule="a.b >= 1", conditions=())
+    report = whole.model_copy(update={"account": account, **asked})
+    said = [one for one in report.table().splitlines() if one.startswith(("  budget", "  empty"))]
+    assert said == ([] if line is None else [line])
 
 
 def test_columns_of_percentiles_stay_apart():

@@ -117,11 +117,21 @@ def test_every_sample_of_a_shard_is_accounted_for(make_pool, pair, picture, uid_
         [[pair(f"{n}", picture(), "x", uid_of(n)) for n in range(4)] + [pair("bad", picture(), "x", json=b"[")]]
     )
     np.save(tmp_path / "a.npy", uids_to_array([uid_of(1), uid_of(3), uid_of(77)]))
-    result = find_samples(PoolShard(pool.path / "00000.tar", "00000.tar", "pool"), (tmp_path / "a.npy",))
+    result = find_samples(PoolShard(pool.path / "00000.tar", "00000.tar", 5, "pool"), (tmp_path / "a.npy",))
     assert array_to_uids(result.samples.uids) == [uid_of(1), uid_of(3)]
     assert result.samples.keys.tolist() == ["1", "3"]
     assert [suffix for _, suffix in list(result.samples.members())[1]] == ["png", "txt", "json"]
     assert result.account == Account(num_in=5, num_kept=2, rejected={"not_selected": 3})
+
+
+def test_a_shard_that_has_lost_samples_is_an_error(make_pool, plain_pairs, uid_of, tmp_path: Path):
+    path = make_pool([plain_pairs(4)]).path / "00000.tar"
+    np.save(tmp_path / "a.npy", uids_to_array([uid_of(1)]))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:1536] + bytes(len(whole) - 1536))
+    with pytest.raises(DataError, match=r"holds [01] samples, expected 4") as error:
+        find_samples(PoolShard(path, path.name, 4, "pool"), (tmp_path / "a.npy",))
+    assert "oqvl-shards verify" in error.value.hint
 
 
 def test_original_keys_must_be_distinct():

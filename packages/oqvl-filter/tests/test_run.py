@@ -181,6 +181,28 @@ def test_subsets_alone_can_be_combined(tmp_path: Path, uid_of):
     assert run.select(SelectConfig(output=tmp_path / "out", keep=keep)) == report
 
 
+def test_subsets_of_one_file_name_are_told_apart(tmp_path: Path, uid_of):
+    for name, numbers in {"one": range(3), "other": range(2, 5)}.items():
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "subset.npy", uids_to_array([uid_of(n) for n in numbers]))
+    keep = f"uid in '{tmp_path}/one/subset.npy' and not uid in '{tmp_path}/other/subset.npy'"
+    report = run.select(SelectConfig(output=tmp_path / "out", keep=keep))
+    assert report.rule == 'uid in "one/subset.npy" and not uid in "other/subset.npy"'
+    assert [text for text, *_ in report.conditions] == ['uid in "one/subset.npy"', 'uid in "other/subset.npy"']
+
+
+def test_a_budget_that_is_not_met_and_a_subset_of_nothing_are_told(pool: Dataset, tmp_path: Path):
+    rules = score_rules(pool, tmp_path / "rules")
+    report = select(pool, rules, tmp_path / "few", "width >= 21", pairs=1000)
+    assert f"asked for 1,000 pairs, {report.account.num_kept} match" in report.table()
+    tokens = select(pool, rules, tmp_path / "tokens", "width >= 21", tokens=1e6)
+    assert "asked for 1,000,000 tokens, all" in tokens.table()
+    assert "asked for" not in select(pool, rules, tmp_path / "met", "width >= 21", pairs=2).table()
+    nothing = select(pool, rules, tmp_path / "nothing", "width >= 5000")
+    assert "nothing is kept; reshard refuses such a subset" in nothing.table()
+    assert run.show(ShowConfig(dataset=tmp_path / "few")) == report
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [

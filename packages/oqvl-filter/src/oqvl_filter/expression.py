@@ -150,14 +150,16 @@ class Member:
     Args:
         path: Where it lies.
         at: Where the path stands in the rule, 0-based.
+        num_shown: Parts of the path, from its end, that the rule is written with.
     """
 
     path: str
     at: int = field(default=0, compare=False)
+    num_shown: int = field(default=1, compare=False)
 
     def __str__(self) -> str:
         # A path says where a file lies on one machine; what it holds is recorded by its digest.
-        return f"uid in {_literal(self.path.rstrip('/').rpartition('/')[2])}"
+        return f"uid in {_literal(_end_of(self.path, self.num_shown))}"
 
 
 @dataclass(frozen=True)
@@ -270,6 +272,37 @@ def conditions(rule: Rule) -> Iterator[Condition]:
 def subset_paths(rule: Rule) -> list[str]:
     """Return the paths of the subsets that `rule` names, each once, in order."""
     return list(dict.fromkeys(one.path for one in conditions(rule) if isinstance(one, Member)))
+
+
+def tell_subsets_apart(rule: Rule) -> Rule:
+    """Return `rule` written with as many folders of its subsets' paths as it takes to give each a name of its own."""
+    paths = subset_paths(rule)
+    numbers = {}
+    for path in paths:
+        wanted = range(1, len(_parts(path)) + 1)
+        is_unique = (sum(_end_of(other, num) == _end_of(path, num) for other in paths) == 1 for num in wanted)
+        numbers[path] = next((num for num, unique in zip(wanted, is_unique, strict=True) if unique), wanted[-1])
+
+    def convert(part: Rule) -> Rule:
+        match part:
+            case Member(path):
+                return replace(part, num_shown=numbers[path])
+            case Not(negated):
+                return Not(convert(negated))
+            case And(items) | Or(items) | Then(items):
+                return replace(part, items=tuple(map(convert, items)))
+            case _:
+                return part
+
+    return convert(rule)
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part] or [path]
+
+
+def _end_of(path: str, num_parts: int) -> str:
+    return "/".join(_parts(path)[-num_parts:])
 
 
 def rule_error(text: str, at: int, problem: str, hint: str = "") -> ConfigError:

@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import Field
 
 from oqvl_filter.score_file import DECILES
+from oqvl_filter.selection.budget import OVER_BUDGET
 from oqvl_shards.config import Frozen
 from oqvl_shards.manifest import Account, Dataset
 
@@ -79,6 +80,8 @@ class SelectReport(StageReport):
     conditions: tuple[tuple[str, int, int], ...] = Field(
         description="each condition of the rule, the samples in its scope that it holds for, and those without a value"
     )
+    asked_pairs: int | None = Field(default=None, description="the budget in pairs; null: none")
+    asked_tokens: float | None = Field(default=None, description="the budget in tokens; null: none")
 
     @classmethod
     def of(cls, dataset: Dataset) -> Self:
@@ -87,6 +90,7 @@ class SelectReport(StageReport):
         assert manifest.details.kind == "subset"
         found = manifest.statistics
         names = sorted(name for name in found if name.startswith("condition_") and f"{name}_true" in found)
+        config = manifest.lineage.config.get("config", {})
         return cls(
             path=dataset.path,
             digest=manifest.digest(),
@@ -96,6 +100,8 @@ class SelectReport(StageReport):
             conditions=tuple(
                 (str(found[name]), int(found[f"{name}_true"]), int(found[f"{name}_null"])) for name in names
             ),
+            asked_pairs=config.get("pairs"),
+            asked_tokens=config.get("tokens"),
         )
 
     def table(self) -> str:
@@ -104,7 +110,16 @@ class SelectReport(StageReport):
         for text, num_true, num_null in self.conditions:
             without = f", no value for {num_null:,}" if num_null else ""
             lines.append(f"    {text}: {num_true:,} samples{without}")
-        return "\n".join([*lines, *self._account_lines()])
+        return "\n".join([*lines, *self._shortfall(), *self._account_lines()])
+
+    def _shortfall(self) -> list[str]:
+        """Return a line when less is kept than was asked for, or nothing at all."""
+        num_kept, asked = self.account.num_kept, self.asked_pairs
+        if asked is not None and num_kept < asked:
+            return [f"  budget    asked for {asked:,} pairs, {num_kept:,} match"]
+        if self.asked_tokens is not None and OVER_BUDGET not in self.account.rejected:
+            return [f"  budget    asked for {self.asked_tokens:,.0f} tokens, all {num_kept:,} that match have no more"]
+        return [] if num_kept else ["  empty     nothing is kept; reshard refuses such a subset"]
 
 
 class PoolReport(StageReport):

@@ -19,7 +19,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from oqvl_filter.pool import DUPLICATE_UID, pool_samples
+from oqvl_filter.pool import DUPLICATE_UID, check_count, pool_samples
 from oqvl_filter.uid_array import hash_uids, locate, pack_uids, read_uid_files, sort_uids
 from oqvl_shards.errors import DataError
 from oqvl_shards.manifest import Account
@@ -44,11 +44,13 @@ class PoolShard:
     Args:
         path: The tar.
         name: Its path below the pool's directory.
+        num_samples: Its samples in the pool's manifest.
         pool_name: The pool's name.
     """
 
     path: Path
     name: str
+    num_samples: int
     pool_name: str
 
     def __str__(self) -> str:
@@ -154,8 +156,12 @@ def find_samples(shard: PoolShard, subset: tuple[Path, ...]) -> FoundSamples:
     Args:
         shard: Where to look.
         subset: The files of the subset: what travels to workers is their paths, not their uids.
+
+    Raises:
+        DataError: When the shard holds other samples than its manifest says.
     """
     with ShardReader(shard.path, name=shard.name) as reader:
+        check_count(reader, shard.num_samples)
         samples = pool_samples(reader, shard.pool_name)
     uids_N = pack_uids(sample.uid.value for sample in samples)
     selected = np.flatnonzero(locate(_uids_of(subset), uids_N) >= 0).tolist()

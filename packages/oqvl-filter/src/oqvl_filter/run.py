@@ -251,7 +251,7 @@ def reshard(config: ReshardConfig) -> ReshardReport:
     found = map_shards(
         partial(find_samples, subset=subset.paths),
         [
-            PoolShard(pool.whole_shard_path(shard), shard.path, pool.manifest.name)
+            PoolShard(pool.whole_shard_path(shard), shard.path, shard.num_samples, pool.manifest.name)
             for pool in pools
             for shard in pool.manifest.shards
         ],

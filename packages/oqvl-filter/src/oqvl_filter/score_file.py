@@ -85,6 +85,11 @@ def arrow_type(dtype: str) -> pa.DataType:
     return _vector_type(vector[1], int(vector[2])) if vector else pa.type_for_alias(dtype)
 
 
+def is_vector(dtype: str) -> bool:
+    """Tell whether the `dtype` of a `FieldSpec` is that of a column of vectors."""
+    return _VECTOR.fullmatch(dtype) is not None
+
+
 def _vector_type(number: str, dim: int) -> pa.DataType:
     return pa.list_(pa.field("element", pa.type_for_alias(number)), dim)  # the name that parquet gives back
 
@@ -152,7 +157,7 @@ def deciles(paths: Sequence[Path], columns: Sequence[FieldSpec]) -> dict[str, fl
     """
     statistics = {}
     for column in columns:
-        if column.dtype in ("string", "uint64") or _VECTOR.fullmatch(column.dtype):
+        if column.dtype in ("string", "uint64") or is_vector(column.dtype):
             continue
         values = read_column(paths, column.name).drop_null().to_numpy()
         if len(values):

@@ -32,10 +32,10 @@ def parse_uids(column: pa.ChunkedArray) -> NDArray[np.void]:
         words = b"".join(map(binascii.unhexlify, digits))
     except (pa.ArrowInvalid, ValueError) as error:
         raise DataError(
-            f"found a uid that is not 32 hexadecimal digits: {error}", hint="score the pool again"
+            f"found a uid that is not 32 hexadecimal digits: {error}", hint="make the file with the uids again"
         ) from error
     if len(words) != 16 * len(column):
-        raise DataError("found a row without a uid, expected 32 hexadecimal digits", hint="score the pool again")
+        raise DataError("found a row without a uid, expected 32 hexadecimal digits", hint="make the file again")
     return np.frombuffer(words, dtype=BIG_ENDIAN_UID_DTYPE).astype(UID_DTYPE)
 
 

@@ -179,7 +179,7 @@ def test_pictures_of_a_benchmark_are_found_and_left_out(pools, scored, benchmark
         ({"method": "embedding", "column": "phash.phash"}, "expected lists of numbers"),
         ({"method": "exact", "column": "nothing"}, "column: found 'nothing'"),
         ({"method": "embedding", "column": "clip"}, "column: found 'clip'"),
-        ({"method": "embedding"}, "column: found 'image_embedding'"),
+        ({"method": "embedding"}, "compares the column image_embedding, and no scores have it"),
         ({"method": "exact", "column": "content_sha", "prefer": "caption_sha"}, "prefer: rules.caption_sha"),
     ],
 )
@@ -190,8 +190,9 @@ def test_a_column_that_cannot_be_compared_is_refused(pools, scored, tmp_path: Pa
 
 def test_a_column_that_is_not_there_is_told_how_to_make(pools, scored, tmp_path: Path):
     with pytest.raises(ConfigError) as error:
-        dedup(pools, {"rules": scored["rules"]}, tmp_path / "dedup", method="perceptual")
-    assert error.value.message == "column: found 'phash', expected a column"
+        # A label of the column's name does not make its scores such a column.
+        dedup(pools, {"phash": scored["rules"]}, tmp_path / "dedup", method="perceptual")
+    assert error.value.message == "method=perceptual compares the column phash, and no scores have it"
     assert "oqvl-filter score pool=POOL output=PATH scorer.name=phash, then scores.LABEL=PATH" in error.value.hint
 
 

@@ -24,8 +24,9 @@ def test_what_is_no_list_of_uids_is_refused(tmp_path: Path):
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe")
     (tmp_path / "b.txt").write_text(f"{'0' * 32}\n\nnot a uid\n")
     for name in ("evil.npy", "a.txt", "b.txt"):
-        with pytest.raises(DataError):
+        with pytest.raises(DataError) as error:
             read_uid_list(tmp_path / name)
+        assert "score" not in error.value.hint
     with pytest.raises(ConfigError, match="no file at"):
         read_uid_list(tmp_path / "absent.npy")
     with pytest.raises(DataError, match=r"b\.txt:3: found 'not a uid', expected a uid"):

@@ -94,7 +94,7 @@ def test_the_page_shows_the_difference_and_the_groups(page: Reader):
     assert "5 kept by the subset alone" in text
     assert "10 kept by the other one alone" in text
     assert "rules.content_sha" in text and "2 samples: " in text
-    assert "32 samples with a uid of their own; the subset keeps 20 (62.5%)" in text
+    assert "32 samples, each uid counted once; the subset keeps 20 (62.5%)" in text
 
 
 def report_on(output: Path, pools: Sequence[Dataset], scores: dict, **values) -> str:
@@ -123,7 +123,7 @@ def test_several_pools_are_sources(two_pools, tmp_path: Path, uid_of):
     pools, scores = two_pools
     np.save(tmp_path / "a.npy", uids_to_array([uid_of(n) for n in (0, 1, 34)]))
     text = report_on(tmp_path / "r.html", pools, scores, subset=tmp_path / "a.npy", columns=["beauty", "rules.width"])
-    assert "37 samples with a uid of their own; the subset keeps 3" in text
+    assert "37 samples, each uid counted once; the subset keeps 3" in text
     assert "<b>pool</b> 32 2 6.2%" in text and "other 5 1 20.0%" in text
     assert "scores.rules (other.rules)" in text
     assert "27 without a value" in text  # of the imported column
@@ -132,7 +132,7 @@ def test_several_pools_are_sources(two_pools, tmp_path: Path, uid_of):
 
 def test_scores_alone_make_a_page_without_pictures(two_pools, tmp_path: Path):
     text = report_on(tmp_path / "r.html", [], {"csv": two_pools[1]["csv"]})
-    assert "11 samples with a uid of their own" in text
+    assert "11 samples, each uid counted once" in text
     assert "csv.beauty" in text and "Samples by decile" not in text
 
 

@@ -8,9 +8,10 @@ import pytest
 
 from oqvl_filter import run
 from oqvl_filter.config import ScoreConfig
+from oqvl_filter.score_file import vector_dtype
 from oqvl_filter.selection.candidates import read_candidates, resolve_column
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import Dataset, Manifest, ScoresDetails, open_dataset
+from oqvl_shards.manifest import Dataset, FieldSpec, Manifest, ScoresDetails, open_dataset
 from oqvl_shards.uid import array_to_uids
 
 
@@ -82,6 +83,19 @@ def of_columns(**labels: str) -> dict[str, list[Dataset]]:
 )
 def test_a_name_means_what_only_one_column_can_be(name: str, meant: str):
     assert resolve_column(name, of_columns(rules="width height", dfn="clip_score", mlm="su itm")) == meant
+
+
+def test_a_label_means_its_only_column_that_is_no_vector():
+    vector = FieldSpec(name="image_embedding", dtype=vector_dtype("float16", 4))
+    fields = (FieldSpec(name="clip_score", dtype="float32"), vector)
+
+    def scores(*fields: FieldSpec) -> dict[str, list[Dataset]]:
+        details = ScoresDetails(scorer="x", fingerprint="0" * 64, columns=tuple(field.name for field in fields))
+        return {"clip": [Dataset(Path(), Manifest.model_construct(details=details, fields=fields))]}
+
+    assert resolve_column("clip", scores(*fields)) == "clip.clip_score"
+    assert resolve_column("image_embedding", scores(*fields)) == "clip.image_embedding"
+    assert resolve_column("clip", scores(vector)) == "clip.image_embedding"
 
 
 @pytest.mark.parametrize(

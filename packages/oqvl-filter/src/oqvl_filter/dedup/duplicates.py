@@ -117,11 +117,17 @@ class DedupStep(StageConfig):
 
 def _column_of(config: DedupConfig, scores: Mapping[str, Sequence[Dataset]]) -> str:
     usual, scorer = _USUAL_COLUMNS[config.method]
+    making = f"{scorer}, then scores.LABEL=PATH"
+    details = [one.manifest.details for datasets in scores.values() for one in datasets]
+    if not config.column and not any(one.kind == "scores" and usual in one.columns for one in details):
+        raise ConfigError(
+            f"method={config.method} compares the column {usual}, and no scores have it",
+            hint=f"{making}; or name another column: column=LABEL.COLUMN",
+        )
     try:
         return resolve_column(config.column or usual, scores, "column")
     except ConfigError as error:
-        hint = f"{error.hint}; for method={config.method}: {scorer}, then scores.LABEL=PATH"
-        raise ConfigError(error.message, hint=hint) from error
+        raise ConfigError(error.message, hint=f"{error.hint}; for method={config.method}: {making}") from error
 
 
 def find_duplicates(

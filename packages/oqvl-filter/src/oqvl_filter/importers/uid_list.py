@@ -16,6 +16,7 @@ from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import ConfigError, DataError
 from oqvl_shards.manifest import Sha256
 
+_EXPECTED = "give a .npy of dtype u8,u8, or a text file with a uid a line"
 _UID = re.compile("[0-9a-fA-F]{32}")
 
 
@@ -41,9 +42,11 @@ def read_uid_list(path: Path) -> tuple[NDArray[np.void], int]:
         try:
             lines = [line.strip() for line in path.read_text(encoding="ascii").splitlines()]
         except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{path} is not a text of uids: {error}") from error
+            raise DataError(f"{path} is not a text of uids: {error}", hint=_EXPECTED) from error
         bad = next((number for number, line in enumerate(lines, 1) if line and not _UID.fullmatch(line)), None)
         if bad is not None:
-            raise DataError(f"{path}:{bad}: found {lines[bad - 1][:80]!r}, expected a uid, 32 hexadecimal digits")
+            raise DataError(
+                f"{path}:{bad}: found {lines[bad - 1][:80]!r}, expected a uid, 32 hexadecimal digits", hint=_EXPECTED
+            )
         uids = parse_uids(pa.chunked_array([pa.array([line for line in lines if line], pa.string())]))
     return sort_uids(uids)[0], len(uids)

@@ -89,7 +89,8 @@ def make_bound(key: str, path: str, options: Mapping[str, Any], options_key: str
         factory = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
-            f"{key}={path!r} cannot be imported: {error}", hint="give it as package.module:factory"
+            f"{key}={path!r} cannot be imported: {error}",
+            hint="give it as package.module:factory, of a module that is installed or on PYTHONPATH",
         ) from error
     try:
         return factory(**options)

@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from oqvl_filter.expression import SOURCE
-from oqvl_filter.score_file import REJECT_FIELD, read_table
+from oqvl_filter.score_file import REJECT_FIELD, is_vector, read_table
 from oqvl_filter.selection.column_cache import ColumnCache, Uids
 from oqvl_filter.uid_array import first_rows, locate, sort_uids
 from oqvl_shards.errors import ConfigError
@@ -153,7 +153,8 @@ def read_candidates(
 def resolve_column(name: str, scores: Mapping[str, Sequence[Dataset]], key: str = "") -> str:
     """Return which column is meant by `name`: `LABEL.COLUMN`, or `source`.
 
-    That is one of its very name; else the only column of the label of that name; else the only column so called.
+    That is one of its very name; else the only column of the label of that name, vectors left aside where there are
+    others; else the only column so called.
 
     Args:
         name: As in a rule.
@@ -169,7 +170,8 @@ def resolve_column(name: str, scores: Mapping[str, Sequence[Dataset]], key: str 
     known = [SOURCE, *(f"{label}.{column}" for label, names in columns.items() for column in names)]
     if name in known:
         return name
-    own = columns.get(name, [])
+    vectors = {field.name for one in scores.get(name, ()) for field in one.manifest.fields if is_vector(field.dtype)}
+    own = [column for column in columns.get(name, []) if column not in vectors] or columns.get(name, [])
     found = {f"{name}.{own[0]}"} if len(own) == 1 else set()
     found |= {column for column in known if column.partition(".")[2] == name}
     if len(found) == 1:

@@ -50,6 +50,7 @@ from oqvl_filter.expression import (
     parse_rule,
     resolve_names,
     rule_error,
+    tell_subsets_apart,
 )
 from oqvl_filter.pool import DUPLICATE_UID
 from oqvl_filter.score_file import is_number
@@ -92,7 +93,7 @@ class SelectStep(StageConfig):
 
 
 def resolve_rule(text: str, scores: Mapping[str, Sequence[Dataset]]) -> Rule:
-    """Parse a rule and replace every name in it by that of the column it means.
+    """Parse a rule and replace every name in it by that of the column it means; no two subsets are written alike.
 
     Raises:
         ConfigError: When it cannot be read, or names no column, or more than one.
@@ -104,7 +105,7 @@ def resolve_rule(text: str, scores: Mapping[str, Sequence[Dataset]]) -> Rule:
         except ConfigError as error:
             raise rule_error(text, name.at, error.message, error.hint) from error
 
-    return resolve_names(parse_rule(text), resolve)
+    return tell_subsets_apart(resolve_names(parse_rule(text), resolve))
 
 
 @dataclass(frozen=True)
