@@ -166,8 +166,10 @@ def load_in_order(model: nn.Module, path: Path) -> None:
             else torch.load(path, map_location="cpu", weights_only=True)
         )
     except Exception as error:  # the loaders raise whatever a damaged or foreign file brings about
+        # torch's own words advise to load the file with pickle, which would run what is in it.
         raise ConfigError(
-            f"{path} is not a readable weights file: {error}", hint="check image_trunk_weights="
+            f"{path} is no file of tensors ({type(error).__name__})",
+            hint="image_trunk_weights= names a .safetensors file, or what torch.save made of a state dict",
         ) from error
     wanted = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith("num_batches_tracked")}
     found = {name: tensor for name, tensor in loaded.items() if not name.endswith("num_batches_tracked")}
