@@ -265,6 +265,9 @@ def test_the_mark_of_an_unfinished_output_goes_with_the_manifest(dataset: Datase
     assert (dataset.path / "unfinished.json").exists()
     write_manifest(dataset.path, dataset.manifest)
     assert not (dataset.path / "unfinished.json").exists()
+    (dataset.path / "unfinished.json").write_text("left by a kill between the two")
+    assert finished_output(dataset.path, dataset.manifest.lineage) == dataset
+    assert not (dataset.path / "unfinished.json").exists()
 
 
 def test_a_shard_that_shrank_is_told_from_a_whole_one(dataset: Dataset) -> None:

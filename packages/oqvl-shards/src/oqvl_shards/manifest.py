@@ -469,11 +469,13 @@ def finished_output(directory: Path | str, lineage: Lineage, *, in_place: bool =
             inputs; nothing is overwritten.
     """
     directory = Path(directory)
+    marker = directory / UNFINISHED_NAME
     if (directory / MANIFEST_NAME).exists():
         dataset = open_dataset(directory)
         _check_same_step(directory, "the output", dataset.manifest.lineage, lineage)
+        if marker.exists():  # the step was killed right after its manifest came
+            marker.unlink(missing_ok=True)
         return dataset
-    marker = directory / UNFINISHED_NAME
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if not in_place and (names := _names_in(directory)):
