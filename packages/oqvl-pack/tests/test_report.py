@@ -18,6 +18,7 @@ def test_tables_name_the_figures() -> None:
         seconds_writing_embedded=12.25,
         seconds_writing_reference=0.75,
         num_packs_on_trial=2,
+        trial_directory="/scratch",
         bytes_embedded=3 << 20,
         bytes_reference=2048,
         num_sequences_ffd=3,

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -92,6 +93,19 @@ def test_plan_says_what_run_writes(captions: Path, tokenizer_file: Path, packed:
     assert report.lower_bound == PackedReader(packed).details.lower_bound
     assert report.rejected == manifest.account.rejected
     assert not (tmp_path / "unwritten").exists()
+
+
+def test_plan_without_output_uses_the_disk_of_temporary_files(
+    captions: Path, tokenizer_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "temporary"
+    elsewhere.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
+    config = PlanConfig.model_validate({**SMALL, "source": captions, "tokenizer": tokenizer_file})
+    report = plan_dataset(config)
+    assert report.trial_directory == str(elsewhere)
+    assert f"on trial in {elsewhere}" in report.table()
+    assert list(elsewhere.iterdir()) == []
 
 
 def content(pack: Pack) -> tuple[bytes, tuple[bytes, ...]]:

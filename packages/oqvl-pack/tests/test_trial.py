@@ -40,6 +40,7 @@ def test_what_is_written_is_what_a_run_writes(job: Job, corpus: PackedCorpus, tm
     trial = write_on_trial(corpus, job)
     assert sorted(tmp_path.rglob("*")) == before
     assert trial.num_packs == 5
+    assert trial.directory == tmp_path
     assert trial.num_tokens_kept == corpus.summaries[0].num_stored.sum()
     pack_dataset(job.config.model_copy(update={"output": tmp_path / "packed", "layout": layout}))
     written = next((tmp_path / "packed").glob("shard-00000.*"))
@@ -58,14 +59,20 @@ def test_one_source_shard_and_few_bytes_are_enough(
     assert write_on_trial(corpus, many).num_packs == 1
 
 
-def test_output_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert module._existing(tmp_path / "a" / "b") == tmp_path
+def test_output_that_may_not_be_written(
+    job: Job, corpus: PackedCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "temporary"
+    elsewhere.mkdir()
+    monkeypatch.setattr(module.tempfile, "gettempdir", lambda: str(elsewhere))
     monkeypatch.setattr(module.os, "access", lambda *_args: False)
-    assert module._existing(tmp_path) is None
+    assert write_on_trial(corpus, job).directory == elsewhere
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_seconds_are_in_proportion() -> None:
     trial = WritingTrial(
+        directory=Path(),
         num_packs=10,
         num_bytes={"embedded": 1000, "reference": 10},
         seconds={"embedded": 2.0, "reference": 0.5},

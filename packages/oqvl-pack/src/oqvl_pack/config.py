@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Self
 
@@ -9,6 +11,7 @@ from pydantic import Field, model_validator
 
 from oqvl_pack.algorithm import Algorithm
 from oqvl_shards.config import MappedConfig, Paths, StageConfig
+from oqvl_shards.errors import ConfigError
 from oqvl_shards.sample import ReadLimits
 
 
@@ -117,6 +120,24 @@ class PackConfig(MappedConfig):
     )
     limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read from the source")
 
+    @classmethod
+    def from_command_line(cls, config_file: Path | None, overrides: Sequence[str]) -> Self:
+        """Make the configuration of a command; see `StageConfig`.
+
+        Raises:
+            ConfigError: Also when `system_prompt` is unquoted text with a backslash: a line break, or two characters?
+        """
+        config = super().from_command_line(config_file, overrides)
+        for override in overrides:
+            key, _, text = override.partition("=")
+            if key == "system_prompt" and text == config.system_prompt and "\\" in text:
+                raise ConfigError(
+                    f"command line: system_prompt={text} holds a backslash, and unquoted text has no escapes",
+                    hint="quote it as in a recipe, for example 'system_prompt=\"one\\ntwo\"' for a line break; "
+                    "\"system_prompt='one\\ntwo'\" keeps the backslash",
+                )
+        return config
+
     @property
     def parts(self) -> tuple[MixturePart, ...]:
         """The sources; `source` counts as a mixture of one."""
@@ -132,8 +153,17 @@ class PackConfig(MappedConfig):
 
 
 class PlanConfig(PackConfig):
-    """Configuration of `plan`: that of `run`, and what the training that follows is like."""
+    """Configuration of `plan`: that of `run`, and what the training that follows is like.
 
+    Its `output` may be left out: nothing stays there.
+    """
+
+    output: Path = Field(
+        default_factory=lambda: Path(tempfile.gettempdir()),
+        description="directory that the packed dataset would have; some packs are written and removed on its disk, to "
+        "foretell the seconds of writing; left out: on the disk of temporary files",
+        json_schema_extra={"lineage": False},
+    )
     tokens_per_second: float = Field(
         default=0, ge=0, description="tokens a second that one GPU trains on; 0: unknown, no GPU hours are reported"
     )

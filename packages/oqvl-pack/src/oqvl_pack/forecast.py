@@ -65,6 +65,7 @@ def forecast(corpus: PackedCorpus, config: PlanConfig, trial: WritingTrial) -> P
         seconds_writing_embedded=seconds["embedded"],
         seconds_writing_reference=seconds["reference"],
         num_packs_on_trial=trial.num_packs,
+        trial_directory=str(trial.directory),
         bytes_embedded=num_bytes["embedded"],
         bytes_reference=num_bytes["reference"],
         num_sequences_ffd=num_ffd,

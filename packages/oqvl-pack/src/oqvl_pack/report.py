@@ -149,6 +149,7 @@ class PlanReport(Frozen):
     )
     seconds_writing_reference: float = Field(description="the same for layout reference")
     num_packs_on_trial: int = Field(description="packs that were written, and removed, to find that out")
+    trial_directory: str = Field(description="directory that they were written in, whose disk decides the seconds")
     bytes_embedded: int = Field(description="bytes that the shards of layout embedded will take, about")
     bytes_reference: int = Field(description="bytes that the shards of layout reference will take, about")
     num_sequences_ffd: int = Field(description="sequences that first-fit decreasing over all documents makes")
@@ -173,6 +174,7 @@ class PlanReport(Frozen):
         """Return the report as text."""
         embedded = readable_bytes(self.bytes_embedded)
         writing = f"{self.seconds_writing_embedded:.2f} s embedded, {self.seconds_writing_reference:.2f} s reference"
+        on_trial = f"{self.num_packs_on_trial:,} packs written on trial in {self.trial_directory}"
         bounds = f"volume {self.bound_volume:,}, Martello-Toth {self.bound_martello_toth:,}"
         return _pairs(
             ("samples", f"{self.num_samples:,}"),
@@ -186,7 +188,7 @@ class PlanReport(Frozen):
             ("compared", f"{self.num_sequences_ffd:,} first-fit decreasing; padded, {self._padded_fill:.2%} filled"),
             ("disk", f"about {embedded} embedded, {readable_bytes(self.bytes_reference)} reference"),
             ("seconds", f"{self.seconds_tokenizing:.2f} tokenising, {self.seconds_packing:.2f} packing"),
-            ("writing", f"about {writing}, foretold from {self.num_packs_on_trial:,} packs written on trial"),
+            ("writing", f"about {writing}, foretold from {on_trial}"),
             *(self.training.lines() if self.training else ()),
         )
 

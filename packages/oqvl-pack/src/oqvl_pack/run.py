@@ -100,7 +100,7 @@ def pack_dataset(config: PackConfig) -> PackReport:
 def plan_dataset(config: PlanConfig) -> PlanReport:
     """Find out what `pack_dataset` would write, and what that takes and saves: tokenise and pack, and keep nothing.
 
-    How long writing takes is measured on some packs, in a temporary directory where the output would lie.
+    How long writing takes is measured on some packs, in a temporary directory on the disk of `output`.
 
     Raises:
         ConfigError: As `pack_dataset`.

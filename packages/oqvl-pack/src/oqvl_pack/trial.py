@@ -1,4 +1,4 @@
-"""How long writing takes: some packs are written in both layouts where the output would lie, timed, and removed."""
+"""How long writing takes: some packs are written in both layouts on the output's disk, timed, and removed."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class WritingTrial:
     """What was written on trial, in one process.
 
     Args:
+        directory: Where, or on the disk of which directory.
         num_packs: Packs.
         num_bytes: Bytes that they took, by layout.
         seconds: Seconds of writing them, by layout.
@@ -33,6 +34,7 @@ class WritingTrial:
         seconds_keeping: Seconds that this took.
     """
 
+    directory: Path
     num_packs: int
     num_bytes: Mapping[str, int]
     seconds: Mapping[str, float]
@@ -55,7 +57,8 @@ def write_on_trial(corpus: PackedCorpus, job: Job) -> WritingTrial:
     tokenizer = job.tokenizer()
     documents = {index: read_documents(shard, job.config, tokenizer) for index, shard in shards.items()}
     num_bytes, seconds = {}, {}
-    with tempfile.TemporaryDirectory(prefix="oqvl-pack-plan-", dir=_existing(job.config.output)) as directory:
+    nearest = _writable(job.config.output)
+    with tempfile.TemporaryDirectory(prefix="oqvl-pack-plan-", dir=nearest) as directory:
         output = Path(directory)
         started = time.perf_counter()
         for index, one in documents.items():
@@ -68,7 +71,7 @@ def write_on_trial(corpus: PackedCorpus, job: Job) -> WritingTrial:
             seconds[layout] = time.perf_counter() - started
             num_bytes[layout] = receipt.shard.num_bytes
     num_tokens_kept = sum(len(one.table.input_ids) for one in documents.values())
-    return WritingTrial(packs.num_packs, num_bytes, seconds, num_tokens_kept, seconds_keeping)
+    return WritingTrial(nearest, packs.num_packs, num_bytes, seconds, num_tokens_kept, seconds_keeping)
 
 
 def _sample(corpus: PackedCorpus, num_packs: int) -> PackTable:
@@ -84,7 +87,7 @@ def _sample(corpus: PackedCorpus, num_packs: int) -> PackTable:
     return packs.part(0, max(1, int(is_taken.sum())))
 
 
-def _existing(output: Path) -> Path | None:
-    """Return the directory nearest to `output` that exists and may be written to; None when it may not."""
+def _writable(output: Path) -> Path:
+    """Return the directory nearest to `output` that exists, or that of temporary files where it may not be written."""
     nearest = next(path for path in (output.absolute(), *output.absolute().parents) if path.is_dir())
-    return nearest if os.access(nearest, os.W_OK) else None
+    return nearest if os.access(nearest, os.W_OK) else Path(tempfile.gettempdir())
