@@ -29,5 +29,10 @@ def divide(item: int) -> float:
     return 1 / item
 
 
+def hang(item: int, directory: Path) -> None:
+    (directory / str(item)).touch()
+    time.sleep(600)
+
+
 def die(item: int) -> None:
     os._exit(9)

@@ -1,12 +1,23 @@
 import importlib
 import os
+import signal
+import subprocess
 import sys
+import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from oqvl_shards.errors import ConfigError, DataError, HardwareError, MissingExtraError, OqvlError
+from oqvl_shards.errors import (
+    INTERRUPTED_EXIT_CODE,
+    ConfigError,
+    DataError,
+    HardwareError,
+    MissingExtraError,
+    OqvlError,
+)
 from oqvl_shards.sample import RejectReason, SampleError
 from oqvl_shards.shard_map import Engine, map_shards
 
@@ -81,6 +92,48 @@ def test_a_dead_worker_is_reported(functions):
     with pytest.raises(HardwareError, match="a worker process died") as caught:
         map_shards(functions.die, [1, 2], num_workers=2)
     assert "fewer workers" in caught.value.hint
+
+
+INTERRUPTED = """
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import shard_functions
+
+from oqvl_shards.errors import run_cli
+from oqvl_shards.shard_map import map_shards
+
+if __name__ == "__main__":
+    get_context("forkserver").set_forkserver_preload({preload})
+    run_cli(partial(map_shards, partial(shard_functions.hang, directory=Path({directory!r})), [1, 2], num_workers=2))
+"""
+
+
+@pytest.mark.parametrize("preload", [[], ["slow_start"]])
+def test_ctrl_c_ends_workers_at_once_and_without_a_word(tmp_path, preload):
+    directory = tmp_path / "begun"
+    directory.mkdir()
+    (tmp_path / "slow_start.py").write_text(
+        f"import time\nfrom pathlib import Path\n(Path({str(directory)!r}) / 'start').touch()\ntime.sleep(1)\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(INTERRUPTED.format(preload=preload, directory=str(directory)))
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parent}"}
+    process = subprocess.Popen(
+        [sys.executable, script], stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    )
+    try:
+        while not any(directory.iterdir()):
+            assert process.poll() is None
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert stderr.splitlines() == ["interrupted; the same command goes on from what is finished"]
+    assert process.returncode == INTERRUPTED_EXIT_CODE
 
 
 @pytest.mark.ray

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import logging
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -82,16 +84,35 @@ def _map_in_processes(
 ) -> list[Result]:
     # Forking this process could deadlock on its threads (Arrow, torch), so workers are forked from a clean server.
     context = multiprocessing.get_context("forkserver")
+    others = multiprocessing.active_children()
     executor = ProcessPoolExecutor(min(num_workers, max(len(items), 1)), mp_context=context)
     try:
-        futures: dict[Future[Result], Item] = {executor.submit(function, item): item for item in items}
+        futures = _submit(executor, function, items)
         for future in as_completed(futures):
             with _naming(futures[future], name):
                 future.result()
             progress.update()
         return [future.result() for future in futures]
+    except KeyboardInterrupt:
+        for worker in set(multiprocessing.active_children()).difference(others):
+            worker.terminate()  # rather than wait for what it is at: that is done again, as after any kill
+        raise
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def _submit(
+    executor: ProcessPoolExecutor, function: Callable[[Item], Result], items: Sequence[Item]
+) -> dict[Future[Result], Item]:
+    """Submit all items, and with them start the workers, from a thread in which Ctrl-C is blocked.
+
+    A terminal sends it to all processes at once. So it is blocked in the workers too, which would print where they
+    were, and none of them is left half started, which could not be ended.
+    """
+    resource_tracker.ensure_running()  # started later, it would unblock
+    blocked = (signal.SIG_BLOCK, {signal.SIGINT})
+    with ThreadPoolExecutor(1, initializer=signal.pthread_sigmask, initargs=blocked) as thread:
+        return thread.submit(lambda: {executor.submit(function, item): item for item in items}).result()
 
 
 def _map_on_ray(
