@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -92,6 +94,17 @@ def test_sums_by_bin() -> None:
 def test_costs_that_are_none(costs: list) -> None:
     with pytest.raises(DataError, match="costs"):
         balanced_order(costs, num_ranks=1)
+
+
+def test_costs_and_shapes_that_are_no_numbers() -> None:
+    with pytest.raises(DataError, match="costs are no array of numbers"):
+        balanced_order(["a"], num_ranks=1)
+    shapes: list[dict[str, Any]] = [{"num_ranks": 1.5}, {"num_ranks": 1, "seed": 0.5}]
+    for shape in shapes:
+        with pytest.raises(ConfigError, match="expected an integer"):
+            balanced_order([1.0], **shape)
+    same = balanced_order(np.arange(9), num_ranks=np.uint8(2), packs_per_rank=np.uint8(2), seed=np.int8(3))
+    assert same.tolist() == balanced_order(np.arange(9), num_ranks=2, packs_per_rank=2, seed=3).tolist()
 
 
 @pytest.mark.parametrize("shape", [{"num_ranks": 0}, {"num_ranks": 1, "packs_per_rank": 0}])

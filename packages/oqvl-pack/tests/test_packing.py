@@ -111,17 +111,25 @@ def test_overlong_items_can_be_left_out() -> None:
         ([True], "bool"),
         ([[1, 2]], r"shape \(1, 2\)"),
         ([1 << 70], "object"),
+        ([[1], [2, 3]], "no list of integers"),
+        (np.array([1, 1 << 63], dtype=np.uint64), "item 1 has length 9223372036854775808, expected less than"),
+        ([1 << 61] * 2, "the lengths add up to 4611686018427387904 or more"),
     ],
 )
 def test_lengths_that_are_none(lengths: list, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        pack(lengths, 10)
+        pack(lengths, 1 << 61 if message.endswith("more") else 10)
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
         {"capacity": 0},
+        {"capacity": 10.0},
+        {"capacity": "10"},
+        {"capacity": 1 << 62},
+        {"max_items": 1.5},
+        {"weight_capacity": 2.5},
         {"algorithm": "worst"},
         {"max_items": -1},
         {"overlong": "truncate"},
@@ -133,3 +141,26 @@ def test_arguments_that_cannot_work(arguments: dict[str, Any]) -> None:
     keywords: dict[str, Any] = {"capacity": 10, **arguments}
     with pytest.raises(ConfigError, match=next(iter(arguments))):
         pack([1], **keywords)
+
+
+@pytest.mark.parametrize("algorithm", ["best", "bfd", "exact_fill", "ffd", "next_fit"])
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64])
+def test_numbers_of_any_integer_type_are_what_they_say(kind: type[np.integer], algorithm: Any) -> None:
+    lengths = np.random.default_rng(0).integers(1, 100, 300)
+    expected = pack(lengths.tolist(), 120, algorithm=algorithm)
+    plan = pack(lengths.astype(kind), kind(120), algorithm=algorithm)
+    assert type(plan.capacity) is int
+    assert [items.tolist() for items in plan] == [items.tolist() for items in expected]
+    assert (plan.lower_bounds, plan.utilization) == (expected.lower_bounds, expected.utilization)
+    if algorithm in ("best", "ffd"):
+        weights = lengths % 3
+        few = pack(lengths, 120, weights=weights, weight_capacity=4, max_items=2, algorithm=algorithm)
+        same = pack(lengths, 120, weights=weights, weight_capacity=kind(4), max_items=kind(2), algorithm=algorithm)
+        assert few.indices.tolist() == same.indices.tolist()
+
+
+def test_totals_close_to_the_limit() -> None:
+    plan = pack([(1 << 59) + 1] * 7, (1 << 60) + 1)
+    assert (len(plan), plan.lower_bound, plan.num_tokens) == (7, 7, 7 * ((1 << 59) + 1))
+    plan = pack([1 << 59] * 7, 1 << 60, weights=[1] * 7, weight_capacity=1 << 61)
+    assert (len(plan), plan.lower_bound) == (4, 4)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from oqvl_pack.packing import pack
+from oqvl_shards.errors import ConfigError, DataError
 
 LENGTHS = np.random.default_rng(0).integers(1, 300, 3000)
 
@@ -66,3 +69,28 @@ def test_weights_follow_the_order_of_bins() -> None:
     weights = LENGTHS % 7
     plan = pack(LENGTHS, 1000, weights=weights, weight_capacity=30, algorithm="ffd").shuffled(5)
     assert plan.weight.tolist() == plan.sums(weights).tolist() == [int(weights[items].sum()) for items in plan]
+
+
+def test_a_slice_is_a_list_of_bins() -> None:
+    plan = pack(LENGTHS, 1000).shuffled(1)
+    assert [items.tolist() for items in plan[1:5:2]] == [plan[1].tolist(), plan[3].tolist()]
+    assert [items.tolist() for items in plan[-1:]] == [plan[np.int64(-1)].tolist()]
+    place: Any = 0.5
+    with pytest.raises(TypeError, match="float"):
+        plan[place]
+
+
+def test_numbers_that_do_not_belong_to_the_items() -> None:
+    plan = pack([6, 4, 15, 5], 10, overlong="drop")
+    assert plan.sums([6, 4, 15, 5]).tolist() == plan.fill.tolist()
+    for values in ([6, 4, 5], [6, 4, 15, 5, 1], 3):
+        with pytest.raises(DataError, match="one row for each of 4 items"):
+            plan.sums(values)
+
+
+@pytest.mark.parametrize("seed", [1.5, None])
+def test_a_seed_is_an_integer(seed: Any) -> None:
+    plan = pack(LENGTHS, 1000)
+    assert plan.shuffled(np.int32(7)).indices.tolist() == plan.shuffled(7).indices.tolist()
+    with pytest.raises(ConfigError, match="seed is"):
+        plan.shuffled(seed)

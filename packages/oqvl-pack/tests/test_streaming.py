@@ -109,13 +109,15 @@ def test_any_item() -> None:
     assert list(packer.pack([("a", 6), ("b", 3), ("c", 4), ("d", 7)])) == [["b", "d"], ["a", "c"]]
 
 
-@pytest.mark.parametrize("arguments", [{"capacity": 0}, {"buffer_size": 0}, {"max_age": -1}])
+@pytest.mark.parametrize(
+    "arguments", [{"capacity": 0}, {"capacity": 1 << 25}, {"capacity": 9.5}, {"buffer_size": 0}, {"max_age": -1}]
+)
 def test_arguments_that_cannot_work(arguments: dict) -> None:
     with pytest.raises(ConfigError, match=next(iter(arguments))):
         StreamingPacker(**{"capacity": 10, **arguments})
 
 
-@pytest.mark.parametrize("length", [0, -3, 11])
+@pytest.mark.parametrize("length", [0, -3, 11, 1.5, float("nan")])
 def test_lengths_out_of_range(length: int) -> None:
     packer = StreamingPacker(10)
     with pytest.raises(DataError, match=f"item 0 has length {length}, expected 1 to 10"):
@@ -130,3 +132,24 @@ def test_state_of_another_packer() -> None:
             other.load_state_dict(state)
     with pytest.raises(ConfigError, match="version 7"):
         StreamingPacker(10).load_state_dict({**state, "version": 7})
+
+
+def test_numbers_of_numpy_count() -> None:
+    items = captions(200)
+    expected = list(StreamingPacker(4096, buffer_size=16).pack(enumerate(items)))
+    packer = StreamingPacker(np.uint16(4096), buffer_size=np.uint8(16))
+    assert list(packer.pack(enumerate(np.asarray(items, dtype=np.uint16)))) == expected
+    json.dumps(packer.state_dict())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"buffer": [["a", 5]]}, {"buffer": [["a", 11, 0, 0]]}, {"buffer": None}, {"num_items": "3"}, {"num_bins": None}],
+)
+def test_a_damaged_state_changes_nothing(damage: dict[str, object]) -> None:
+    packer = StreamingPacker(10)
+    list(packer.push("a", 5))
+    before = packer.state_dict()
+    with pytest.raises(ConfigError, match="the state is damaged"):
+        packer.load_state_dict({**before, "num_items": 9, **damage})
+    assert packer.state_dict() == before

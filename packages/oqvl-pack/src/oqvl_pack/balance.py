@@ -15,12 +15,14 @@ with as many packs for each.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from oqvl_pack.argument import integer, whole_number
 from oqvl_pack.shuffle import mix, permutation
-from oqvl_shards.errors import ConfigError, DataError
+from oqvl_shards.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Imbalance:
     across_batches: tuple[float, ...]
 
 
-def imbalance(costs: ArrayLike, *, num_ranks: int, packs_per_rank: int = 1) -> Imbalance:
+def imbalance(costs: ArrayLike, *, num_ranks: SupportsIndex, packs_per_rank: SupportsIndex = 1) -> Imbalance:
     """Measure how unequal the costs of packs are in their order.
 
     Args:
@@ -45,8 +47,8 @@ def imbalance(costs: ArrayLike, *, num_ranks: int, packs_per_rank: int = 1) -> I
         num_ranks: Ranks that share a global batch.
         packs_per_rank: Packs that each of them takes of it.
     """
+    num_ranks, packs_per_rank = _checked_shape(num_ranks, packs_per_rank)
     table = _as_table(costs)
-    _check_shape(num_ranks, packs_per_rank)
     num_batches = len(table) // (num_ranks * packs_per_rank)
     whole = table[: num_batches * num_ranks * packs_per_rank]
     by_rank = whole.reshape(num_batches, packs_per_rank, num_ranks, table.shape[1]).sum(axis=1)
@@ -56,7 +58,9 @@ def imbalance(costs: ArrayLike, *, num_ranks: int, packs_per_rank: int = 1) -> I
     return Imbalance(tuple(across_ranks.tolist()), tuple(across_batches.tolist()))
 
 
-def balanced_order(costs: ArrayLike, *, num_ranks: int, packs_per_rank: int = 1, seed: int = 0) -> NDArray[np.int64]:
+def balanced_order(
+    costs: ArrayLike, *, num_ranks: SupportsIndex, packs_per_rank: SupportsIndex = 1, seed: SupportsIndex = 0
+) -> NDArray[np.int64]:
     """Return the packs in an order in which global batches, and the ranks of each, have nearly equal costs.
 
     Args:
@@ -70,11 +74,12 @@ def balanced_order(costs: ArrayLike, *, num_ranks: int, packs_per_rank: int = 1,
         int64 [B], every pack once.
 
     Raises:
-        ConfigError: When `num_ranks` or `packs_per_rank` is below 1.
+        ConfigError: When `num_ranks` or `packs_per_rank` is below 1, or one of these or `seed` is no integer.
         DataError: When the costs are not finite numbers from 0 on.
     """
+    num_ranks, packs_per_rank = _checked_shape(num_ranks, packs_per_rank)
+    seed = integer("seed", seed)
     table = _as_table(costs)
-    _check_shape(num_ranks, packs_per_rank)
     batch_size = num_ranks * packs_per_rank
     num_batches = len(table) // batch_size
     shuffled = permutation(len(table), seed)
@@ -129,7 +134,10 @@ def _excess(costs_GRD: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _as_table(costs: ArrayLike) -> NDArray[np.float64]:
-    table = np.asarray(costs, dtype=np.float64)
+    try:
+        table = np.asarray(costs, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"costs are no array of numbers: {error}") from error
     table = table[:, np.newaxis] if table.ndim == 1 else table
     if table.ndim != 2:
         raise DataError(f"costs have shape {np.shape(costs)}, expected one or two dimensions")
@@ -139,7 +147,5 @@ def _as_table(costs: ArrayLike) -> NDArray[np.float64]:
     return table
 
 
-def _check_shape(num_ranks: int, packs_per_rank: int) -> None:
-    for name, value in (("num_ranks", num_ranks), ("packs_per_rank", packs_per_rank)):
-        if value < 1:
-            raise ConfigError(f"{name} is {value}, expected at least 1")
+def _checked_shape(num_ranks: SupportsIndex, packs_per_rank: SupportsIndex) -> tuple[int, int]:
+    return whole_number("num_ranks", num_ranks, 1), whole_number("packs_per_rank", packs_per_rank, 1)

@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from oqvl_pack.argument import MAX_TOTAL
 from oqvl_pack.histogram import Histogram
 
 
@@ -95,7 +96,8 @@ def _companions(
 ) -> int:
     """Bound the bins by `other_capacity`, less what items above half of `capacity` keep from being used."""
     dense = np.flatnonzero(others)
-    if not len(dense) or sizes[dense].min() == 0 or capacity * int(others.max()) >= 1 << 62:
+    largest_product = max(capacity * int(others.max(initial=0)), other_capacity * int(counts.sum()))
+    if not len(dense) or sizes[dense].min() == 0 or largest_product >= MAX_TOTAL:
         return 0
     ratios = sizes[dense] / others[dense]
     nearly_densest = dense[ratios <= ratios.min() * (1 + 1e-12)].tolist()

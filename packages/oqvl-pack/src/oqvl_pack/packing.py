@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import get_args
+from typing import SupportsIndex, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from oqvl_pack.algorithm import Algorithm, Overlong
+from oqvl_pack.argument import MAX_TOTAL, whole_number
 from oqvl_pack.bounds import lower_bounds
 from oqvl_pack.emission import count_sizes, sort_by_length
 from oqvl_pack.exact_fill import MAX_CAPACITY
@@ -23,12 +24,12 @@ from oqvl_shards.errors import ConfigError, DataError
 
 def pack(
     lengths: Sequence[int] | NDArray[np.integer],
-    capacity: int,
+    capacity: SupportsIndex,
     *,
     weights: Sequence[int] | NDArray[np.integer] | None = None,
-    weight_capacity: int = 0,
+    weight_capacity: SupportsIndex = 0,
     algorithm: Algorithm = "best",
-    max_items: int = 0,
+    max_items: SupportsIndex = 0,
     overlong: Overlong = "error",
     units: Callable[[int], ArrayLike] | None = None,
 ) -> Plan:
@@ -58,8 +59,11 @@ def pack(
     Raises:
         ConfigError: When an argument is not one of the values above, or does not go with another.
         DataError: When a length is not a positive integer, a weight is negative or, by default, one of them is above
-            the capacity, or when units do not fit into their item or into a bin; the item is named.
+            the capacity, or when units do not fit into their item or into a bin; the item is named. Also when lengths
+            or weights add up to 2^62 or more.
     """
+    capacity, max_items = whole_number("capacity", capacity, 1), whole_number("max_items", max_items, 0)
+    weight_capacity = whole_number("weight_capacity", weight_capacity, 0)
     _check_arguments(capacity, algorithm, max_items, overlong)
     _check_weighting(weights is not None, weight_capacity, algorithm)
     if (units is not None) != (weights is not None and overlong == "split"):
@@ -83,6 +87,7 @@ def pack(
         items, of_item = items[kept], None if of_item is None else of_item[kept]
     items = items.astype(_narrow_type(int(items.max(initial=0))), copy=False)
     histogram, order = _count(items, of_item, keep_order=algorithm == "next_fit")
+    _check_totals(histogram)
     bounds = lower_bounds(histogram, capacity, max_items, weight_capacity)
     if algorithm == "next_fit":
         starts = next_fit_starts(items, capacity, max_items, of_item, weight_capacity)
@@ -161,14 +166,10 @@ def _overlong_error(
 
 
 def _check_arguments(capacity: int, algorithm: str, max_items: int, overlong: str) -> None:
-    if capacity < 1:
-        raise ConfigError(f"capacity is {capacity}, expected at least 1")
     if algorithm not in get_args(Algorithm):
         raise ConfigError(f"algorithm is {algorithm!r}, expected one of {', '.join(get_args(Algorithm))}")
     if overlong not in get_args(Overlong):
         raise ConfigError(f"overlong is {overlong!r}, expected one of {', '.join(get_args(Overlong))}")
-    if max_items < 0:
-        raise ConfigError(f"max_items is {max_items}, expected 0 or more")
     if algorithm == "exact_fill" and (max_items or capacity > MAX_CAPACITY):
         raise ConfigError(
             f"exact_fill packs without max_items and with a capacity up to {MAX_CAPACITY}; "
@@ -185,6 +186,12 @@ def _check_weighting(has_weights: bool, weight_capacity: int, algorithm: str) ->
         raise ConfigError("algorithm is 'bfd', expected another with weights", hint="use algorithm='best'")
 
 
+def _check_totals(histogram: Histogram) -> None:
+    for noun, sizes in (("length", histogram.sizes), ("weight", histogram.weights)):
+        if sizes is not None and sizes.astype(np.float64) @ histogram.counts >= MAX_TOTAL:
+            raise DataError(f"the {noun}s add up to {MAX_TOTAL} or more", hint="count them in a larger unit")
+
+
 def _units_error(*, has_units: bool) -> ConfigError:
     if has_units:
         return ConfigError("found units, which go with weights and overlong='split'", hint="leave them out")
@@ -195,13 +202,19 @@ def _units_error(*, has_units: bool) -> ConfigError:
 
 
 def _as_array(values: Sequence[int] | NDArray[np.integer], noun: str, least: int) -> NDArray[np.integer]:
-    items = np.asarray(values)
+    try:
+        items = np.asarray(values)
+    except ValueError as error:
+        raise DataError(f"{noun}s are no list of integers: {error}") from error
     if items.ndim != 1:
         raise DataError(f"{noun}s have shape {items.shape}, expected one dimension")
     if not len(items):
         return np.zeros(0, dtype=np.int64)
     if not np.issubdtype(items.dtype, np.integer):
         raise DataError(f"{noun}s are of type {items.dtype}, expected integers up to 64 bits")
+    if items.dtype == np.uint64 and items.max() >= MAX_TOTAL:
+        first = int(np.argmax(items >= MAX_TOTAL))
+        raise DataError(f"item {first} has {noun} {items[first]}, expected less than {MAX_TOTAL}")
     if items.min() < least:
         first = int(np.argmax(items < least))
         raise DataError(f"item {first} has {noun} {items[first]}, expected at least {least}")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from oqvl_pack.argument import integer
 from oqvl_pack.balance import balanced_order
 from oqvl_pack.bounds import LowerBounds
 from oqvl_pack.emission import gather
@@ -48,13 +51,13 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
     bin_order: NDArray[np.int64] | None = None
     pieces: Pieces | None = None
 
-    def shuffled(self, seed: int) -> Plan:
+    def shuffled(self, seed: SupportsIndex) -> Plan:
         """Return the same bins in a random order, with the items of each bin in a random order.
 
         Algorithms emit bins sorted by length, so a model trained on them in that order would see lengths, and whatever
         goes with length, in order. The order depends on `seed` alone: not on the machine, nor on any library's release.
         """
-        return replace(self, seed=seed, bin_order=None)
+        return replace(self, seed=integer("seed", seed), bin_order=None)
 
     def reordered(self, order: ArrayLike) -> Plan:
         """Return the same bins in another order: bin i of the new plan is bin `order[i]` of this one.
@@ -63,11 +66,19 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
             DataError: When `order` does not name every bin once.
         """
         bins = np.asarray(order)
-        if bins.shape != (self.num_bins,) or not np.array_equal(np.sort(bins), np.arange(self.num_bins)):
+        if bins.shape == (0,) and not self.num_bins:
+            return self
+        if (
+            bins.shape != (self.num_bins,)
+            or bins.dtype.kind not in "iu"
+            or not np.array_equal(np.sort(bins), np.arange(self.num_bins))
+        ):
             raise DataError(f"the order of a plan with {self.num_bins} bins must name every bin once")
         return replace(self, bin_order=self._bins[bins])
 
-    def balanced(self, costs: ArrayLike, *, num_ranks: int, packs_per_rank: int = 1, seed: int = 0) -> Plan:
+    def balanced(
+        self, costs: ArrayLike, *, num_ranks: SupportsIndex, packs_per_rank: SupportsIndex = 1, seed: SupportsIndex = 0
+    ) -> Plan:
         """Return the same bins in an order in which every global batch, and every rank in it, costs about the same.
 
         Args:
@@ -82,8 +93,15 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
         return self.reordered(balanced_order(costs, num_ranks=num_ranks, packs_per_rank=packs_per_rank, seed=seed))
 
     def sums(self, values: ArrayLike) -> NDArray[np.number]:
-        """Add up numbers of the items by bin: [N] or [N, D] by id in, [B] or [B, D] out, of the same type."""
+        """Add up numbers of the items by bin: [N] or [N, D] by id in, [B] or [B, D] out, of the same type.
+
+        Raises:
+            DataError: When there is not one number, or one row, for each item, dropped ones included.
+        """
         of_item = np.asarray(values)
+        num_ids = self.num_items + len(self.dropped)
+        if of_item.shape[:1] != (num_ids,):
+            raise DataError(f"values have shape {of_item.shape}, expected one row for each of {num_ids} items")
         if not self.num_bins:
             return np.zeros((0, *of_item.shape[1:]), dtype=of_item.dtype)
         return np.add.reduceat(of_item[self.indices], self.offsets[:-1], axis=0)
@@ -154,11 +172,22 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
     def __len__(self) -> int:
         return self.num_bins
 
-    def __getitem__(self, index: int) -> NDArray[np.unsignedinteger]:  # pyrefly: ignore
-        """Return the item ids of bin `index`, in its order."""
-        if not -self.num_bins <= index < self.num_bins:
-            raise IndexError(f"bin {index} of a plan with {self.num_bins} bins")
-        bin_index = int(self._bins[index])
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> NDArray[np.unsignedinteger]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[NDArray[np.unsignedinteger]]: ...
+
+    def __getitem__(
+        self, index: SupportsIndex | slice
+    ) -> NDArray[np.unsignedinteger] | list[NDArray[np.unsignedinteger]]:
+        """Return the item ids of bin `index`, in its order; of a slice, a list of them."""
+        if isinstance(index, slice):
+            return [self[bin_index] for bin_index in range(*index.indices(self.num_bins))]
+        number = operator.index(index)
+        if not -self.num_bins <= number < self.num_bins:
+            raise IndexError(f"bin {number} of a plan with {self.num_bins} bins")
+        bin_index = int(self._bins[number])
         run = int(np.searchsorted(self.runs.first_bins, bin_index, side="right")) - 1
         entries = slice(self.runs.entry_offsets[run], self.runs.entry_offsets[run + 1])
         per_bin = self.runs.entry_per_bin[entries]

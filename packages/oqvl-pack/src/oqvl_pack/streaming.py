@@ -11,10 +11,13 @@ that has waited longest has seen four times `buffer_size` bins go by.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
-from oqvl_shards.errors import ConfigError, DataError
+from oqvl_pack.argument import whole_number
+from oqvl_pack.exact_fill import MAX_CAPACITY
+from oqvl_shards.errors import ConfigError, DataError, OqvlError
 
 STATE_VERSION = 1
 _PATIENCE = 4  # buffers' worth of bins that an item waits while longer ones go first
@@ -44,7 +47,7 @@ class StreamingPacker:
     it. The bins depend on the items and the arguments alone, also when the packer was stopped and resumed in between.
 
     Args:
-        capacity: What a bin holds at most, in the unit of the lengths.
+        capacity: What a bin holds at most, in the unit of the lengths; up to 2^24.
         buffer_size: Items that the buffer holds, unless they are shorter than two bins together.
         max_age: Items that may be pushed after an item while it waits; 0 for any number.
 
@@ -52,11 +55,10 @@ class StreamingPacker:
         ConfigError: When an argument is out of range.
     """
 
-    def __init__(self, capacity: int, *, buffer_size: int = 64, max_age: int = 0) -> None:
-        for name, value, least in (("capacity", capacity, 1), ("buffer_size", buffer_size, 1), ("max_age", max_age, 0)):
-            if value < least:
-                raise ConfigError(f"{name} is {value}, expected at least {least}")
-        self.capacity, self.buffer_size, self.max_age = capacity, buffer_size, max_age
+    def __init__(self, capacity: SupportsIndex, *, buffer_size: SupportsIndex = 64, max_age: SupportsIndex = 0) -> None:
+        self.capacity = whole_number("capacity", capacity, 1, MAX_CAPACITY)
+        self.buffer_size = whole_number("buffer_size", buffer_size, 1)
+        self.max_age = whole_number("max_age", max_age, 0)
         self.num_items = 0
         self.num_bins = 0
         self.num_tokens = 0
@@ -73,7 +75,7 @@ class StreamingPacker:
         """Packing efficiency: the share of the capacity of all bins so far that is filled; 1.0 for no bins."""
         return self.num_tokens / (self.num_bins * self.capacity) if self.num_bins else 1.0
 
-    def push(self, item: Any, length: int) -> Iterator[list[Any]]:
+    def push(self, item: Any, length: SupportsIndex) -> Iterator[list[Any]]:
         """Take an item in, and yield the bins that close, as lists of items.
 
         The item is taken in at once; a bin leaves the buffer when it is asked for.
@@ -85,13 +87,9 @@ class StreamingPacker:
         Raises:
             DataError: When the length is out of range.
         """
-        if not 1 <= length <= self.capacity:
-            raise DataError(
-                f"item {self.num_items} has length {length}, expected 1 to {self.capacity}",
-                hint="raise the capacity, or shorten, split or drop the item before it is pushed",
-            )
-        self._buffer.append(Waiting(item, int(length), self.num_items, self.num_bins))
-        self._buffered_length += int(length)
+        waiting = Waiting(item, self._checked(length), self.num_items, self.num_bins)
+        self._buffer.append(waiting)
+        self._buffered_length += waiting.length
         self.num_items += 1
         return self._closed_bins()
 
@@ -100,7 +98,7 @@ class StreamingPacker:
         while self._buffer:
             yield self._close_bin()
 
-    def pack(self, items: Iterable[tuple[Any, int]]) -> Iterator[list[Any]]:
+    def pack(self, items: Iterable[tuple[Any, SupportsIndex]]) -> Iterator[list[Any]]:
         """Yield the bins of a whole stream of (item, length), those of the last items included."""
         for item, length in items:
             yield from self.push(item, length)
@@ -123,7 +121,8 @@ class StreamingPacker:
         """Go on from what `state_dict` returned: the bins that follow are those of the packer that never stopped.
 
         Raises:
-            ConfigError: When the state is of another version or of a packer with other arguments.
+            ConfigError: When the state is of another version, of a packer with other arguments, or damaged; the packer
+                then stays as it was.
         """
         expected = {**self.state_dict(), "version": STATE_VERSION}
         for name in ("version", "capacity", "buffer_size", "max_age"):
@@ -132,9 +131,26 @@ class StreamingPacker:
                     f"the state has {name} {state.get(name)}, expected {expected[name]}",
                     hint="resume with the arguments of the packer that was stopped",
                 )
-        self.num_items, self.num_bins, self.num_tokens = state["num_items"], state["num_bins"], state["num_tokens"]
-        self._buffer = [Waiting(*waiting) for waiting in state["buffer"]]
-        self._buffered_length = sum(waiting.length for waiting in self._buffer)
+        try:
+            counts = [whole_number(name, state[name], 0) for name in ("num_items", "num_bins", "num_tokens")]
+            buffer = [Waiting(*waiting) for waiting in state["buffer"]]
+            lengths = [self._checked(waiting.length) for waiting in buffer]
+        except (KeyError, TypeError, OqvlError) as error:
+            raise ConfigError(f"the state is damaged: {error!r}", hint="it must be what state_dict returned") from error
+        self.num_items, self.num_bins, self.num_tokens = counts
+        self._buffer, self._buffered_length = buffer, sum(lengths)
+
+    def _checked(self, length: SupportsIndex) -> int:
+        try:
+            number = operator.index(length)
+        except TypeError:
+            number = 0
+        if not 1 <= number <= self.capacity:
+            raise DataError(
+                f"item {self.num_items} has length {number or repr(length)}, expected 1 to {self.capacity}",
+                hint="raise the capacity, or shorten, split or drop the item before it is pushed",
+            )
+        return number
 
     def _closed_bins(self) -> Iterator[list[Any]]:
         while self._must_close():

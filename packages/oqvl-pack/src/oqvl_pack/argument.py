@@ -1,0 +1,37 @@
+"""Integers that callers pass: numpy's count, floats do not."""
+
+from __future__ import annotations
+
+import operator
+from typing import SupportsIndex
+
+from oqvl_shards.errors import ConfigError
+
+MAX_TOTAL = 1 << 62
+"""What capacities, and sums of lengths or weights, stay below, so that 64 bits hold every number on the way."""
+
+
+def integer(name: str, value: SupportsIndex) -> int:
+    """Return `value` as an int.
+
+    Raises:
+        ConfigError: When it is no integer.
+    """
+    try:
+        return operator.index(value)
+    except TypeError as error:
+        raise ConfigError(f"{name} is {value!r}, expected an integer") from error
+
+
+def whole_number(name: str, value: SupportsIndex, least: int, most: int = MAX_TOTAL - 1) -> int:
+    """Return `value` as an int.
+
+    Raises:
+        ConfigError: When it is no integer, below `least` or above `most`.
+    """
+    number = integer(name, value)
+    if number < least:
+        raise ConfigError(f"{name} is {number}, expected at least {least}")
+    if number > most:
+        raise ConfigError(f"{name} is {number}, expected at most {most}", hint="count in a larger unit")
+    return number
