@@ -61,6 +61,28 @@ def test_works_where_numba_cannot_cache() -> None:
     assert run_script(prelude) == run_script()
 
 
+@pytest.mark.parametrize("error", ["OSError(28, 'No space left on device')", "EOFError('Ran out of input')"])
+def test_works_where_the_cache_is_full_or_damaged(error: str) -> None:
+    prelude = (
+        "from numba.core import caching\n"
+        "def fail(self, *arguments):\n"
+        f"    raise {error}\n"
+        "caching.IndexDataCacheFile.load = caching.IndexDataCacheFile.save = fail\n"
+    )
+    assert run_script(prelude) == run_script()
+
+
+@pytest.mark.parametrize("error", ["SystemError('initialization of _internal failed')", "OSError('no libllvmlite.so')"])
+def test_works_where_numba_cannot_be_loaded(error: str) -> None:
+    prelude = (
+        "class Broken:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == 'numba': raise {error}\n"
+        "sys.meta_path.insert(0, Broken())\n"
+    )
+    assert run_script(prelude) == (run_script()[0], False)
+
+
 def test_few_items_never_import_numba() -> None:
     assert not run_script(num_items=emission.MIN_COMPILED_ITEMS - 1)[1]
 

@@ -191,6 +191,6 @@ def compiled_kernels(num_items: int) -> ModuleType | None:
 def _import_kernels() -> ModuleType | None:
     try:
         from oqvl_pack import kernels
-    except ImportError:  # not installed, too old for this numpy, or disabled
+    except Exception:  # not installed, disabled, or too old for this numpy, which it says in more than one way
         return None
     return kernels

@@ -7,6 +7,7 @@ import. All release the GIL, so a pool of threads can share one job.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numba
@@ -17,10 +18,22 @@ if getattr(numba.config, "DISABLE_JIT", False):
 
 
 def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile `function` at its first call, or take it from numba's cache where that works."""
     try:
-        return numba.njit(function, nogil=True, cache=True)
+        compiled = numba.njit(function, nogil=True, cache=True)
     except RuntimeError:  # no place to cache in: a read-only or zipped installation
         return numba.njit(function, nogil=True)
+
+    @wraps(function)
+    def call(*arguments: Any) -> Any:
+        nonlocal compiled
+        try:
+            return compiled(*arguments)
+        except Exception:  # a damaged file in the cache, or no room for another: before the loop, which raises nothing
+            compiled = numba.njit(function, nogil=True)
+            return compiled(*arguments)
+
+    return call
 
 
 @_compile
