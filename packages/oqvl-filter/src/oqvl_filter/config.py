@@ -612,7 +612,7 @@ class EstimateConfig(StageConfig):
     pool: Path = Field(description="dataset of kind image_text that is to be scored")
     scorer: ScorerConfig = Field(default=RulesScorerConfig(), description="the scorer, as for score")
     limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read from a sample")
-    num_samples: int = Field(default=200, ge=8, description="samples to score")
+    num_samples: int = Field(default=200, ge=8, description="samples to time, beside a batch of each shard they are of")
     num_workers: int = Field(default=1, ge=1, description="processes, or devices, that will score at this pace")
     price_per_hour: float = Field(default=0.0, ge=0, description="price of one of them for an hour")
     seed: int = Field(default=0, ge=0, description="seed of the hash that picks the samples")

@@ -1,8 +1,11 @@
 """What scoring a pool will take, from a few hundred of its samples: time, cost, disk.
 
-The samples come from shards spread over the pool and go through the scorer in groups of whole batches. The spread of
-the groups' pace gives the interval of the forecast. What comes once is counted apart: loading the model, and for every
-shard the writing of its score file, which is tried in a temporary directory. The start of Python is not in it.
+The samples come from shards spread over the pool. Of each shard a first batch is scored alone, and then again with the
+batches after it. The difference is the pace: what a sample takes while threads decode ahead of the model. What the
+first batch takes above that pace comes once a shard, as does the writing of its score file, which is tried in a
+temporary directory. What the very first batch takes above its second time comes once: loading and warming up the
+model, and with it the fingerprint. The spread of the shards' pace gives the interval of the forecast. The start of
+Python is not in it.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from oqvl_filter.pages.calibration import Z_95
-from oqvl_filter.pool import check_count, pool_samples
+from oqvl_filter.pool import PoolSample, check_count, pool_samples
 from oqvl_filter.score_file import account_of, score_table
 from oqvl_filter.scorer import Scorer
 from oqvl_filter.scoring import ScoringJob, write_score_file
@@ -36,11 +39,11 @@ class Pace:
     """What was measured.
 
     Args:
-        start_seconds: Until the first sample was scored: loading the model, and that sample.
+        start_seconds: Once: for the fingerprint, and for loading and warming up the model.
         sample_seconds: Per sample after that.
         low: Lower end of its 95% interval.
         high: Upper end.
-        shard_seconds: Per shard, for writing its score file.
+        shard_seconds: Per shard: until the model has its first batch, and for writing the score file.
         row_bytes: Bytes of the score files per sample.
         file_bytes: Bytes of a score file beside its rows.
         account: What became of the samples.
@@ -65,13 +68,14 @@ def measure_pace(
     batch_size: int = 1,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Pace:
-    """Score `num_samples` of `pool` and return what they took; no scores are kept.
+    """Score some of `pool` and return what they took; no scores are kept.
 
     Args:
-        pool: Dataset of kind image_text.
+        pool: Dataset of kind image_text, not empty.
         scorer: The scorer.
         limits: Caps on what is read from a sample.
-        num_samples: Samples to score, spread over some shards in whole batches; fewer when those have fewer.
+        num_samples: Samples that give the pace, spread over some shards in whole batches, fewer when those have fewer;
+            of each of these shards a batch more is scored before them.
         seed: Of the hash that picks the samples of a shard.
         batch_size: Samples that the scorer takes at once.
         clock: Gives the time in seconds.
@@ -79,39 +83,87 @@ def measure_pace(
     Raises:
         DataError: When a shard cannot be read.
     """
-    shards = pool.manifest.shards
+    shards = [shard for shard in pool.manifest.shards if shard.num_samples]
     num_groups = min(NUM_GROUPS, max(num_samples // batch_size, 1))
     places = np.unique(np.linspace(0, len(shards) - 1, num_groups).round().astype(int)).tolist()
     per_group = -(-num_samples // len(places))
     per_group = max(per_group // batch_size * batch_size, min(per_group, batch_size))
-    start_seconds, paces, tables = 0.0, [], []
+    started = clock()
+    scorer.fingerprint()
+    cold_seconds = clock() - started
+    groups: list[_Group] = []
     for place in places:
         shard = shards[place]
         started = clock()
         with ShardReader(pool.whole_shard_path(shard), limits, name=shard.path) as reader:
             check_count(reader, shard.num_samples)
             samples = pool_samples(reader, pool.manifest.name)
-            reading = (clock() - started) / max(len(samples), 1)
-            uids_N = np.array([uid_to_words(one.uid.value) for one in samples], dtype=UID_DTYPE)
-            order = np.argsort(hash_uids(uids_N, seed), kind="stable")
-            group = [samples[row] for row in sorted(order[:per_group].tolist())]
-            if not paces:
-                started = clock()
-                scorer.score_shard(reader, group[:1])
-                start_seconds = clock() - started
-            started = clock()
-            tables.append(score_table(group, scorer.score_shard(reader, group), scorer.columns))
-            paces.append(reading + (clock() - started) / max(len(group), 1))
+            reading = (clock() - started) / len(samples)
+            chosen = _pick(samples, batch_size + per_group, seed)
+            if not groups:
+                cold_seconds += _score(reader, chosen[:batch_size], scorer, clock)[0]
+            groups.append(_measure_group(reader, chosen, scorer, batch_size, clock, reading))
+    paces = [group.sample_seconds for group in groups]
     mean = float(np.mean(paces))
     error = Z_95 * float(np.std(paces, ddof=1)) / len(paces) ** 0.5 if len(paces) > 1 else mean
     started = clock()
-    row_bytes, file_bytes = _measure_files(tables)
+    row_bytes, file_bytes = _measure_files([group.table for group in groups])
     # Two files were written; those with columns that are counted over the pool are written again for each of them.
-    shard_seconds = (clock() - started) / 2 * (1 + len(scorer.counted))
-    account = Account.total(account_of(table) for table in tables)
+    writing = (clock() - started) / 2 * (1 + len(scorer.counted))
     return Pace(
-        start_seconds, mean, max(mean - error, 0.0), mean + error, shard_seconds, row_bytes, file_bytes, account
+        start_seconds=max(cold_seconds - groups[0].first_seconds, 0.0),
+        sample_seconds=mean,
+        low=max(mean - error, 0.0),
+        high=mean + error,
+        shard_seconds=writing + max(float(np.mean([group.shard_seconds for group in groups])), 0.0),
+        row_bytes=row_bytes,
+        file_bytes=file_bytes,
+        account=Account.total(account_of(group.table) for group in groups),
     )
+
+
+@dataclass(frozen=True)
+class _Group:
+    """What samples of one shard took, in seconds: the first batch alone, each sample, the shard beside its samples."""
+
+    first_seconds: float
+    sample_seconds: float
+    shard_seconds: float
+    table: pa.Table
+
+
+def _pick(samples: Sequence[PoolSample], count: int, seed: int) -> list[PoolSample]:
+    """Return `count` of `samples`, or all when there are fewer, picked by chance, in their order."""
+    uids_N = np.array([uid_to_words(one.uid.value) for one in samples], dtype=UID_DTYPE)
+    order = np.argsort(hash_uids(uids_N, seed), kind="stable")
+    return [samples[row] for row in sorted(order[:count].tolist())]
+
+
+def _measure_group(
+    reader: ShardReader,
+    samples: Sequence[PoolSample],
+    scorer: Scorer,
+    batch_size: int,
+    clock: Callable[[], float],
+    reading: float,
+) -> _Group:
+    """Score the first batch of `samples`, then all; `reading` is what a sample takes to be found in its shard."""
+    first = samples[:batch_size]
+    first_seconds, table = _score(reader, first, scorer, clock)
+    if len(samples) == len(first):
+        return _Group(first_seconds, reading + first_seconds / len(first), 0.0, table)
+    whole_seconds, table = _score(reader, samples, scorer, clock)
+    pace = max(whole_seconds - first_seconds, 0.0) / (len(samples) - len(first))
+    return _Group(first_seconds, reading + pace, first_seconds - len(first) * pace, table)
+
+
+def _score(
+    reader: ShardReader, samples: Sequence[PoolSample], scorer: Scorer, clock: Callable[[], float]
+) -> tuple[float, pa.Table]:
+    """Return how many seconds the scores of `samples` took, and the scores."""
+    started = clock()
+    table = score_table(samples, scorer.score_shard(reader, samples), scorer.columns)
+    return clock() - started, table
 
 
 def _measure_files(tables: Sequence[pa.Table]) -> tuple[float, float]:

@@ -93,6 +93,19 @@ def test_stored_embeddings_do_for_the_model(scored, tmp_path: Path, monkeypatch,
     assert open_dataset(clip).manifest.digest() in ours.lineage.parents
 
 
+def test_stored_embeddings_are_found_for_some_samples_of_a_shard(scored, tmp_path: Path):
+    """As `estimate` asks for them."""
+    head = write_head(tmp_path / "head.safetensors")
+    clip = scored("clip", name="clip", image_embedding="float32")
+    expected = ratings(scored("stored", name="aesthetic", head=head, model="", embeddings=clip))[:5]
+    scorer = AestheticScorer(AestheticScorerConfig(name="aesthetic", head=head, embeddings=clip), ReadLimits())
+    with ShardReader(tmp_path / "pool" / "00000.tar", name="00000.tar") as reader:
+        samples = pool_samples(reader, "pool")
+        found = scorer.score_shard(reader, [samples[row] for row in (4, 2, 0)])
+    given = [None if isinstance(row, str) else row["aesthetic_score"] for row in found]
+    assert given == pytest.approx([expected[row] for row in (4, 2, 0)], abs=1e-5)
+
+
 def test_scores_without_embeddings_or_of_another_pool_do_not_do(scored, make_pool, plain_pairs, tmp_path: Path):
     head = write_head(tmp_path / "head.safetensors")
     plain = scored("plain", name="clip")

@@ -154,18 +154,22 @@ class StoredEmbeddings:
         self._numbers = self._numbers or shard_numbers(reader)
         number = self._numbers[reader.name]
         shards = self.scores.manifest.shards
-        table = None
+        table, places = None, {}
         if number < len(shards):
-            table = read_table(self.scores.shard_path(shards[number]), ["uid", IMAGE_EMBEDDING, REJECT_FIELD.name])
-        if table is None or table["uid"].to_pylist() != [sample.uid.value for sample in samples]:
+            columns = ["uid", "key", IMAGE_EMBEDDING, REJECT_FIELD.name]
+            table = read_table(self.scores.shard_path(shards[number]), columns)
+            identities = zip(table["uid"].to_pylist(), table["key"].to_pylist(), strict=True)
+            places = {identity: row for row, identity in enumerate(identities)}
+        rows = [places.get((sample.uid.value, sample.sample.key), -1) for sample in samples]
+        if table is None or -1 in rows:
             raise ConfigError(
                 f"{self.scores.path} are scores of other samples than those of {reader.path}",
                 hint="give scores of the same pool",
             )
         embeddings, rejects = table[IMAGE_EMBEDDING].combine_chunks(), table[REJECT_FIELD.name].to_pylist()
         vectors_ND = embeddings.values.to_numpy(zero_copy_only=False).reshape(len(table), -1).astype(np.float32)
-        for vector_D, reject in zip(vectors_ND, rejects, strict=True):
-            yield vector_D if reject is None else RejectReason(reject)
+        for row in rows:
+            yield vectors_ND[row] if rejects[row] is None else RejectReason(rejects[row])
 
 
 def read_captions(reader: ShardReader, samples: Sequence[PoolSample], results: list[Any]) -> dict[int, str]:
