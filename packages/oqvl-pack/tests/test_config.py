@@ -26,6 +26,8 @@ def test_one_source_is_a_mixture_of_one() -> None:
         ({"source": "a", "mixture": [{"source": "b"}]}, "exactly one of source and mixture is needed"),
         ({"mixture": [{"source": "b", "weight": 1, "num_tokens": 5}]}, "weight and num_tokens exclude each other"),
         ({"mixture": [{"source": "b", "weight": 0}]}, "greater than 0"),
+        ({"source": "a", "end_token": ""}, "end_token: String should have at least 1 character"),
+        ({"source": "a", "pad_token": ""}, "pad_token: String should have at least 1 character"),
         ({"source": "a", "min_images": 3, "max_images": 2}, "max_images=2 is below min_images=3"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -64,8 +65,15 @@ def test_output_that_may_not_be_written(
 ) -> None:
     elsewhere = tmp_path / "temporary"
     elsewhere.mkdir()
-    monkeypatch.setattr(module.tempfile, "gettempdir", lambda: str(elsewhere))
-    monkeypatch.setattr(module.os, "access", lambda *_args: False)
+    monkeypatch.setattr(module.tempfile, "tempdir", str(elsewhere))
+    make = os.mkdir
+
+    def refuse(path: str, *arguments: int) -> None:
+        if Path(path).parent == tmp_path:
+            raise PermissionError(13, "Permission denied", path)
+        make(path, *arguments)
+
+    monkeypatch.setattr(os, "mkdir", refuse)
     assert write_on_trial(corpus, job).directory == elsewhere
     assert list(elsewhere.iterdir()) == []
 

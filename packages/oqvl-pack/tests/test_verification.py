@@ -98,11 +98,15 @@ def test_names_what_differs(config: CheckConfig, change: Callable[[list[Pack]], 
         check_dataset(config)
 
 
-def test_another_source_or_tokenizer(config: CheckConfig, tmp_path: Path) -> None:
+def test_another_source_or_tokenizer(config: CheckConfig, conversations: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     other.write_bytes(config.tokenizer.read_bytes() + b"\n")
-    with pytest.raises(ConfigError, match="was packed from datasets and tokenizer"):
+    with pytest.raises(ConfigError, match=r"^tokenizer: .* was packed from another: .* found .*other\.json"):
         check_dataset(config.model_copy(update={"tokenizer": other}))
+    with pytest.raises(ConfigError, match=r"^source: .* was packed from another: .* found .*conversations"):
+        check_dataset(config.model_copy(update={"source": conversations}))
+    with pytest.raises(ConfigError, match=r"^source: .* does not know where they came from"):
+        check_dataset(config.model_copy(update={"source": None}))
 
 
 def test_account_that_does_not_fit(config: CheckConfig) -> None:

@@ -40,7 +40,7 @@ def plan(config: PlanConfig) -> Report:
 
 @stage_command(app, ShowConfig)
 def show(config: ShowConfig) -> Report:
-    """Draw one pack to a PNG file.
+    """Draw one pack to a picture file.
 
     Its documents, pictures and targets.
     """

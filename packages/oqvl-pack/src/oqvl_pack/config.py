@@ -106,14 +106,18 @@ class PackConfig(MappedConfig):
     )
     seed: int = Field(default=0, description="seed of the order of packs, and of documents in a pack")
     packs_per_shard: int = Field(default=256, gt=0, description="packs that one output shard holds")
-    image_token: str = Field(default="<image>", description="special token that stands for an image")
+    image_token: str = Field(default="<image>", min_length=1, description="special token that stands for an image")
     bos_token: str = Field(default="<s>", description="special token that every document begins with; empty: none")
-    start_token: str = Field(default="<|im_start|>", description="special token that begins a turn of a conversation")
+    start_token: str = Field(
+        default="<|im_start|>", min_length=1, description="special token that begins a turn of a conversation"
+    )
     chunk_token: str = Field(
         default="<|endofchunk|>", description="interleaved: special token that ends every text; empty: none"
     )
-    end_token: str = Field(default="<|im_end|>", description="special token that ends a document or a turn")
-    pad_token: str = Field(default="<|pad|>", description="special token that a trainer may fill up with")
+    end_token: str = Field(
+        default="<|im_end|>", min_length=1, description="special token that ends a document or a turn"
+    )
+    pad_token: str = Field(default="<|pad|>", min_length=1, description="special token that a trainer may fill up with")
     image_check: Literal["header", "decode"] = Field(
         default="header",
         description="what every image must pass: header reads format and size, decode every pixel (100 times slower)",

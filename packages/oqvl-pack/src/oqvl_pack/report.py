@@ -201,7 +201,7 @@ class ShowReport(Frozen):
     """One pack, drawn."""
 
     pack: int = Field(description="index of the pack")
-    image: str = Field(description="the PNG file")
+    image: str = Field(description="the picture file")
     num_tokens: int = Field(description="tokens, visual tokens included")
     bin_capacity: int = Field(description="tokens a pack holds at most")
     num_targets: int = Field(description="tokens that carry loss")

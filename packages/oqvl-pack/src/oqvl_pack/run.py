@@ -15,11 +15,12 @@ The manifest is written when all shards are there; then the work files go.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import zip_longest
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -148,14 +149,20 @@ def check_dataset(config: CheckConfig) -> CheckReport:
     pack_config = PackConfig.from_values(_recorded_values(config, packed), where=str(packed.path))
     sources = open_sources(pack_config)
     job = _job(pack_config, sources)
-    found = (*(source.manifest.digest() for source in sources), job.tokenizer().sha256)
-    expected = (*recorded.parents, recorded.config.get("tokenizer_sha256"))
-    if found != expected:
-        raise ConfigError(
-            f"{config.packed} was packed from datasets and tokenizer {expected}, found {found}",
-            hint="name the source and the tokenizer.json that it was packed from",
-        )
+    _check_origin(config, "source", recorded.parents, {source.manifest.digest(): source.path for source in sources})
+    expected = str(recorded.config.get("tokenizer_sha256"))
+    _check_origin(config, "tokenizer", [expected], {job.tokenizer().sha256: config.tokenizer})
     return check_packed(packed, sources, job)
+
+
+def _check_origin(config: CheckConfig, what: str, expected: Sequence[str], found: Mapping[str, Path]) -> None:
+    """Compare digests with those of files and directories."""
+    if list(found) != list(expected):
+        named = ", ".join(f"{path} ({digest})" for digest, path in found.items())
+        raise ConfigError(
+            f"{what}: {config.packed} was packed from another: expected digest {', '.join(expected)}, found {named}",
+            hint=f"name the {what} that it was packed from, unchanged; of a mixture all of them, in order",
+        )
 
 
 def _recorded_values(config: CheckConfig, packed: Dataset) -> dict[str, Any]:
@@ -165,6 +172,11 @@ def _recorded_values(config: CheckConfig, packed: Dataset) -> dict[str, Any]:
     details = packed.manifest.details
     if not paths and isinstance(details, PackedDetails) and details.layout == "reference":
         paths = tuple(source.dataset.path for source in open_packed_sources(packed))
+    if not paths:
+        raise ConfigError(
+            f"source: {config.packed} holds its images and does not know where they came from",
+            hint="name the source that it was packed from, or with mixture all of them, in order",
+        )
     if values.get("mixture"):
         parts = zip_longest(values["mixture"], paths)
         values["mixture"] = [{**(part or {}), "source": path} for part, path in parts if path is not None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from oqvl_pack.workspace import save_work
 
 _MAX_BYTES = 256 << 20  # of images that are written on trial
 _STEP = "0" * 64
+_PREFIX = "oqvl-pack-plan-"
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,7 @@ def write_on_trial(corpus: PackedCorpus, job: Job) -> WritingTrial:
     tokenizer = job.tokenizer()
     documents = {index: read_documents(shard, job.config, tokenizer) for index, shard in shards.items()}
     num_bytes, seconds = {}, {}
-    nearest = _writable(job.config.output)
-    with tempfile.TemporaryDirectory(prefix="oqvl-pack-plan-", dir=nearest) as directory:
+    with _temporary_directory(job.config.output) as directory:
         output = Path(directory)
         started = time.perf_counter()
         for index, one in documents.items():
@@ -71,7 +70,7 @@ def write_on_trial(corpus: PackedCorpus, job: Job) -> WritingTrial:
             seconds[layout] = time.perf_counter() - started
             num_bytes[layout] = receipt.shard.num_bytes
     num_tokens_kept = sum(len(one.table.input_ids) for one in documents.values())
-    return WritingTrial(nearest, packs.num_packs, num_bytes, seconds, num_tokens_kept, seconds_keeping)
+    return WritingTrial(output.parent, packs.num_packs, num_bytes, seconds, num_tokens_kept, seconds_keeping)
 
 
 def _sample(corpus: PackedCorpus, num_packs: int) -> PackTable:
@@ -87,7 +86,10 @@ def _sample(corpus: PackedCorpus, num_packs: int) -> PackTable:
     return packs.part(0, max(1, int(is_taken.sum())))
 
 
-def _writable(output: Path) -> Path:
-    """Return the directory nearest to `output` that exists, or that of temporary files where it may not be written."""
+def _temporary_directory(output: Path) -> tempfile.TemporaryDirectory[str]:
+    """Return one in the directory nearest to `output` that exists, or where temporary files go if that is refused."""
     nearest = next(path for path in (output.absolute(), *output.absolute().parents) if path.is_dir())
-    return nearest if os.access(nearest, os.W_OK) else Path(tempfile.gettempdir())
+    try:
+        return tempfile.TemporaryDirectory(prefix=_PREFIX, dir=nearest)
+    except OSError:  # it may not be written
+        return tempfile.TemporaryDirectory(prefix=_PREFIX)
