@@ -28,7 +28,7 @@ COLUMNS = (FieldSpec(name="score", dtype="float32"), FieldSpec(name="word", dtyp
 
 
 def sample(number: int) -> PoolSample:
-    return PoolSample(Sample(f"k{number}", "00000.tar", ()), Uid(f"{number:032x}", derived=number % 2 == 1))
+    return PoolSample(Sample(f"k{number}", "00000.tar", (), ()), Uid(f"{number:032x}", derived=number % 2 == 1))
 
 
 def test_every_sample_has_a_row():
@@ -57,12 +57,16 @@ def test_deciles_pass_over_nulls_and_what_has_no_size(tmp_path: Path):
     columns = (
         *COLUMNS,
         FieldSpec(name="hash", dtype="uint64"),
+        FieldSpec(name="signed_hash", dtype="int64"),
+        FieldSpec(name="flag", dtype="bool"),
         FieldSpec(name="vector", dtype=vector_dtype("float16", 2)),
     )
     table = {
         "score": pa.array(scores, pa.float32()),
         "word": pa.array(["x"] * 102),
         "hash": pa.array(range(102), pa.uint64()),
+        "signed_hash": pa.array([-(2**63), *range(100), None], pa.int64()),
+        "flag": pa.array([True, False] * 51),
         "vector": pa.array([[0.0, 1.0]] * 102, arrow_type(vector_dtype("float16", 2))),
     }
     write_table(pa.table(table), path)

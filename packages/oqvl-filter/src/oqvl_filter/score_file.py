@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -34,6 +35,9 @@ IDENTITY_FIELDS = (
 REJECT_FIELD = FieldSpec(name="reject", dtype="string", description="why the sample has no scores, else null")
 
 _VECTOR = re.compile(r"fixed_size_list<\w+: (\w+)>\[([0-9]+)\]")
+
+MAX_EXACT = 1 << 53
+"""Up to this float64 holds every integer."""
 
 DECILES = tuple(range(0, 101, 10))
 """Percentiles that a column is summed up by: the minimum, nine deciles, the maximum."""
@@ -150,18 +154,29 @@ def is_number(type_: pa.DataType) -> bool:
     return pa.types.is_integer(type_) or pa.types.is_floating(type_)
 
 
+def is_amount(values: pa.Array | pa.ChunkedArray) -> bool:
+    """Tell whether a column is of numbers whose size means something, which that of hashes does not.
+
+    Hashes are those of type uint64, and integers so large that float64 does not hold all of them, as no count is.
+    """
+    if not pa.types.is_integer(values.type):
+        return is_number(values.type)
+    bounds = pc.call_function("min_max", [values]).as_py()
+    return values.type != pa.uint64() and all(abs(bound or 0) <= MAX_EXACT for bound in bounds.values())
+
+
 def deciles(paths: Sequence[Path], columns: Sequence[FieldSpec]) -> dict[str, float]:
     """Return `{"COLUMN.pNN": value}`: the percentiles 0, 10, ... 100 of every numeric column with a value.
 
-    Texts and vectors have none, nor have uint64: those are hashes, whose size means nothing.
+    Texts and vectors have none, nor have hashes.
     """
     statistics = {}
     for column in columns:
-        if column.dtype in ("string", "uint64") or is_vector(column.dtype):
+        if column.dtype == "string" or is_vector(column.dtype):
             continue
-        values = read_column(paths, column.name).drop_null().to_numpy()
-        if len(values):
-            percentiles = np.percentile(values.astype(np.float64), DECILES)
+        values = read_column(paths, column.name).drop_null()
+        if len(values) and is_amount(values):
+            percentiles = np.percentile(values.to_numpy().astype(np.float64), DECILES)
             statistics |= {f"{column.name}.p{p}": float(value) for p, value in zip(DECILES, percentiles, strict=True)}
     return statistics
 

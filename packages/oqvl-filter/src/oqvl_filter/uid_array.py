@@ -8,6 +8,7 @@ from __future__ import annotations
 import binascii
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -46,12 +47,18 @@ def pack_uids(uids: Iterable[str]) -> NDArray[np.void]:
 
 def format_uids(uids_N: NDArray[np.void]) -> pa.StringArray:
     """Return uids of dtype `UID_DTYPE` as an Arrow column of 32 lower-case hex digits each."""
-    digits = binascii.hexlify(uids_N.astype(BIG_ENDIAN_UID_DTYPE).tobytes())
-    return (
-        pa.Array.from_buffers(pa.binary(32), len(uids_N), [None, pa.py_buffer(digits)])
-        .cast(pa.binary())
-        .cast(pa.string())
-    )
+    return _hex_digits(uids_N.astype(BIG_ENDIAN_UID_DTYPE))
+
+
+def format_words(words_N: NDArray[np.uint64]) -> pa.StringArray:
+    """Return 64-bit words as an Arrow column of 16 lower-case hex digits each."""
+    return _hex_digits(words_N.astype(">u8"))
+
+
+def _hex_digits(big_endian_N: NDArray[Any]) -> pa.StringArray:
+    digits = pa.py_buffer(binascii.hexlify(big_endian_N.tobytes()))
+    fixed = pa.Array.from_buffers(pa.binary(2 * big_endian_N.itemsize), len(big_endian_N), [None, digits])
+    return fixed.cast(pa.binary()).cast(pa.string())
 
 
 def uid_order(uids_N: NDArray[np.void]) -> NDArray[np.int64]:

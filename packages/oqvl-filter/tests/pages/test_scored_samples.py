@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from oqvl_filter import run
-from oqvl_filter.config import DedupConfig, PhashScorerConfig, ScoreConfig
+from oqvl_filter.config import DedupConfig, ImportCsvConfig, PhashScorerConfig, ScoreConfig
 from oqvl_filter.pages.scored_samples import ScoredSamples, is_dedup, read_scored_samples
 from oqvl_filter.subset import open_subset
 from oqvl_shards.errors import ConfigError
@@ -39,9 +39,23 @@ def test_numbers_and_texts_are_the_scores(data: ScoredSamples, uid_of):
     assert data.numbers["r.width"].tolist() == [20 + n % 5 for n in range(30)]
     assert pa.types.is_string(data.texts["r.content_sha"].type)
     assert np.flatnonzero(data.selected).tolist() == [3] and not data.against.any()
-    # A perceptual hash is a word, not a number, and what dedup has found is shown as pictures.
-    assert {name[0] for name in (*data.numbers, *data.texts)} == {"r"}
+    # What dedup has found is shown as pictures.
+    assert {name[0] for name in (*data.numbers, *data.texts)} == {"r", "p"}
     assert "r.width" in data.graded and "r.image_count" not in data.graded
+
+
+def test_a_hash_is_a_word_whatever_integer_it_is_stored_as(data: ScoredSamples, pool, tmp_path: Path, uid_of):
+    assert "p.phash" not in data.numbers
+    words = data.texts["p.phash"].to_pylist()
+    assert {len(word) for word in words} == {16}
+    signed = [-1, 2**62, None, *(int(word, 16) - (int(word, 16) >> 63 << 64) for word in words[3:])]
+    rows = [f"{uid_of(n)},{'' if value is None else value},{n}" for n, value in enumerate(signed)]
+    (tmp_path / "hashes.csv").write_text("\n".join(["uid,hash,count", *rows]))
+    report = run.import_scores(ImportCsvConfig(source=tmp_path / "hashes.csv", output=tmp_path / "csv", name="csv"))
+    assert list(report.deciles) == ["count"]
+    found = read_scored_samples([pool], {label: [open_dataset(tmp_path / label)] for label in ("rules", "csv")})
+    assert "csv.count" in found.numbers and "csv.hash" not in found.numbers
+    assert found.texts["csv.hash"].to_pylist() == ["f" * 16, f"{2**62:016x}", None, *words[3:]]
 
 
 def test_picks_are_by_chance_but_the_same_each_time(data: ScoredSamples):

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from oqvl_filter.pages.agreement import Mask, Values
-from oqvl_filter.score_file import is_number
+from oqvl_filter.score_file import is_amount
 from oqvl_filter.selection.candidates import Candidates, read_candidates
 from oqvl_filter.subset import Subset
-from oqvl_filter.uid_array import contains, hash_uids
+from oqvl_filter.uid_array import contains, format_words, hash_uids
 from oqvl_shards.manifest import Dataset
 
 DEDUP_COLUMNS = frozenset({"cluster", "cluster_size", "duplicate", "match", "nearness"})
@@ -29,7 +30,7 @@ class ScoredSamples:
     Args:
         candidates: The N samples.
         numbers: By `LABEL.COLUMN`: the values [N] of every numeric column, NaN where there is none.
-        texts: By `LABEL.COLUMN`: the values [N] of every text column, null where there is none.
+        texts: By `LABEL.COLUMN`: the values [N] of every column of texts or hashes, null where there is none.
         selected: [N] what the subset keeps; all false without one.
         against: [N] what the subset that it is compared with keeps; all false without one.
         order: [N] the rows in the order of a hash of their uids, in which chance picks are taken.
@@ -61,7 +62,7 @@ def read_scored_samples(
 ) -> ScoredSamples:
     """Read the numbers and texts of scores by label, and mark what the subsets keep.
 
-    Vectors and 64-bit words (perceptual hashes) are neither, and what `dedup` has written is not read here.
+    Hashes in numbers are texts of 16 hex digits; vectors are neither, and what `dedup` has written is not read here.
 
     Raises:
         ConfigError: When scores are of other pools, or of none of the samples.
@@ -78,12 +79,19 @@ def read_scored_samples(
             values = candidates.column(name)
             if pa.types.is_string(values.type):
                 texts[name] = values
-            elif is_number(values.type) and values.type != pa.uint64():
+            elif is_amount(values):
                 numbers[name] = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+            elif pa.types.is_integer(values.type):
+                texts[name] = _hash_texts(values)
     nothing = np.zeros(len(candidates), dtype=bool)
     masks = [nothing if one is None else contains(one.uids, candidates.uids) for one in (subset, against)]
     order = np.argsort(hash_uids(candidates.uids, seed), kind="stable")
     return ScoredSamples(candidates, numbers, texts, masks[0], masks[1], order)
+
+
+def _hash_texts(values: pa.Array) -> pa.Array:
+    words_N = values.fill_null(0).cast(pa.uint64(), safe=False).to_numpy(zero_copy_only=False)
+    return pc.call_function("if_else", [values.is_valid(), format_words(words_N), pa.scalar(None, pa.string())])
 
 
 def is_dedup(datasets: Sequence[Dataset]) -> bool:
