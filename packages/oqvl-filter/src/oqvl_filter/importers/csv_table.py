@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from oqvl_filter.config import ImportLimits
@@ -19,8 +22,24 @@ def read_csv(path: Path, identity: str, limits: ImportLimits) -> pa.Table:
         DataError: When it is no CSV file.
     """
     check_size(path, limits)
-    convert = pacsv.ConvertOptions(column_types={identity: pa.string()}, strings_can_be_null=True)
+    types = {identity: pa.string()}
     try:
-        return pacsv.read_csv(path, convert_options=convert)
+        table = _read(path, types)
+        # Arrow takes integers beyond int64, which half of all 64-bit hashes are, for floats, which do not hold them.
+        large = [name for name in table.column_names if name != identity and _is_beyond_int64(table[name])]
+        texts = _read(path, {**types, **dict.fromkeys(large, pa.string())}) if large else table
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} is not a readable CSV file: {error}") from error
+    for name in large:
+        with suppress(pa.ArrowInvalid):  # floats after all
+            words = texts[name].cast(pa.uint64())
+            table = table.set_column(table.column_names.index(name), name, words)
+    return table
+
+
+def _read(path: Path, types: Mapping[str, pa.DataType]) -> pa.Table:
+    return pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(column_types=types, strings_can_be_null=True))
+
+
+def _is_beyond_int64(values: pa.ChunkedArray) -> bool:
+    return pa.types.is_floating(values.type) and (pc.call_function("max", [values]).as_py() or 0) >= 2.0**63
