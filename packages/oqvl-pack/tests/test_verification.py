@@ -98,6 +98,22 @@ def test_names_what_differs(config: CheckConfig, change: Callable[[list[Pack]], 
         check_dataset(config)
 
 
+@pytest.mark.parametrize("layout", ["embedded", "reference"])
+def test_a_source_shard_that_has_changed(config: CheckConfig, tmp_path: Path, layout: str) -> None:
+    packed = config.packed
+    if layout == "reference":
+        packed = tmp_path / "reference"
+        values = {"source": config.source, "output": packed, "tokenizer": config.tokenizer, "layout": layout}
+        pack_dataset(PackConfig.model_validate(values))
+    assert config.source is not None
+    shard = config.source / "00001.tar"
+    data = bytearray(shard.read_bytes())
+    data[data.index(b"JFIF") + 200] ^= 1  # a pixel
+    shard.write_bytes(data)
+    with pytest.raises(DataError, match=r"00001\.tar has changed since it was packed: found sha256"):
+        check_dataset(config.model_copy(update={"packed": packed}))
+
+
 def test_another_source_or_tokenizer(config: CheckConfig, conversations: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     other.write_bytes(config.tokenizer.read_bytes() + b"\n")

@@ -44,8 +44,8 @@ def check_packed(packed: Dataset, sources: Sequence[Dataset], job: Job) -> Check
     """Compare every document of `packed` with its sample in `sources`, tokenised again.
 
     Raises:
-        DataError: When a pack is damaged or over capacity, a document is missing, foreign, twice or changed, or the
-            accounts differ.
+        DataError: When a pack is damaged or over capacity, a document is missing, foreign, twice or changed, the
+            accounts differ, or a source shard is not what its manifest says.
     """
     found = _fingerprint_packs(packed, job)
     expected, rejected = _fingerprint_sources(sources, job)
@@ -82,12 +82,13 @@ def _fingerprint_packs(packed: Dataset, job: Job) -> list[_Fingerprint]:
 
 def _fingerprint_sources(sources: Sequence[Dataset], job: Job) -> tuple[list[_Fingerprint], dict[str, int]]:
     shards = list_shards(sources)
+    digests = [shard.sha256 for source in sources for shard in source.manifest.shards]
     parts = map_shards(
         partial(_fingerprint_source_shard, job=job),
-        shards,
+        list(zip(shards, digests, strict=True)),
         **job.config.workers,
         description="source",
-        name=lambda shard: shard.name,
+        name=lambda item: item[0].name,
     )
     choice = choose_by_shard(
         [part.lengths for part in parts],
@@ -130,7 +131,9 @@ def _fingerprint_pack(pack: Pack, max_documents: int) -> list[_Fingerprint]:
     return fingerprints
 
 
-def _fingerprint_source_shard(shard: SourceShard, job: Job) -> _SourceFingerprints:
+def _fingerprint_source_shard(item: tuple[SourceShard, str], job: Job) -> _SourceFingerprints:
+    shard, sha256 = item
+    _check_unchanged(shard, sha256)
     documents = read_documents(shard, job.config, job.tokenizer())
     table = documents.table
     with ShardReader(shard.path, job.config.limits, name=shard.name) as reader:
@@ -142,6 +145,17 @@ def _fingerprint_source_shard(shard: SourceShard, job: Job) -> _SourceFingerprin
             digest = _digest(tokens.input_ids, tokens.is_target, document.image_tokens, images)
             fingerprints.append(_Fingerprint(document.key, digest, len(images)))
     return _SourceFingerprints(fingerprints, table.lengths(), table.uids, documents.rejected)
+
+
+def _check_unchanged(shard: SourceShard, sha256: str) -> None:
+    """Compare the file with its manifest: packs of layout `reference` would change with it, and seem equal."""
+    with shard.path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256:
+        raise DataError(
+            f"{shard.path} has changed since it was packed: found sha256 {found}, expected {sha256}",
+            hint="put it back as it was, or make its dataset again and pack that",
+        )
 
 
 def _digest(
