@@ -23,6 +23,7 @@ from oqvl_filter.resharding import (
 )
 from oqvl_shards.errors import DataError
 from oqvl_shards.manifest import Account
+from oqvl_shards.tar_index import Member
 from oqvl_shards.tar_writer import TarWriter
 from oqvl_shards.uid import UID_DTYPE, array_to_uids, uids_to_array
 
@@ -46,10 +47,13 @@ def found(numbers: list[int], index: int = 0) -> FoundSamples:
 
 def check_members(table: SampleTable) -> None:
     """Every sample still has its own members, in its own tar."""
-    for row, ((_, number), members) in enumerate(zip(table.uids.tolist(), table.members(), strict=True)):
-        index = int(str(table.paths[table.tars[row]]).removesuffix(".tar"))
-        assert [suffix for _, suffix in members] == [f"{number}.txt"] * (number % 3 + 1)
-        assert {(member.offset, member.size) for member, _ in members} == {(number * 1000 + index, number * 100)}
+    keys = [f"new-{row}" for row in range(len(table))]
+    expected = [
+        (table.paths[tar], Member(f"{key}.{number}.txt", number * 1000 + int(table.paths[tar].stem), number * 100))
+        for key, tar, (_, number) in zip(keys, table.tars.tolist(), table.uids.tolist(), strict=True)
+        for _ in range(number % 3 + 1)
+    ]
+    assert [(path, member) for path, members in table.pieces(keys) for member in members] == expected
 
 
 shards = st.lists(st.lists(st.integers(0, 12), max_size=8), min_size=1, max_size=5)
@@ -97,9 +101,8 @@ def test_a_shard_may_be_full_to_the_last_byte():
 def test_bytes_of_a_sample_are_those_in_a_tar(tmp_path: Path):
     table = found([5, 3]).samples
     with TarWriter(tmp_path / "a.tar") as tar:
-        for row, members in enumerate(table.members()):
-            for place, (member, suffix) in enumerate(members):
-                tar.add(f"{row}.{place}.{suffix}", bytes(member.size))
+        for place, size in enumerate(table.sizes.tolist()):
+            tar.add(f"{place}.txt", bytes(size))
     assert (tmp_path / "a.tar").stat().st_size == table.num_bytes.sum() + 1024
 
 
@@ -120,7 +123,7 @@ def test_every_sample_of_a_shard_is_accounted_for(make_pool, pair, picture, uid_
     result = find_samples(PoolShard(pool.path / "00000.tar", "00000.tar", 5, "pool"), (tmp_path / "a.npy",))
     assert array_to_uids(result.samples.uids) == [uid_of(1), uid_of(3)]
     assert result.samples.keys.tolist() == ["1", "3"]
-    assert [suffix for _, suffix in list(result.samples.members())[1]] == ["png", "txt", "json"]
+    assert result.samples.suffixes.tolist() == ["png", "txt", "json"] * 2
     assert result.account == Account(num_in=5, num_kept=2, rejected={"not_selected": 3})
 
 

@@ -159,4 +159,4 @@ def test_uids_are_read_where_they_choose(
 
 
 def derived_uid(dataset: str, shard: str, key: str) -> int:
-    return uid_to_words(sample_uid(Sample(key, shard, ()), None, dataset).value)[1]
+    return uid_to_words(sample_uid(Sample(key, shard, (), ()), None, dataset).value)[1]

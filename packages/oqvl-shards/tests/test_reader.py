@@ -1,6 +1,7 @@
 import json
 import tarfile
 from enum import StrEnum
+from itertools import groupby
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from oqvl_shards.errors import DataError
 from oqvl_shards.reader import ShardReader, parse_json
-from oqvl_shards.sample import PACK_MEMBER_TYPES, ReadLimits, RejectReason, SampleError, split_name
+from oqvl_shards.sample import MEMBER_TYPES, PACK_MEMBER_TYPES, ReadLimits, RejectReason, SampleError, split_name
 from oqvl_shards.tar_index import TarDamage, scan_tar
 from oqvl_shards.tar_writer import TarWriter
 
@@ -157,6 +158,38 @@ def test_every_key_is_a_sample_or_a_reject(foreign_tar, members, cut):
     with ShardReader(path) as reader:
         accounted = [sample.key for sample in reader.samples] + [reject.key for reject in reader.rejects]
     assert sorted(accounted) == sorted(seen)
+
+
+@shared_tmp_path
+@given(
+    st.lists(
+        st.sampled_from(
+            ["a.jpg", "a.JPG", "a.b.jpg", "a.b/c.jpg", "a", "a.", ".a", "b.txt", "b.pkl", "b/a.jpg", "/c.jpg"]
+        ),
+        max_size=10,
+    )
+)
+def test_samples_are_what_a_slow_grouping_finds(foreign_tar, names):
+    keys = [split_name(name)[0] for name in names]
+    runs = [key for key, _ in groupby(key for key in keys if key)]
+    samples, rejects = {}, {}
+    for key in dict.fromkeys(runs):
+        suffixes = [split_name(name)[1] for name, other in zip(names, keys, strict=True) if other == key]
+        read = tuple(suffix for suffix in suffixes if suffix.rpartition(".")[2] in MEMBER_TYPES)
+        if key.startswith("/"):
+            rejects[key] = RejectReason.UNSAFE_NAME
+        elif runs.count(key) > 1 or len(set(suffixes)) < len(suffixes):
+            rejects[key] = RejectReason.DUPLICATE_KEY
+        elif not read:
+            rejects[key] = RejectReason.NO_MEMBER
+        else:
+            samples[key] = read
+    with ShardReader(foreign_tar([(name, b"x") for name in names])) as reader:
+        assert {sample.key: sample.suffixes for sample in reader.samples} == samples
+        assert [sample.key for sample in reader.samples] == list(samples)
+        assert {reject.key: reject.reason for reject in reader.rejects} == rejects
+        for sample in reader.samples:
+            assert [split_name(member.name) for member in sample.members] == [(sample.key, s) for s in sample.suffixes]
 
 
 def test_text_comes_from_txt_or_the_caption(only_sample):

@@ -32,7 +32,7 @@ def test_the_type_is_the_last_part_of_the_suffix():
 
 def test_a_sample_finds_its_members():
     members = (Member("k.JSON", 0, 1), Member("k.001.jpg", 0, 1), Member("k.002.png", 0, 1))
-    sample = Sample("k", "s.tar", members)
+    sample = Sample("k", "s.tar", members, ("json", "001.jpg", "002.png"))
     assert sample.member("json") == members[0]
     assert sample.member("001.jpg") == members[1]
     assert sample.member("txt") is None

@@ -5,14 +5,15 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from oqvl_shards import tar_index
 from oqvl_shards.errors import DataError
 from oqvl_shards.tar_index import (
     MAX_EXTENDED_HEADER_BYTES,
     Member,
     TarDamage,
-    header_checksum,
     is_safe_name,
     scan_tar,
+    unsafe_names,
 )
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=300).filter(
@@ -221,11 +222,6 @@ def test_a_missing_file_is_named(tmp_path):
         scan_tar(tmp_path / "nowhere.tar")
 
 
-@given(st.binary(min_size=512, max_size=512) | st.sampled_from([b"\x7f" * 512, b"\xff" * 512, HELLO[:512]]))
-def test_the_checksum_is_the_sum_of_bytes_with_its_own_field_blank(block):
-    assert header_checksum(block) == sum(block[:148]) + 8 * ord(" ") + sum(block[156:])
-
-
 @pytest.mark.parametrize(
     "name", ["a.jpg", "a/b/c.001.jpg", "./a.jpg", "..a.jpg", "a..jpg", "日本/é.txt", "with space.txt"]
 )
@@ -234,7 +230,7 @@ def test_safe_names(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "/a.jpg", "../a.jpg", "a/../../b.jpg", "a/..", "a\\b.jpg", "a\0b", "a\nb", "\x7f", "a\udc80.jpg"]
+    "name", ["", "/a.jpg", "a/", "../a.jpg", "a/../../b.jpg", "a/..", "a\\b.jpg", "a\0b", "a\nb", "\x7f", "a\udc80.jpg"]
 )
 def test_unsafe_names(name):
     assert not is_safe_name(name)
@@ -261,3 +257,38 @@ def test_arbitrary_damage_never_raises(tmp_path, data):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     index = scan_bytes(tmp_path, bytes(damaged))
     assert all(m.offset + m.size <= len(damaged) for m in index.members)
+
+
+PAX_RECORD = b"18 path=long/name\n"
+PARTS = [
+    HELLO,
+    header(b"b.txt", b"%011o\0" % 513) + bytes(1024),
+    header(b"longlink", b"%011o\0" % 9, b"L") + padded(b"new/n.txt"),
+    header(b"PaxHeader", b"%011o\0" % len(PAX_RECORD), b"x") + padded(PAX_RECORD),
+    header(b"d/", b"0\0", kind=b"5"),
+]
+
+
+@shared_tmp_path
+@given(
+    parts=st.lists(st.integers(0, len(PARTS) - 1), min_size=1, max_size=7),
+    damage=st.lists(st.tuples(st.integers(0, 8191), st.integers(0, 255)), max_size=2),
+    cut=st.none() | st.integers(0, 8192),
+)
+@example(parts=[0, 1, 0], damage=[(2600, 9)], cut=None)
+def test_the_index_does_not_depend_on_how_many_headers_are_verified_at_once(tmp_path, parts, damage, cut):
+    data = bytearray(b"".join(PARTS[part] for part in parts) + END)
+    for position, value in damage:
+        data[position % len(data)] = value
+    found = set()
+    for num_headers in (1, 2, 3, 1000):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tar_index, "_BATCH_HEADERS", num_headers)
+            index = scan_bytes(tmp_path, bytes(data[:cut]))
+            found.add((index.members, index.damage, index.end, index.cut_name))
+    assert len(found) == 1
+
+
+@given(st.lists(st.text(st.sampled_from("a./\\\n\ud800é \u200b"), max_size=6), max_size=6))
+def test_unsafe_names_are_those_that_are_not_safe(names):
+    assert unsafe_names(names) == {name for name in names if not is_safe_name(name)}

@@ -1,10 +1,12 @@
 import hashlib
 import tarfile
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from oqvl_shards import tar_writer
 from oqvl_shards.atomic import TEMPORARY_SUFFIX
 from oqvl_shards.errors import DataError, UsageError
 from oqvl_shards.manifest import describe_file
@@ -79,17 +81,47 @@ def test_copying_every_member_gives_the_same_tar(tmp_path, members, by_path):
     write(tmp_path / "source.tar", members)
     with (tmp_path / "source.tar").open("rb") as source, TarWriter(tmp_path / "copy.tar") as writer:
         for member in scan_tar(tmp_path / "source.tar").members:
-            writer.copy(tmp_path / "source.tar" if by_path else source.fileno(), member, member.name)
+            writer.copy(tmp_path / "source.tar" if by_path else source.fileno(), [member])
     assert (tmp_path / "copy.tar").read_bytes() == (tmp_path / "source.tar").read_bytes()
     digest = hashlib.sha256((tmp_path / "copy.tar").read_bytes()).hexdigest()
     assert writer.shard(0, tmp_path).sha256 == digest
+
+
+@shared_tmp_path
+@given(
+    contents=st.lists(st.tuples(st.sampled_from(["x.bin", "é.bin", "n" * 120]), st.binary(max_size=1200)), max_size=6),
+    order=st.randoms(use_true_random=False),
+    num_buffered=st.sampled_from([1024, 2000, 4096, 1 << 18]),
+    is_shuffled=st.booleans(),
+)
+@example([("x.bin", bytes(512)), ("x.bin", bytes(512))], Random(0), 4 * 512, False)  # fills the buffer to the last byte
+def test_copying_is_adding_what_the_source_holds(tmp_path, foreign_tar, contents, order, num_buffered, is_shuffled):
+    source = foreign_tar([(f"{number}/{name}", data) for number, (name, data) in enumerate(contents)])
+    members = list(scan_tar(source).members)
+    data = bytearray(source.read_bytes())
+    for member in members:  # what fills the last block is none of the content
+        end = member.offset + member.size
+        data[end : end + -end % 512] = b"?" * (-end % 512)
+    source.write_bytes(data)
+    if is_shuffled:
+        order.shuffle(members)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tar_writer, "_BUFFER_BYTES", num_buffered)
+        with TarWriter(tmp_path / "copied.tar") as copied, source.open("rb") as file:
+            copied.copy(file.fileno(), [member._replace(name=f"new/{member.name}") for member in members])
+    with TarWriter(tmp_path / "added.tar") as added:
+        for member in members:
+            added.add(f"new/{member.name}", data[member.offset : member.offset + member.size])
+    assert (tmp_path / "copied.tar").read_bytes() == (tmp_path / "added.tar").read_bytes()
+    assert copied.shard(1, tmp_path).sha256 == added.shard(1, tmp_path).sha256
 
 
 def test_a_member_larger_than_the_copy_block_is_copied_whole(tmp_path):
     data = bytes(range(256)) * 12_345
     write(tmp_path / "source.tar", {"a.bin": data})
     with TarWriter(tmp_path / "copy.tar") as writer:
-        writer.copy(tmp_path / "source.tar", scan_tar(tmp_path / "source.tar").members[0], "b.bin")
+        (member,) = scan_tar(tmp_path / "source.tar").members
+        writer.copy(tmp_path / "source.tar", [member._replace(name="b.bin")])
     with tarfile.open(tmp_path / "copy.tar") as archive:
         assert content(archive, "b.bin") == data
 
@@ -97,7 +129,7 @@ def test_a_member_larger_than_the_copy_block_is_copied_whole(tmp_path):
 def test_a_source_that_ends_early_fails_the_whole_tar(tmp_path):
     (tmp_path / "short").write_bytes(b"abc")
     with pytest.raises(DataError, match="ends 7 bytes early"), TarWriter(tmp_path / "s.tar") as writer:
-        writer.copy(tmp_path / "short", Member("a.txt", 0, 10), "a.txt")
+        writer.copy(tmp_path / "short", [Member("a.txt", 0, 10)])
     assert [path.name for path in tmp_path.iterdir()] == ["short"]
 
 
@@ -115,9 +147,14 @@ def test_a_name_is_taken_once(tmp_path):
         writer.add("a.txt", b"2")
 
 
+def test_names_that_are_copied_together_are_distinct(tmp_path):
+    with pytest.raises(DataError, match=r"'a\.txt' is there already"), TarWriter(tmp_path / "s.tar") as writer:
+        writer.copy(tmp_path / "s.tar.partial", [Member("b.txt", 0, 0), Member("a.txt", 0, 0), Member("a.txt", 0, 0)])
+
+
 def test_a_member_that_ustar_cannot_hold_is_refused(tmp_path):
     with pytest.raises(DataError, match="8589934592 bytes"), TarWriter(tmp_path / "s.tar") as writer:
-        writer.copy(tmp_path / "s.tar.partial", Member("a.bin", 0, 8**11), "a.bin")
+        writer.copy(tmp_path / "s.tar.partial", [Member("a.bin", 0, 8**11)])
 
 
 def test_an_interrupted_writer_leaves_nothing_under_the_final_name(tmp_path):

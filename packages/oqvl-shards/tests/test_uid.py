@@ -10,7 +10,7 @@ from oqvl_shards.sample import Sample
 from oqvl_shards.uid import Uid, array_to_uids, sample_uid, uid_to_words, uids_to_array, words_to_uid
 
 uids = st.text("0123456789abcdef", min_size=32, max_size=32)
-SAMPLE = Sample("000123", "part-0/00000.tar", ())
+SAMPLE = Sample("000123", "part-0/00000.tar", (), ())
 
 
 def test_the_source_s_uid_is_taken():
@@ -28,7 +28,7 @@ def test_others_are_derived_from_where_the_sample_lies(metadata):
 
 
 def test_derived_uids_differ_where_the_places_differ():
-    samples = [SAMPLE, Sample("000124", SAMPLE.shard, ()), Sample("000123", "part-1/00000.tar", ())]
+    samples = [SAMPLE, Sample("000124", SAMPLE.shard, (), ()), Sample("000123", "part-1/00000.tar", (), ())]
     values = [sample_uid(sample, None, "pool").value for sample in samples] + [sample_uid(SAMPLE, None, "other").value]
     assert len(set(values)) == 4
 

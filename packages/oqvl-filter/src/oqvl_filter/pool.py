@@ -49,7 +49,7 @@ def pool_samples(reader: ShardReader, dataset_name: str) -> list[PoolSample]:
     """
     found = [_identify(sample, reader, dataset_name) for sample in reader.samples]
     for reject in reader.rejects:
-        nothing = Sample(reject.key, reader.name, ())
+        nothing = Sample(reject.key, reader.name, (), ())
         found.append(PoolSample(nothing, sample_uid(nothing, None, dataset_name), reject.reason))
     return found
 

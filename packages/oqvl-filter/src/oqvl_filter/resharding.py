@@ -12,6 +12,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,7 +26,6 @@ from oqvl_shards.errors import DataError
 from oqvl_shards.manifest import Account
 from oqvl_shards.reader import ShardReader
 from oqvl_shards.receipt import Receipt, read_receipt, write_receipt
-from oqvl_shards.sample import split_name
 from oqvl_shards.tar_index import BLOCK_SIZE, Member
 from oqvl_shards.tar_writer import TarWriter
 from oqvl_shards.uid import array_to_uids
@@ -106,13 +106,14 @@ class SampleTable:
         columns = (self.offsets[members], self.sizes[members], self.suffixes[members])
         return SampleTable(paths, self.uids[rows], self.keys[rows], tars, ends, *columns)
 
-    def members(self) -> Iterator[list[tuple[Member, str]]]:
-        """Yield for each sample its members, with the suffixes of their names."""
-        offsets, sizes = self.offsets.tolist(), self.sizes.tolist()
-        start = 0
-        for end in self.ends.tolist():
-            yield [(Member("", offsets[place], sizes[place]), self.suffixes[place]) for place in range(start, end)]
-            start = end
+    def pieces(self, keys: Sequence[str]) -> Iterator[tuple[Path, list[Member]]]:
+        """Yield the members, in order, with names of the new `keys` [S]: those that come from one tar together."""
+        keys_M, tars_M = np.repeat(np.array(keys, dtype=object), self.counts), np.repeat(self.tars, self.counts)
+        names = map("{}.{}".format, keys_M.tolist(), self.suffixes.tolist())
+        members = list(map(Member, names, self.offsets.tolist(), self.sizes.tolist()))
+        starts = np.flatnonzero(np.diff(tars_M, prepend=-1)).tolist()
+        for begin, end in pairwise([*starts, len(members)]):
+            yield self.paths[tars_M[begin]], members[begin:end]
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ def find_samples(shard: PoolShard, subset: tuple[Path, ...]) -> FoundSamples:
         ends=np.cumsum([len(sample.members) for sample in chosen], dtype=np.int64),
         offsets=np.array([member.offset for member in members], dtype=np.int64),
         sizes=np.array([member.size for member in members], dtype=np.int64),
-        suffixes=np.array([split_name(member.name)[1] for member in members], dtype=object),
+        suffixes=np.array([suffix for sample in chosen for suffix in sample.suffixes], dtype=object),
     )
     return FoundSamples(table, account)
 
@@ -261,11 +262,9 @@ def copy_samples(job: CopyJob) -> Receipt:
         return finished
     samples = job.samples
     with TarWriter(job.directory / job.file_name) as tar, OpenFiles() as files:
-        names = samples.keys if job.keys == "original" else [f"{uid}-0" for uid in array_to_uids(samples.uids)]
-        for name, source, members in zip(names, samples.tars.tolist(), samples.members(), strict=True):
-            descriptor = files.descriptor(samples.paths[source])
-            for member, suffix in members:
-                tar.copy(descriptor, member, f"{name}.{suffix}")
+        keys = samples.keys.tolist() if job.keys == "original" else [f"{uid}-0" for uid in array_to_uids(samples.uids)]
+        for path, members in samples.pieces(keys):
+            tar.copy(files.descriptor(path), members)
     count = len(samples)
     receipt = Receipt(
         step=job.step, shard=tar.shard(count, job.directory), account=Account(num_in=count, num_kept=count)

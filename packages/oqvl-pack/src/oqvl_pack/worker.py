@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -23,6 +21,7 @@ from oqvl_pack.tokenization import DocumentTokenizer, load_tokenizer
 from oqvl_pack.workspace import load_work, save_work
 from oqvl_shards.config import Engine
 from oqvl_shards.errors import DataError
+from oqvl_shards.garbage import collector_paused
 from oqvl_shards.manifest import Account, Shard
 from oqvl_shards.packed import reference_shard_name, shard_name, write_packed_shard, write_reference_shard
 from oqvl_shards.receipt import Receipt, read_receipt, write_receipt
@@ -133,7 +132,7 @@ def tokenize_shard(part: InputPart, job: Job) -> ShardSummary:
     work = load_work(config.output, part.index, job.step) if job.step else None
     if work is None:
         tokenizer = job.tokenizer()
-        with _no_search_for_cycles():
+        with collector_paused():
             work = read_documents(part.shard, config, tokenizer)
         if job.step:
             save_work(config.output, part.index, job.step, work)
@@ -147,18 +146,6 @@ def tokenize_shard(part: InputPart, job: Job) -> ShardSummary:
         rejected=work.rejected,
         statistics=work.statistics,
     )
-
-
-@contextmanager
-def _no_search_for_cycles() -> Iterator[None]:
-    """Pause the garbage collector: the samples of a shard are many small objects, and none of them is in a cycle."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def divide_part(part: InputPart, job: Job) -> ShardDivision:

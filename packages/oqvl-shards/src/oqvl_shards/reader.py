@@ -6,9 +6,10 @@ import json
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, NamedTuple, NoReturn, Self
 
 from oqvl_shards.errors import DataError
+from oqvl_shards.garbage import collector_paused
 from oqvl_shards.sample import (
     MEMBER_TYPES,
     ReadLimits,
@@ -19,7 +20,7 @@ from oqvl_shards.sample import (
     member_type,
     split_name,
 )
-from oqvl_shards.tar_index import Member, TarDamage, TarIndex, is_safe_name, open_shard_file, scan_descriptor
+from oqvl_shards.tar_index import Member, TarDamage, TarIndex, open_shard_file, scan_descriptor, unsafe_names
 
 _DAMAGE_REASONS = {
     TarDamage.TRUNCATED_MEMBER: RejectReason.TRUNCATED_SHARD,
@@ -63,11 +64,12 @@ class ShardReader:
         self.limits = limits or ReadLimits()
         self._descriptor = open_shard_file(self.path)
         try:
-            self.index = scan_descriptor(self._descriptor, self.path)
+            with collector_paused():
+                self.index = scan_descriptor(self._descriptor, self.path)
+                self.samples, self.rejects = _group(self.index, self.name, self.limits, member_types)
         except BaseException:
             os.close(self._descriptor)
             raise
-        self.samples, self.rejects = _group(self.index, self.name, self.limits, member_types)
 
     def __enter__(self) -> Self:
         return self
@@ -219,6 +221,26 @@ def _too_large(member: Member, limits: ReadLimits) -> SampleError:
     )
 
 
+class _Suffixes(NamedTuple):
+    """What the suffixes of a sample's members tell; nearly all samples of a shard have the same ones.
+
+    Args:
+        are_distinct: Whether none comes twice.
+        places: Which of the members are read.
+        read: The suffixes of those, in lower case.
+    """
+
+    are_distinct: bool
+    places: tuple[int, ...]
+    read: tuple[str, ...]
+
+    @classmethod
+    def of(cls, suffixes: tuple[str, ...], member_types: frozenset[str]) -> Self:
+        lowered = [suffix.lower() for suffix in suffixes]
+        places = tuple(place for place, suffix in enumerate(lowered) if suffix.rpartition(".")[2] in member_types)
+        return cls(len(set(lowered)) == len(lowered), places, tuple(lowered[place] for place in places))
+
+
 def _group(
     index: TarIndex, shard: str, limits: ReadLimits, member_types: frozenset[str]
 ) -> tuple[tuple[Sample, ...], tuple[Reject, ...]]:
@@ -226,36 +248,57 @@ def _group(
     groups, scattered = _group_by_key(index)
     suspect = _suspect_key(index)
     if suspect:
-        groups.setdefault(suspect, [])
+        groups.setdefault(suspect, ([], []))
+    unsafe = unsafe_names([member.name for member in index.members])
+    are_small = all(member.size <= limits.max_member_bytes for member in index.members)
+    is_faultless = are_small and not (scattered or suspect or unsafe)
+    known_suffixes: dict[tuple[str, ...], _Suffixes] = {}
     samples: list[Sample] = []
     rejects: list[Reject] = []
-    for key, members in groups.items():
-        readable = tuple(member for suffix, member in members if suffix.rpartition(".")[2] in member_types)
+    for key, (members, suffixes_as_written) in groups.items():
+        as_written = tuple(suffixes_as_written)
+        suffixes = known_suffixes.get(as_written)
+        if suffixes is None:
+            suffixes = known_suffixes[as_written] = _Suffixes.of(as_written, member_types)
+        readable = tuple([members[place] for place in suffixes.places])
         try:
-            _check_names(members, key in scattered)
+            if not is_faultless:
+                _check_names(members, unsafe, is_scattered=key in scattered)
+            if not suffixes.are_distinct:
+                raise SampleError(RejectReason.DUPLICATE_KEY, "a member comes twice")
             if key == suspect and index.damage is not None:
                 raise SampleError(_DAMAGE_REASONS[index.damage], f"{index.damage} at byte {index.end}")
-            _check_members(readable, limits)
+            if not readable:
+                raise SampleError(RejectReason.NO_MEMBER)
+            if not is_faultless:
+                _check_sizes(readable, limits)
         except SampleError as error:
             rejects.append(Reject(key.encode("utf-8", "backslashreplace").decode(), error.reason, error.detail))
         else:
-            samples.append(Sample(key, shard, readable))
+            samples.append(Sample(key, shard, readable, suffixes.read))
     return tuple(samples), tuple(rejects)
 
 
-def _group_by_key(index: TarIndex) -> tuple[dict[str, list[tuple[str, Member]]], set[str]]:
-    """Return (suffix, member) of every member by key, and the keys whose members do not lie together."""
-    groups: dict[str, list[tuple[str, Member]]] = {}
+def _group_by_key(index: TarIndex) -> tuple[dict[str, tuple[list[Member], list[str]]], set[str]]:
+    """Return the members of every key with their suffixes, and the keys whose members do not lie together."""
+    groups: dict[str, tuple[list[Member], list[str]]] = {}
     scattered: set[str] = set()
-    last_key = ""
+    stem, stem_length = "\0", 1  # the last key and its dot, at first what no name begins with
+    members: list[Member] = []
+    suffixes: list[str] = []
     for member in index.members:
-        key, suffix = split_name(member.name)
-        if not key:
-            continue
-        if key != last_key and key in groups:
-            scattered.add(key)
-        groups.setdefault(key, []).append((suffix, member))
-        last_key = key
+        name = member.name
+        suffix = name[stem_length:]
+        if name[:stem_length] != stem or "/" in suffix:
+            key, suffix = split_name(name)
+            if not key:
+                continue
+            if key in groups:
+                scattered.add(key)
+            stem, stem_length = key + ".", len(key) + 1
+            members, suffixes = groups.setdefault(key, ([], []))
+        members.append(member)
+        suffixes.append(suffix)
     return groups, scattered
 
 
@@ -270,19 +313,15 @@ def _suspect_key(index: TarIndex) -> str:
     return next((key for key, _ in map(split_name, names) if key), "")
 
 
-def _check_names(members: list[tuple[str, Member]], is_scattered: bool) -> None:
-    unsafe = next((member.name for _, member in members if not is_safe_name(member.name)), None)
-    if unsafe is not None:
-        raise SampleError(RejectReason.UNSAFE_NAME, repr(unsafe))
+def _check_names(members: list[Member], unsafe: frozenset[str], *, is_scattered: bool) -> None:
+    bad = next((member.name for member in members if member.name in unsafe), None)
+    if bad is not None:
+        raise SampleError(RejectReason.UNSAFE_NAME, repr(bad))
     if is_scattered:
         raise SampleError(RejectReason.DUPLICATE_KEY, "the key comes back after another key")
-    if len({suffix for suffix, _ in members}) < len(members):
-        raise SampleError(RejectReason.DUPLICATE_KEY, "a member comes twice")
 
 
-def _check_members(readable: tuple[Member, ...], limits: ReadLimits) -> None:
-    if not readable:
-        raise SampleError(RejectReason.NO_MEMBER)
+def _check_sizes(readable: tuple[Member, ...], limits: ReadLimits) -> None:
     for member in readable:
         if member.size > limits.max_member_bytes:
             raise _too_large(member, limits)

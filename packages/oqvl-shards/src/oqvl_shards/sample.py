@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from pydantic import Field
 
@@ -97,32 +98,34 @@ class Reject:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """Members of one shard that share a key.
 
     Args:
         key: Member name up to the first dot after the last slash.
         shard: Name of the shard: its path below the dataset's directory.
         members: The members of the types that are read, in the order of the shard.
+        suffixes: What follows the key and its dot in the name of each member, in lower case.
     """
 
     key: str
     shard: str
     members: tuple[Member, ...]
+    suffixes: tuple[str, ...]
 
     def member(self, suffix: str) -> Member | None:
         """Return the member `{key}.{suffix}` (suffix in lower case), None when there is none."""
-        start = len(self.key) + 1
-        for member in self.members:
-            if member.name[start:].lower() == suffix:
-                return member
-        return None
+        return self.members[self.suffixes.index(suffix)] if suffix in self.suffixes else None
 
     @property
     def image_members(self) -> tuple[Member, ...]:
         """The members that hold images, in the order of the shard."""
-        return tuple(member for member in self.members if member.name.rpartition(".")[2].lower() in IMAGE_TYPES)
+        return tuple([self.members[place] for place in _image_places(self.suffixes)])
+
+
+@lru_cache
+def _image_places(suffixes: tuple[str, ...]) -> tuple[int, ...]:
+    return tuple(place for place, suffix in enumerate(suffixes) if suffix.rpartition(".")[2] in IMAGE_TYPES)
 
 
 class ReadLimits(StageConfig):

@@ -67,7 +67,7 @@ def write_packed_shard(
                     tar.add(name, image)
                 else:
                     source, member = image
-                    tar.copy(source, member, name)
+                    tar.copy(source, [Member(name, member.offset, member.size)])
             num_packs += 1
     return tar.shard(num_packs, relative_to)
 
