@@ -19,6 +19,13 @@ def test_one_source_is_a_mixture_of_one() -> None:
     assert [part.weight for part in PackConfig.from_values(BASE, overrides).parts] == [2, None]
 
 
+@pytest.mark.parametrize("mixture", ["['a', 'b']", "[{source='a'}, 'b']", "[{source='a'}, {source='b'}]"])
+def test_a_path_in_a_mixture_is_all_of_its_dataset(mixture: str) -> None:
+    config = PackConfig.from_values(BASE, [f"mixture={mixture}"])
+    assert config.parts == (MixturePart(source=Path("a")), MixturePart(source=Path("b")))
+    assert PackConfig.from_values(BASE, ["mixture=a"]).parts == config.parts[:1]
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -26,6 +33,9 @@ def test_one_source_is_a_mixture_of_one() -> None:
         ({"source": "a", "mixture": [{"source": "b"}]}, "exactly one of source and mixture is needed"),
         ({"mixture": [{"source": "b", "weight": 1, "num_tokens": 5}]}, "weight and num_tokens exclude each other"),
         ({"mixture": [{"source": "b", "weight": 0}]}, "greater than 0"),
+        ({"mixture": [{"source": "b", "weight": float("inf")}]}, "finite number"),
+        ({"source": "a", "bin_capacity": 1 << 31}, "bin_capacity: Input should be less than or equal to 2147483647"),
+        ({"source": "a", "algorithm": "exact_fill", "max_documents": 2}, "exact_fill packs without max_documents"),
         ({"source": "a", "end_token": ""}, "end_token: String should have at least 1 character"),
         ({"source": "a", "pad_token": ""}, "pad_token: String should have at least 1 character"),
         ({"source": "a", "min_images": 3, "max_images": 2}, "max_images=2 is below min_images=3"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from oqvl_pack.config import PackConfig
+from oqvl_pack.config import MixturePart, PackConfig
 from oqvl_pack.source import list_shards, open_sources, relative_directory
 from oqvl_shards.errors import ConfigError, ManifestError
 
@@ -42,3 +42,10 @@ def test_another_kind_or_none(captions: Path, tmp_path: Path) -> None:
         open_sources(config(tmp_path, captions, template="interleaved"))
     with pytest.raises(ManifestError, match="is no directory"):
         open_sources(config(tmp_path, tmp_path / "nothing"))
+
+
+def test_more_samples_than_there_are(captions: Path, tmp_path: Path) -> None:
+    asked = config(tmp_path, captions)
+    mixture = (MixturePart(source=captions, num_samples=121),)
+    with pytest.raises(ConfigError, match=r"num_samples is 121, but .*captions has 120"):
+        open_sources(asked.model_copy(update={"source": None, "mixture": mixture}))

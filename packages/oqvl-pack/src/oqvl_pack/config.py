@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from oqvl_pack.algorithm import Algorithm
 from oqvl_shards.config import MappedConfig, Paths, StageConfig
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.sample import ReadLimits
+
+_MAX_TOKENS = (1 << 31) - 1  # records count them in 32 bits
 
 
 class MixturePart(StageConfig):
@@ -28,6 +30,7 @@ class MixturePart(StageConfig):
     weight: float | None = Field(
         default=None,
         gt=0,
+        allow_inf_nan=False,
         description="share of the tokens of all sources with a weight, in proportion to their weights; "
         "as much is packed as can be without using a document twice",
     )
@@ -40,6 +43,11 @@ class MixturePart(StageConfig):
     def is_whole(self) -> bool:
         """Whether all of the source is packed."""
         return self.weight is None and self.num_samples is None and self.num_tokens is None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_alone_is_a_source(cls, value: object) -> object:
+        return {"source": value} if isinstance(value, str | Path) else value
 
     @model_validator(mode="after")
     def _at_most_one_measure(self) -> Self:
@@ -60,7 +68,8 @@ class PackConfig(MappedConfig):
     mixture: tuple[MixturePart, ...] = Field(
         default=(),
         description="in place of source: several datasets, each a table with source and at most one of weight (share "
-        "of tokens), num_samples (documents, exactly) and num_tokens (budget); none of them: all of it",
+        "of tokens), num_samples (documents, exactly) and num_tokens (budget); none of them, or a path in place of a "
+        "table: all of it",
         json_schema_extra={"alternative": True},
     )
     output: Path = Field(description="directory of the packed dataset", json_schema_extra={"lineage": False})
@@ -81,9 +90,11 @@ class PackConfig(MappedConfig):
         default="You are a helpful assistant.",
         description="conversation: system turn of conversations that have none of their own; empty: no turn",
     )
-    bin_capacity: int = Field(default=4096, gt=0, description="tokens a pack holds at most, visual tokens included")
+    bin_capacity: int = Field(
+        default=4096, gt=0, le=_MAX_TOKENS, description="tokens a pack holds at most, visual tokens included"
+    )
     visual_tokens_per_image: int = Field(
-        default=144, gt=0, description="visual tokens that one image becomes in the model"
+        default=144, gt=0, le=_MAX_TOKENS, description="visual tokens that one image becomes in the model"
     )
     visual_tokens_field: str = Field(
         default="",
@@ -147,12 +158,19 @@ class PackConfig(MappedConfig):
         """The sources; `source` counts as a mixture of one."""
         return self.mixture or ((MixturePart(source=self.source),) if self.source else ())
 
+    @field_validator("mixture", mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, value: object) -> object:
+        return (value,) if isinstance(value, str | Path | Mapping) else value
+
     @model_validator(mode="after")
     def _source_or_mixture(self) -> Self:
         if (self.source is None) == (not self.mixture):
             raise ValueError("exactly one of source and mixture is needed")
         if self.max_images and self.max_images < self.min_images:
             raise ValueError(f"max_images={self.max_images} is below min_images={self.min_images}")
+        if self.algorithm == "exact_fill" and self.max_documents:
+            raise ValueError("algorithm=exact_fill packs without max_documents; use algorithm=best")
         return self
 
 
@@ -169,7 +187,10 @@ class PlanConfig(PackConfig):
         json_schema_extra={"lineage": False},
     )
     tokens_per_second: float = Field(
-        default=0, ge=0, description="tokens a second that one GPU trains on; 0: unknown, no GPU hours are reported"
+        default=0,
+        ge=0,
+        allow_inf_nan=False,
+        description="tokens a second that one GPU trains on; 0: unknown, no GPU hours are reported",
     )
     num_gpus: int = Field(default=1, ge=1, description="GPUs that train")
     padding_batch: int = Field(

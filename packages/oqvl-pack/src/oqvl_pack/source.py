@@ -45,12 +45,18 @@ def open_sources(config: PackConfig) -> tuple[Dataset, ...]:
     """Open the datasets that `config` names, in order.
 
     Raises:
-        ConfigError: When one is of a kind that the template does not pack, or two of a mixture have the same name.
+        ConfigError: When one is of a kind that the template does not pack, two of a mixture have the same name, or one
+            has fewer samples than are asked of it.
         ManifestError: When one has no manifest.
     """
     sources = tuple(open_dataset(part.source) for part in config.parts)
-    for source in sources:
+    for part, source in zip(config.parts, sources, strict=True):
         _check_kind(source, config.template)
+        if part.num_samples is not None and part.num_samples > source.manifest.num_samples:
+            raise ConfigError(
+                f"mixture: num_samples is {part.num_samples:,}, but {source.path} has {source.manifest.num_samples:,}",
+                hint="ask for less, or leave it out to take all; a document is never used twice",
+            )
     names = [source.manifest.name for source in sources]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
