@@ -26,7 +26,7 @@ from oqvl_filter.config import DedupConfig
 from oqvl_filter.dedup.cosine import unit_rows
 from oqvl_filter.dedup.hamming import distances, near_pairs
 from oqvl_filter.dedup.neighbours import Pairs, make_search
-from oqvl_filter.score_file import IDENTITY_FIELDS, REJECT_FIELD, is_number
+from oqvl_filter.score_file import IDENTITY_FIELDS, REJECT_FIELD, arrow_type, is_number, is_vector
 from oqvl_filter.scorers.phash import perceptual_hash
 from oqvl_filter.selection.candidates import Candidates, read_candidates, resolve_column
 from oqvl_filter.uid_array import format_uids, hash_uids
@@ -146,6 +146,11 @@ def find_duplicates(
     """
     values = candidates.column(config.column)
     features = features_of(values, config, config.column)
+    if config.method == "embedding":
+        label, _, column = config.column.partition(".")
+        _check_model(
+            column, [one for one in (*candidates.labels[label].datasets, *against.values()) if one is not None]
+        )
     if against:
         parts = [read_pictures(label, dataset, config) for label, dataset in against.items()]
         fields, found = MATCH_FIELDS, match_table(candidates, features, join_pictures(parts), config)
@@ -166,6 +171,30 @@ def find_duplicates(
     return fields, pa.table(
         {**columns, **{name: found[name] for name in found.column_names}, REJECT_FIELD.name: reasons}
     )
+
+
+def _check_model(column: str, datasets: Sequence[Dataset]) -> None:
+    """Check that vectors can be compared: of one length, and of one model where this is known, as of `score`.
+
+    Raises:
+        ConfigError: When they are not.
+    """
+    lengths: dict[int, Dataset] = {}
+    models: dict[str, Dataset] = {}
+    for one in datasets:
+        details = one.manifest.details
+        dtypes = [field.dtype for field in one.manifest.fields if field.name == column and is_vector(field.dtype)]
+        for dtype in dtypes:
+            lengths.setdefault(arrow_type(dtype).list_size, one)
+            if details.kind == "scores" and one.manifest.lineage.tool.endswith(" score"):
+                models.setdefault(details.fingerprint, one)
+    for what, found in (("lengths", lengths), ("fingerprints", models)):
+        if len(found) > 1:
+            (value, one), (other_value, other), *_ = found.items()
+            raise ConfigError(
+                f"{column}: the vectors of {one.path} and of {other.path} are of the {what} {value} and {other_value}",
+                hint="vectors of two models cannot be compared: score both with the same scorer.* and limits.*",
+            )
 
 
 def count_duplicates(table: pa.Table) -> dict[str, int]:
