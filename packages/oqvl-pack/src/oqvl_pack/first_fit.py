@@ -37,14 +37,19 @@ def first_fit_decreasing(
     least, least_weight = int(histogram.sizes.min(initial=0)), int(weights.min(initial=0))
     placements: list[Placement] = []
     # Runs in bin order, one column each: first bin, number of bins, free space, free slots, free weight.
-    runs = np.zeros((5, 0), dtype=np.int64)
-    num_bins = 0
+    columns = np.zeros((5, 64), dtype=np.int64)  # and room for more
+    num_runs = num_bins = 0
     sizes, counts = histogram.sizes.tolist(), histogram.counts.tolist()
     for turn, size_index in enumerate(range(len(sizes)) if order is None else order.tolist()):
         size, count, weight = sizes[size_index], counts[size_index], int(weights[size_index])
+        runs = columns[:, :num_runs]
         if turn % _SIZES_PER_PRUNING == 0:
-            runs = runs[:, (runs[2] >= least) & (runs[3] > 0) & (runs[4] >= least_weight)]
-        eligible = np.flatnonzero((runs[2] >= size) & (runs[3] > 0) & (runs[4] >= weight))
+            kept = runs[:, (runs[2] >= least) & (runs[3] > 0) & (runs[4] >= least_weight)]
+            num_runs = kept.shape[1]
+            runs = columns[:, :num_runs]
+            runs[:] = kept
+        # Each of them takes one item at least, so no more than `count` matter.
+        eligible = np.flatnonzero((runs[2] >= size) & (runs[3] > 0) & (runs[4] >= weight))[:count]
         per_bin = _items_a_bin(runs[2:, eligible], size, weight)
         ranks = np.concatenate([[0], np.cumsum(per_bin * runs[1, eligible])])
         num_filled = int(np.searchsorted(ranks, count, side="right")) - 1  # runs whose every bin takes all it can
@@ -59,7 +64,7 @@ def first_fit_decreasing(
             column = int(eligible[num_filled])
             run = runs[:, column]
         elif rank < count:
-            column = runs.shape[1]
+            column = num_runs
             run = np.asarray([num_bins, 1 << 62, capacity, max_items, weight_capacity])
         else:
             continue
@@ -71,12 +76,17 @@ def first_fit_decreasing(
             rank += bins * items
             first_bin += bins
             available -= bins
-        if column == runs.shape[1]:
+        if column == num_runs:
             num_bins = first_bin
         elif available:
             pieces.append([first_bin, available, *run[2:].tolist()])
-        table = np.asarray(pieces, dtype=np.int64).reshape(-1, len(runs)).T
-        runs = np.concatenate([runs[:, :column], table, runs[:, column + 1 :]], axis=1)
+        behind = columns[:, column + 1 : num_runs]
+        num_runs = column + len(pieces) + behind.shape[1]
+        if num_runs > columns.shape[1]:
+            columns = np.concatenate([columns, np.zeros_like(columns)], axis=1)
+        if len(pieces) > 1:
+            columns[:, column + len(pieces) : num_runs] = behind.copy()
+        columns[:, column : column + len(pieces)] = np.asarray(pieces).T
     return Packing(placements, num_bins)
 
 
