@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,10 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oqvl_filter import resharding
 from oqvl_filter.resharding import (
     FoundSamples,
-    OpenFiles,
     PoolShard,
     SampleTable,
     check_keys,
@@ -141,23 +138,3 @@ def test_original_keys_must_be_distinct():
     samples, _ = join_samples([found([1, 2]), found([3])])
     with pytest.raises(DataError, match="1 keys belong to several"):
         check_keys(samples)
-
-
-def num_open() -> int:
-    """Files that this process has open."""
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
-
-
-def test_few_files_are_open_at_a_time(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(resharding, "MAX_OPEN_FILES", 2)
-    paths = [tmp_path / str(number) for number in range(3)]
-    for path in paths:
-        path.write_text(path.name)
-    before = num_open()
-    with OpenFiles() as files:
-        for path in [*paths, *paths[::-1], paths[0]]:
-            assert os.pread(files.descriptor(path), 9, 0) == path.name.encode()
-            assert num_open() <= before + 2
-        with pytest.raises(DataError, match="cannot be read"):
-            files.descriptor(tmp_path / "absent")
-    assert num_open() == before

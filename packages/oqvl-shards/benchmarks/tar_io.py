@@ -94,7 +94,7 @@ def captions_webdataset(path: Path) -> None:
 
 def rewrite_oqvl(path: Path) -> None:
     with ShardReader(path) as reader, TarWriter(path.with_name("rewritten.tar")) as writer:
-        writer.copy(reader.fileno(), [member for sample in reader.samples for member in sample.members])
+        writer.copy(path, [member for sample in reader.samples for member in sample.members])
 
 
 def rewrite_tarfile(path: Path) -> None:

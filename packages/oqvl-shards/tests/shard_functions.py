@@ -1,6 +1,7 @@
 """What the tests map over items; a worker process must be able to import it."""
 
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -27,6 +28,10 @@ def reject(item: int) -> int:
 
 def divide(item: int) -> float:
     return 1 / item
+
+
+def has_imported_before(module: str) -> bool:
+    return module in sys.modules
 
 
 def hang(item: int, directory: Path) -> None:

@@ -94,31 +94,51 @@ def test_a_dead_worker_is_reported(functions):
     assert "fewer workers" in caught.value.hint
 
 
+PREPARED = """
+import shard_functions
+
+from oqvl_shards.shard_map import map_shards, prepare_workers
+
+if __name__ == "__main__":
+    prepare_workers("costly", num_workers=2)
+    print(map_shards(shard_functions.has_imported_before, ["costly"] * 4, num_workers=2))
+"""
+
+
+def test_what_workers_need_is_imported_once_for_all_of_them(tmp_path):
+    (tmp_path / "costly.py").touch()
+    (tmp_path / "script.py").write_text(PREPARED)
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parent}"}
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py"], capture_output=True, text=True, env=environment, check=True
+    )
+    assert done.stdout == "[True, True, True, True]\n"
+
+
 INTERRUPTED = """
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import shard_functions
 
 from oqvl_shards.errors import run_cli
-from oqvl_shards.shard_map import map_shards
+from oqvl_shards.shard_map import map_shards, prepare_workers
 
 if __name__ == "__main__":
-    get_context("forkserver").set_forkserver_preload({preload})
+    prepare_workers({module!r}, num_workers=2)
     run_cli(partial(map_shards, partial(shard_functions.hang, directory=Path({directory!r})), [1, 2], num_workers=2))
 """
 
 
-@pytest.mark.parametrize("preload", [[], ["slow_start"]])
-def test_ctrl_c_ends_workers_at_once_and_without_a_word(tmp_path, preload):
+@pytest.mark.parametrize("module", ["shard_functions", "slow_start"])
+def test_ctrl_c_ends_workers_at_once_and_without_a_word(tmp_path, module):
     directory = tmp_path / "begun"
     directory.mkdir()
     (tmp_path / "slow_start.py").write_text(
         f"import time\nfrom pathlib import Path\n(Path({str(directory)!r}) / 'start').touch()\ntime.sleep(1)\n"
     )
     script = tmp_path / "script.py"
-    script.write_text(INTERRUPTED.format(preload=preload, directory=str(directory)))
+    script.write_text(INTERRUPTED.format(module=module, directory=str(directory)))
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parent}"}
     process = subprocess.Popen(
         [sys.executable, script], stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True

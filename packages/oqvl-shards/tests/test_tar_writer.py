@@ -76,12 +76,12 @@ def test_the_entry_is_that_of_the_file_on_disk(tmp_path):
 
 
 @shared_tmp_path
-@given(members=st.dictionaries(keys.map("{}.bin".format), st.binary(max_size=3000), max_size=4), by_path=st.booleans())
-def test_copying_every_member_gives_the_same_tar(tmp_path, members, by_path):
+@given(members=st.dictionaries(keys.map("{}.bin".format), st.binary(max_size=3000), max_size=4))
+def test_copying_every_member_gives_the_same_tar(tmp_path, members):
     write(tmp_path / "source.tar", members)
-    with (tmp_path / "source.tar").open("rb") as source, TarWriter(tmp_path / "copy.tar") as writer:
+    with TarWriter(tmp_path / "copy.tar") as writer:
         for member in scan_tar(tmp_path / "source.tar").members:
-            writer.copy(tmp_path / "source.tar" if by_path else source.fileno(), [member])
+            writer.copy(tmp_path / "source.tar", [member])
     assert (tmp_path / "copy.tar").read_bytes() == (tmp_path / "source.tar").read_bytes()
     digest = hashlib.sha256((tmp_path / "copy.tar").read_bytes()).hexdigest()
     assert writer.shard(0, tmp_path).sha256 == digest
@@ -107,8 +107,8 @@ def test_copying_is_adding_what_the_source_holds(tmp_path, foreign_tar, contents
         order.shuffle(members)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tar_writer, "_BUFFER_BYTES", num_buffered)
-        with TarWriter(tmp_path / "copied.tar") as copied, source.open("rb") as file:
-            copied.copy(file.fileno(), [member._replace(name=f"new/{member.name}") for member in members])
+        with TarWriter(tmp_path / "copied.tar") as copied:
+            copied.copy(source, [member._replace(name=f"new/{member.name}") for member in members])
     with TarWriter(tmp_path / "added.tar") as added:
         for member in members:
             added.add(f"new/{member.name}", data[member.offset : member.offset + member.size])

@@ -7,15 +7,12 @@ samples, M that of their members.
 
 from __future__ import annotations
 
-import os
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +29,6 @@ from oqvl_shards.uid import array_to_uids
 
 NOT_SELECTED = "not_selected"
 """Reason of a sample whose uid is not in the subset."""
-
-MAX_OPEN_FILES = 64
-"""Shards of the pools that are open at a time."""
 
 
 @dataclass(frozen=True)
@@ -261,46 +255,13 @@ def copy_samples(job: CopyJob) -> Receipt:
     if finished is not None:
         return finished
     samples = job.samples
-    with TarWriter(job.directory / job.file_name) as tar, OpenFiles() as files:
+    with TarWriter(job.directory / job.file_name) as tar:
         keys = samples.keys.tolist() if job.keys == "original" else [f"{uid}-0" for uid in array_to_uids(samples.uids)]
         for path, members in samples.pieces(keys):
-            tar.copy(files.descriptor(path), members)
+            tar.copy(path, members)
     count = len(samples)
     receipt = Receipt(
         step=job.step, shard=tar.shard(count, job.directory), account=Account(num_in=count, num_kept=count)
     )
     write_receipt(job.directory, receipt)
     return receipt
-
-
-class OpenFiles:
-    """Files that are open for reading, the latest used ones; use as a context manager."""
-
-    def __init__(self) -> None:
-        self._descriptors: OrderedDict[Path, int] = OrderedDict()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        for descriptor in self._descriptors.values():
-            os.close(descriptor)
-
-    def descriptor(self, path: Path) -> int:
-        """Return a descriptor of the file at `path`.
-
-        Raises:
-            DataError: When it cannot be opened.
-        """
-        if path in self._descriptors:
-            self._descriptors.move_to_end(path)
-            return self._descriptors[path]
-        if len(self._descriptors) == MAX_OPEN_FILES:
-            os.close(self._descriptors.popitem(last=False)[1])
-        try:
-            self._descriptors[path] = os.open(path, os.O_RDONLY)
-        except OSError as error:
-            raise DataError(f"{path} cannot be read: {error}", hint="the pool has changed while it was read") from error
-        return self._descriptors[path]

@@ -19,7 +19,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import zip_longest
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +53,7 @@ from oqvl_shards.manifest import (
 from oqvl_shards.packed import PackedReader
 from oqvl_shards.packed.reference import open_sources as open_packed_sources
 from oqvl_shards.receipt import Receipt, remove_receipts, step_digest
-from oqvl_shards.shard_map import map_shards
+from oqvl_shards.shard_map import map_shards, prepare_workers
 
 _FIELDS = {
     "embedded": (
@@ -187,8 +186,7 @@ def _recorded_values(config: CheckConfig, packed: Dataset) -> dict[str, Any]:
 
 def _job(config: PackConfig, sources: Sequence[Dataset]) -> Job:
     """Return the job, after its tokenizer is found to have every special token."""
-    # Workers are forked from a server: what it has imported, none of them imports again.
-    get_context("forkserver").set_forkserver_preload(["__main__", write_shard.__module__])
+    prepare_workers(write_shard.__module__, num_workers=config.num_workers, engine=config.engine)
     job = Job(config, frozenset(TEMPLATE_OF_KIND[source.manifest.kind] for source in sources))
     return replace(job, image_token_id=job.tokenizer().special_id(config.image_token))
 

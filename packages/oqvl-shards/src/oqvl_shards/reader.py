@@ -85,10 +85,6 @@ class ShardReader:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def fileno(self) -> int:
-        """Return the open file descriptor, for `TarWriter.copy`."""
-        return self._descriptor
-
     def read(self, member: Member) -> bytes:
         """Return the content of `member`.
 

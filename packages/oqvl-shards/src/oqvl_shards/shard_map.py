@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -68,6 +68,21 @@ def map_shards(
         return _map_in_processes(function, items, num_workers, name, progress)
 
 
+def prepare_workers(module: str, *, num_workers: int = 0, engine: Engine = Engine.LOCAL) -> None:
+    """Let what the workers of a later `map_shards` need be imported from now on, while this process goes on.
+
+    They are forked from a server: what it has imported, none of them imports again.
+
+    Args:
+        module: Where the function of that call is defined.
+        num_workers: As in that call.
+        engine: As in that call.
+    """
+    if engine is Engine.LOCAL and num_workers > 1:
+        multiprocessing.get_context("forkserver").set_forkserver_preload(["__main__", module])
+        _with_ctrl_c_blocked(forkserver.ensure_running)
+
+
 def _call(function: Callable[[Item], Result], item: Item, name: Callable[[Item], str], progress: tqdm) -> Result:
     with _naming(item, name):
         result = function(item)
@@ -104,15 +119,20 @@ def _map_in_processes(
 def _submit(
     executor: ProcessPoolExecutor, function: Callable[[Item], Result], items: Sequence[Item]
 ) -> dict[Future[Result], Item]:
-    """Submit all items, and with them start the workers, from a thread in which Ctrl-C is blocked.
+    """Submit all items, and with them start the workers."""
+    return _with_ctrl_c_blocked(lambda: {executor.submit(function, item): item for item in items})
 
-    A terminal sends it to all processes at once. So it is blocked in the workers too, which would print where they
-    were, and none of them is left half started, which could not be ended.
+
+def _with_ctrl_c_blocked(start: Callable[[], Result]) -> Result:
+    """Start processes in which Ctrl-C is blocked, and let `start` do it.
+
+    A terminal sends Ctrl-C to all processes at once, and they would print where they were. In this process it is
+    blocked meanwhile, too, so that none of them is left half started, which could not be ended.
     """
     resource_tracker.ensure_running()  # started later, it would unblock
     blocked = (signal.SIG_BLOCK, {signal.SIGINT})
     with ThreadPoolExecutor(1, initializer=signal.pthread_sigmask, initargs=blocked) as thread:
-        return thread.submit(lambda: {executor.submit(function, item): item for item in items}).result()
+        return thread.submit(start).result()
 
 
 def _map_on_ray(

@@ -16,6 +16,7 @@ from typing import IO, Self
 from oqvl_shards.atomic import atomic_open
 from oqvl_shards.errors import DataError, UsageError
 from oqvl_shards.manifest import Shard
+from oqvl_shards.open_files import OpenFiles
 from oqvl_shards.tar_index import BLOCK_SIZE, Member, unsafe_names
 
 MAX_MEMBER_BYTES = 8**11 - 1
@@ -42,6 +43,7 @@ class TarWriter:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._names: set[str] = set()
+        self._sources = OpenFiles()
         self._digest = hashlib.sha256()
         self._num_bytes = 0
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
@@ -60,7 +62,7 @@ class TarWriter:
 
     @contextmanager
     def _write_archive(self) -> Iterator[IO[bytes]]:
-        with atomic_open(self.path) as file:
+        with self._sources, atomic_open(self.path) as file:
             yield file
             self._write(_END_OF_ARCHIVE)
             self._flush()
@@ -77,22 +79,19 @@ class TarWriter:
         self._write(data)
         self._write(_PADDING[-len(data) % BLOCK_SIZE])
 
-    def copy(self, source: int | Path | str, members: Sequence[Member]) -> None:
+    def copy(self, source: Path, members: Sequence[Member]) -> None:
         """Append members whose content lies in another tar, byte for byte.
 
         Those that lie one behind the other there, as the members of a sample do, cost one read together.
 
         Args:
-            source: The other tar: an open file descriptor, or a path.
+            source: The other tar; it may stay open until this one is finished.
             members: Where the content lies there, under the names that the new members get.
 
         Raises:
-            DataError: As `add`; or when `source` ends before one of `members` does.
+            DataError: As `add`; or when `source` cannot be read, or ends before one of `members` does.
         """
-        if not isinstance(source, int):
-            with Path(source).open("rb") as file:
-                self.copy(file.fileno(), members)
-            return
+        descriptor = self._sources.descriptor(source)
         headers = self._headers([member.name for member in members], [member.size for member in members])
         for run in _runs(members, headers):
             first, last = members[run.start], members[run.stop - 1]
@@ -101,7 +100,7 @@ class TarWriter:
             if len(run) > 1 and length >= _BUFFER_BYTES - self._num_buffered:
                 self._flush()  # what stands between the members is written over while it is in the buffer
             shift = self._num_buffered - first.offset
-            self._read(source, first, length)
+            self._read(descriptor, first, length)
             for previous, index in pairwise(run):
                 begin = members[previous].offset + members[previous].size
                 padding = _PADDING[-members[previous].size % BLOCK_SIZE]
@@ -144,13 +143,13 @@ class TarWriter:
         self._names |= distinct
         return [_header_blocks(name, size) for name, size in zip(names, sizes, strict=True)]
 
-    def _read(self, source: int, first: Member, length: int) -> None:
-        """Append `length` bytes of `source` from where `first` lies."""
+    def _read(self, descriptor: int, first: Member, length: int) -> None:
+        """Append `length` bytes of a source from where `first` lies."""
         # Through user space on purpose: the bytes must be hashed, and so the digest is of what was really written.
         position, end = first.offset, first.offset + length
         while position < end:
             free = self._buffer[self._num_buffered : self._num_buffered + end - position]
-            num_read = os.preadv(source, [free], position)
+            num_read = os.preadv(descriptor, [free], position)
             if not num_read:
                 raise DataError(f"{self.path}: the source of {first.name!r} ends {end - position} bytes early")
             self._advance(num_read)

@@ -24,8 +24,8 @@ RECORD_TYPE = "safetensors"
 
 _HINT = "the packed shard is damaged, or another tool wrote it: run `oqvl-shards verify`, then pack again"
 
-ImageSource = bytes | tuple[int | Path, Member]
-"""An encoded image file: its bytes, or a tar (open file descriptor or path) and the member in it to be copied."""
+ImageSource = bytes | tuple[Path, Member]
+"""An encoded image file: its bytes, or a tar and the member in it to be copied."""
 
 
 def shard_name(index: int) -> str:

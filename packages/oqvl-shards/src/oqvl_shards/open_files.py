@@ -1,0 +1,44 @@
+"""Files that are read again and again in any order, without opening each of them each time."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from oqvl_shards.tar_index import open_shard_file
+
+MAX_OPEN_FILES = 64
+"""Files that are open at a time; a process may commonly have some hundred."""
+
+
+class OpenFiles:
+    """Shards that are open for reading, the ones used last; use as a context manager."""
+
+    def __init__(self) -> None:
+        self._descriptors: OrderedDict[Path, int] = OrderedDict()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        while self._descriptors:
+            os.close(self._descriptors.popitem()[1])
+
+    def descriptor(self, path: Path) -> int:
+        """Return a descriptor of the shard at `path`, good until the next call.
+
+        Raises:
+            DataError: When there is none, or it cannot be opened.
+        """
+        if path in self._descriptors:
+            self._descriptors.move_to_end(path)
+            return self._descriptors[path]
+        if len(self._descriptors) == MAX_OPEN_FILES:
+            os.close(self._descriptors.popitem(last=False)[1])
+        self._descriptors[path] = open_shard_file(path)
+        return self._descriptors[path]

@@ -1,0 +1,28 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from oqvl_shards import open_files
+from oqvl_shards.errors import DataError
+from oqvl_shards.open_files import OpenFiles
+
+
+def num_open() -> int:
+    """Files that this process has open."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_few_files_are_open_at_a_time(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(open_files, "MAX_OPEN_FILES", 2)
+    paths = [tmp_path / str(number) for number in range(3)]
+    for path in paths:
+        path.write_text(path.name)
+    before = num_open()
+    with OpenFiles() as files:
+        for path in [*paths, *paths[::-1], paths[0]]:
+            assert os.pread(files.descriptor(path), 9, 0) == path.name.encode()
+            assert num_open() <= before + 2
+        with pytest.raises(DataError, match="absent cannot be opened"):
+            files.descriptor(tmp_path / "absent")
+    assert num_open() == before
