@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import io
 import itertools
+import tarfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +14,9 @@ from oqvl_filter.config import EstimateConfig, ScoreConfig
 from oqvl_filter.estimation import NUM_GROUPS, Pace, measure_pace
 from oqvl_filter.scorers.rules import RulesScorer
 from oqvl_shards.errors import DataError
+from oqvl_shards.importers.config import ImportWebdatasetConfig
 from oqvl_shards.manifest import Dataset
+from oqvl_shards.run import import_webdataset
 from oqvl_shards.sample import ReadLimits
 
 
@@ -116,6 +121,20 @@ def test_the_forecast_is_for_the_whole_pool(make_pool, plain_pairs, tmp_path):
     assert written * 0.7 < one.num_bytes < written * 1.3
     assert "samples/s a worker" in one.table()
     assert "cost" in one.table()
+
+
+def test_what_the_pool_does_not_count_is_not_measured(plain_pairs, tmp_path: Path):
+    directory = tmp_path / "foreign"
+    directory.mkdir()
+    with tarfile.open(directory / "0.tar", "w") as tar:
+        members = [("../x.txt", b"x"), *(member for pair in plain_pairs(12) for member in pair.members())]
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    import_webdataset(ImportWebdatasetConfig(directory=directory, name="foreign"))
+    report = run.estimate(EstimateConfig(pool=directory, num_samples=40))
+    assert (report.num_samples, report.num_measured, report.num_rejected) == (12, 12, 0)
 
 
 def test_an_empty_pool_has_no_forecast(make_pool):

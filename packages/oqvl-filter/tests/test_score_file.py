@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -53,7 +54,7 @@ def test_counts_go_over_all_files(files: list[list[str | None]], tmp_path_factor
 
 def test_deciles_pass_over_nulls_and_what_has_no_size(tmp_path: Path):
     path = tmp_path / "a.parquet"
-    scores = [*range(101), None]
+    scores = [*range(101), np.inf, None]
     columns = (
         *COLUMNS,
         FieldSpec(name="hash", dtype="uint64"),
@@ -63,11 +64,11 @@ def test_deciles_pass_over_nulls_and_what_has_no_size(tmp_path: Path):
     )
     table = {
         "score": pa.array(scores, pa.float32()),
-        "word": pa.array(["x"] * 102),
-        "hash": pa.array(range(102), pa.uint64()),
-        "signed_hash": pa.array([-(2**63), *range(100), None], pa.int64()),
-        "flag": pa.array([True, False] * 51),
-        "vector": pa.array([[0.0, 1.0]] * 102, arrow_type(vector_dtype("float16", 2))),
+        "word": pa.array(["x"] * 103),
+        "hash": pa.array(range(103), pa.uint64()),
+        "signed_hash": pa.array([-(2**63), *range(101), None], pa.int64()),
+        "flag": pa.array([True, None, False] * 34 + [None]),
+        "vector": pa.array([[0.0, 1.0]] * 103, arrow_type(vector_dtype("float16", 2))),
     }
     write_table(pa.table(table), path)
     assert deciles([path], columns) == {f"score.p{percent}": percent for percent in range(0, 101, 10)}

@@ -358,6 +358,15 @@ class ImportConfig(MappedConfig):
     layout: ClassVar[str]
     """What the files are; the command is `import LAYOUT`."""
 
+    @model_validator(mode="after")
+    def _has_new_names(self) -> Self:
+        names = list(self.columns.values())
+        if taken := [name for name in names if name in ("", "uid", "uid_derived", "key", "reject")]:
+            raise ValueError(f"columns are to be called {taken}, which every score file has or is no name")
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"several columns are to be called {twice}: give each a name of its own")
+        return self
+
     @property
     def identity_column(self) -> str:
         """The column that tells which sample a row is of."""

@@ -97,7 +97,8 @@ def measure_pace(
         started = clock()
         with ShardReader(pool.whole_shard_path(shard), limits, name=shard.path) as reader:
             check_count(reader, shard.num_samples)
-            samples = pool_samples(reader, pool.manifest.name)
+            # Those that the manifest counts: what the reader rejects comes after them.
+            samples = pool_samples(reader, pool.manifest.name)[: shard.num_samples]
             reading = (clock() - started) / len(samples)
             chosen = _pick(samples, batch_size + per_group, seed)
             if not groups:

@@ -166,7 +166,7 @@ def is_amount(values: pa.Array | pa.ChunkedArray) -> bool:
 
 
 def deciles(paths: Sequence[Path], columns: Sequence[FieldSpec]) -> dict[str, float]:
-    """Return `{"COLUMN.pNN": value}`: the percentiles 0, 10, ... 100 of every numeric column with a value.
+    """Return `{"COLUMN.pNN": value}`: the percentiles 0, 10, ... 100 of every numeric column with a finite value.
 
     Texts and vectors have none, nor have hashes.
     """
@@ -175,8 +175,12 @@ def deciles(paths: Sequence[Path], columns: Sequence[FieldSpec]) -> dict[str, fl
         if column.dtype == "string" or is_vector(column.dtype):
             continue
         values = read_column(paths, column.name).drop_null()
-        if len(values) and is_amount(values):
-            percentiles = np.percentile(values.to_numpy().astype(np.float64), DECILES)
+        if not is_amount(values):
+            continue
+        values_N = values.to_numpy().astype(np.float64)
+        values_N = values_N[np.isfinite(values_N)]
+        if len(values_N):
+            percentiles = np.percentile(values_N, DECILES)
             statistics |= {f"{column.name}.p{p}": float(value) for p, value in zip(DECILES, percentiles, strict=True)}
     return statistics
 

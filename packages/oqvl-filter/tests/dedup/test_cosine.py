@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oqvl_filter.dedup.cosine import ExactSearch, unit_rows
+from oqvl_shards.errors import ConfigError
 
 
 def pairs_of(left, right, block: int, min_cosine: float) -> set[tuple[int, int]]:
@@ -37,3 +38,9 @@ def test_a_row_of_zeros_is_near_to_nothing():
     rows = unit_rows(np.array([[0, 0], [3, 4]], dtype=np.float16))
     assert rows.tolist() == [[0, 0], [pytest.approx(0.6), pytest.approx(0.8)]]
     assert rows.dtype == np.float32
+
+
+@pytest.mark.parametrize("block_size", [0, -1, "many"])
+def test_a_block_has_rows(block_size):
+    with pytest.raises(ConfigError, match="block_size="):
+        ExactSearch(block_size)

@@ -33,6 +33,13 @@ def test_unsigned_words_are_read_to_the_last_bit(words):
     assert table["size"].to_pylist() == [1e19] * len(words)
 
 
+def test_columns_of_one_name_are_refused(tmp_path: Path):
+    path = tmp_path / "a.csv"
+    path.write_text("uid,score,score\na,1,2\n")
+    with pytest.raises(DataError, match=r"several columns of the names \['score'\]"):
+        read_csv(path, "uid", LIMITS)
+
+
 def test_what_is_no_csv_is_refused(tmp_path: Path):
     path = tmp_path / "a.csv"
     path.write_text("uid,score\na,1,2\n")

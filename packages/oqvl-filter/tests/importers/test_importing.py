@@ -119,3 +119,28 @@ def test_a_list_of_uids_becomes_a_subset(tmp_path: Path, uid_of):
     assert report.account.rejected == {"duplicate_uid": 1}
     assert run.import_uids(config) == report
     assert selected(tmp_path / "s", keep=f"uid in '{tmp_path}/dfn'") == {uid_of(2), uid_of(4)}
+
+
+@pytest.mark.parametrize(
+    ("columns", "problem"),
+    [
+        ({"q": "uid"}, r"called \['uid'\]"),
+        ({"q": "reject"}, r"called \['reject'\]"),
+        ({"q": ""}, "no name"),
+        ({"q": "score", "r": "score"}, "several columns"),
+    ],
+)
+def test_new_names_are_free_and_of_one_column_each(tmp_path: Path, columns: dict[str, str], problem: str):
+    with pytest.raises(ConfigError, match=problem):
+        ImportCsvConfig.from_values({"source": "a", "output": "b", "name": "c", "columns": columns})
+
+
+def test_columns_that_are_called_like_ours_are_not_taken_for_them(tmp_path: Path, uid_of):
+    path = tmp_path / "a.csv"
+    path.write_text(f"id,uid,key,uid_derived,q\n{uid_of(1)},x,y,z,0.5\n")
+    report = run.import_scores(ImportCsvConfig(source=path, output=tmp_path / "a", name="a", identity="id"))
+    assert report.account.num_kept == 1
+    manifest = open_dataset(tmp_path / "a").manifest
+    assert manifest.details.kind == "scores" and manifest.details.columns == ("q",)
+    (row,) = pq.read_table(tmp_path / "a" / "00000.parquet").to_pylist()
+    assert row == {"uid": uid_of(1), "uid_derived": False, "key": None, "q": 0.5, "reject": None}

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from oqvl_shards.errors import ConfigError
+
 
 def unit_rows(vectors_ND: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return the rows at length 1, in float32; a row of zeros stays one, and is near to nothing."""
@@ -20,9 +22,14 @@ class ExactSearch:
 
     Args:
         block_size: Rows of a block; a product of two blocks of 4096 rows is 64 MiB.
+
+    Raises:
+        ConfigError: When a block has no row.
     """
 
     def __init__(self, block_size: int = 4096) -> None:
+        if not isinstance(block_size, int) or block_size < 1:
+            raise ConfigError(f"search_options.block_size={block_size!r}, expected a number of rows from 1 up")
         self.block_size = block_size
 
     def pairs(

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from oqvl_filter.config import ImportLimits
-from oqvl_filter.importers.foreign_table import check_size
+from oqvl_filter.importers.foreign_table import check_names, check_size
 from oqvl_shards.errors import DataError
 
 
@@ -19,12 +19,13 @@ def read_csv(path: Path, identity: str, limits: ImportLimits) -> pa.Table:
     """Read a CSV file; empty fields are no values, and `identity` is text even when it is all digits.
 
     Raises:
-        DataError: When it is no CSV file.
+        DataError: When it is no CSV file, or two columns have one name.
     """
     check_size(path, limits)
     types = {identity: pa.string()}
     try:
         table = _read(path, types)
+        check_names(table.column_names, path)
         # Arrow takes integers beyond int64, which half of all 64-bit hashes are, for floats, which do not hold them.
         large = [name for name in table.column_names if name != identity and _is_beyond_int64(table[name])]
         texts = _read(path, {**types, **dict.fromkeys(large, pa.string())}) if large else table

@@ -71,6 +71,7 @@ def read_parquet(path: Path, limits: ImportLimits, wanted: Sequence[str] | None 
             schema = file.schema_arrow
             flat = [field.name for field in schema if is_flat(field.type)]
             names = [name for name in flat if wanted is None or name in wanted]
+            check_names(names, path)
             groups = [file.metadata.row_group(index) for index in range(file.num_row_groups)]
             chunks = [group.column(place) for group in groups for place in range(group.num_columns)]
             unpacked = sum(chunk.total_uncompressed_size for chunk in chunks)
@@ -90,12 +91,18 @@ def is_flat(type_: pa.DataType) -> bool:
     return is_text or pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_boolean(type_)
 
 
+def check_names(names: Sequence[str], path: Path) -> None:
+    """Raise `DataError` when two columns of a file have one name: which of them is meant cannot be told."""
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"{path} has several columns of the names {twice}", hint="rename them in the file")
+
+
 def pick_columns(table: pa.Table, columns: Mapping[str, str], identity: Sequence[str], where: Path) -> pa.Table:
     """Return the columns of `identity` that there are, and the scores: those of `columns` under their new names.
 
     Args:
         table: What was read.
-        columns: New name by the file's name; empty: all but the identity, under their own names.
+        columns: New name by the file's name; empty: all but those that every score file has, under their own names.
         identity: Names of the columns that tell which sample a row is of.
         where: The file, for errors.
 
@@ -105,7 +112,8 @@ def pick_columns(table: pa.Table, columns: Mapping[str, str], identity: Sequence
     missing = [name for name in columns if name not in table.column_names]
     if missing:
         raise ConfigError(f"{where}: found no column {missing}", hint=f"it has {table.column_names}")
-    chosen = columns or {name: name for name in table.column_names if name not in identity}
+    taken = (*identity, *(field.name for field in IDENTITY_FIELDS))
+    chosen = columns or {name: name for name in table.column_names if name not in taken}
     arrays = {name: table[name] for name in identity if name in table.column_names}
     return pa.table({**arrays, **{new: table[name] for name, new in chosen.items()}})
 
