@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,3 +51,20 @@ def test_text_needs_a_readable_tokenizer(reader: PackedReader, tmp_path: Path) -
     with pytest.raises(ConfigError, match="cannot be read"):
         draw_pack(reader[0], reader.details, tmp_path / "pack.png", tmp_path / "bad.json")
     assert not (tmp_path / "pack.png").exists()
+
+
+def test_text_needs_the_tokenizer_that_packed(reader: PackedReader, tokenizer_file: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    other.write_bytes(tokenizer_file.read_bytes() + b"\n")
+    with pytest.raises(ConfigError, match=r"the sha256 of .*other\.json is"):
+        draw_pack(reader[0], reader.details, tmp_path / "pack.png", other)
+    assert draw_pack(reader[0], reader.details, tmp_path / "pack.png", tokenizer_file) == 0
+
+
+def test_an_image_that_cannot_be_decoded_is_crossed_out(reader: PackedReader, tmp_path: Path) -> None:
+    pack = reader[0]
+    broken = replace(pack, images=(pack.images[0][:150], *pack.images[1:]))
+    assert draw_pack(broken, reader.details, tmp_path / "broken.png") == 1
+    black = (0, 0, 0)
+    draw_pack(pack, reader.details, tmp_path / "whole.png")
+    assert share(tmp_path / "broken.png", black) > share(tmp_path / "whole.png", black)

@@ -46,6 +46,8 @@ def test_tables_name_the_figures() -> None:
 
 def test_show_and_check() -> None:
     show = ShowReport(pack=1, image="a.png", num_tokens=5, bin_capacity=9, num_targets=2, documents=("a/b",))
+    assert "decoded" not in show.table()
+    assert "3 cannot be decoded" in show.model_copy(update={"num_broken_images": 3}).table()
     check = CheckReport(packed="dir", num_packs=1, num_documents=2, num_images=3, rejected={"empty_text": 1})
     assert "5 of 9" in show.table()
     assert "1 left out" in check.table()

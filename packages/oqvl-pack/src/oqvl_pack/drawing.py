@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from oqvl_shards.errors import ConfigError
 from oqvl_shards.image import decode_image
 from oqvl_shards.manifest import PackedDetails
 from oqvl_shards.packed import Pack
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.sample import ReadLimits, SampleError
 
 _WIDTH = 1536  # of the token strip, in pixels
 _MARGIN = 24
@@ -27,17 +28,21 @@ _TARGET_COLOR = (20, 20, 20)
 _EMPTY_COLOR = (236, 236, 236)
 
 
-def draw_pack(pack: Pack, details: PackedDetails, output: Path, tokenizer: Path | None = None) -> None:
+def draw_pack(pack: Pack, details: PackedDetails, output: Path, tokenizer: Path | None = None) -> int:
     """Draw `pack` to the picture file `output`.
 
     Tokens run left to right, row after row. A document has one colour; an image's visual tokens are lighter and show
-    the image; the dark band below marks targets; grey is unused capacity. With a tokenizer, a line a document follows.
+    the image, or a cross where it cannot be decoded; the dark band below marks targets; grey is unused capacity. With a
+    tokenizer, a line a document follows.
 
     Args:
         pack: The pack.
         details: What its dataset says about all packs.
         output: The file to write.
         tokenizer: A `tokenizer.json`, to write the documents' text out.
+
+    Returns:
+        The number of images that cannot be decoded.
 
     Raises:
         ConfigError: When the tokenizer cannot be read, or is not the one that the pack was made with; and see
@@ -56,7 +61,7 @@ def draw_pack(pack: Pack, details: PackedDetails, output: Path, tokenizer: Path 
     strip = _Strip(canvas, draw, top, per_row)
     for row in range(num_rows):
         strip.fill(row * per_row, min((row + 1) * per_row, details.bin_capacity), _EMPTY_COLOR)
-    _draw_documents(strip, pack)
+    num_broken = _draw_documents(strip, pack)
     y = top + num_rows * (_ROW_HEIGHT + _ROW_GAP)
     for index, text in enumerate(texts):
         draw.rectangle((_MARGIN, y + 3, _MARGIN + 12, y + 15), fill=_color(index))
@@ -64,6 +69,7 @@ def draw_pack(pack: Pack, details: PackedDetails, output: Path, tokenizer: Path 
         y += _TEXT_HEIGHT
     with atomic_open(output) as file:
         canvas.save(file, file_format)
+    return num_broken
 
 
 def picture_format(output: Path) -> str:
@@ -121,14 +127,23 @@ class _Strip:
         image = ImageOps.contain(image, room)
         self.canvas.paste(image, ((left + right - image.width) // 2, (top + bottom - _BAND_HEIGHT - image.height) // 2))
 
+    def cross(self, begin: int, end: int) -> None:
+        """Cross out tokens."""
+        for left, top, right, bottom in self.boxes(begin, end):
+            corners = left, top, right - 1, bottom - _BAND_HEIGHT - 1
+            self.draw.line(corners, fill="black", width=2)
+            self.draw.line((corners[0], corners[3], corners[2], corners[1]), fill="black", width=2)
+
     def divide(self, position: int) -> None:
         """Draw a document's first edge."""
         left, top, _, bottom = self.boxes(position, position + 1)[0]
         self.draw.line((left, top, left, bottom), fill="black", width=2)
 
 
-def _draw_documents(strip: _Strip, pack: Pack) -> None:
+def _draw_documents(strip: _Strip, pack: Pack) -> int:
+    """Return how many images cannot be decoded."""
     sequence = pack.record.expand()
+    num_broken = 0
     for index, (begin, end) in enumerate(zip(sequence.cu_seqlens[:-1], sequence.cu_seqlens[1:], strict=True)):
         strip.fill(int(begin), int(end), _color(index))
     repeats = np.ones(len(pack.record.input_ids), dtype=np.int64)
@@ -138,14 +153,20 @@ def _draw_documents(strip: _Strip, pack: Pack) -> None:
     places = zip(pack.record.image_positions, pack.record.image_tokens, document_of, pack.images, strict=True)
     for position, num_tokens, document, data in places:
         begin = int(starts[position])
-        strip.fill(begin, begin + int(num_tokens), _color(int(document), lightness=0.86))
-        strip.paste(decode_image(data, ReadLimits()), begin, begin + int(num_tokens))
+        end = begin + int(num_tokens)
+        strip.fill(begin, end, _color(int(document), lightness=0.86))
+        try:
+            strip.paste(decode_image(data, ReadLimits()), begin, end)
+        except SampleError:  # unless images are decoded when they are packed, only their headers have been read
+            strip.cross(begin, end)
+            num_broken += 1
     is_target = np.repeat(pack.record.is_target, repeats)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], is_target, [False]]).astype(np.int8)))
     for begin, end in edges.reshape(-1, 2):
         strip.mark(int(begin), int(end))
     for position in sequence.cu_seqlens[:-1]:
         strip.divide(int(position))
+    return num_broken
 
 
 def _title(pack: Pack, details: PackedDetails) -> str:
@@ -164,9 +185,16 @@ def _texts(pack: Pack, details: PackedDetails, tokenizer: Path | None) -> list[s
     if tokenizer is None:
         return list(keys)
     try:
-        decoder = Tokenizer.from_file(str(tokenizer))
+        tokenizer_json = tokenizer.read_bytes()
+        decoder = Tokenizer.from_str(tokenizer_json.decode())
     except Exception as error:  # tokenizers raises bare Exception
         raise ConfigError(f"tokenizer: {tokenizer} cannot be read: {error}") from error
+    found = hashlib.sha256(tokenizer_json).hexdigest()
+    if found != details.tokenizer_sha256:
+        raise ConfigError(
+            f"tokenizer: the sha256 of {tokenizer} is {found}, of the one that packed {details.tokenizer_sha256}",
+            hint="name the tokenizer.json that it was packed with, or leave it out and see no text",
+        )
     ends = np.cumsum(pack.record.document_lengths)
     documents = np.split(pack.record.input_ids, ends[:-1])
     texts = [decoder.decode(ids.tolist(), skip_special_tokens=False).replace("\n", " / ") for ids in documents]

@@ -205,6 +205,7 @@ class ShowReport(Frozen):
     num_tokens: int = Field(description="tokens, visual tokens included")
     bin_capacity: int = Field(description="tokens a pack holds at most")
     num_targets: int = Field(description="tokens that carry loss")
+    num_broken_images: int = Field(default=0, description="images that cannot be decoded, crossed out in the picture")
     documents: tuple[str, ...] = Field(description="source samples, {shard}/{key}, in order")
 
     def table(self) -> str:
@@ -213,6 +214,7 @@ class ShowReport(Frozen):
             ("pack", str(self.pack)),
             ("documents", f"{len(self.documents):,}"),
             ("tokens", f"{self.num_tokens:,} of {self.bin_capacity:,}, of these {self.num_targets:,} targets"),
+            *((("images", f"{self.num_broken_images:,} cannot be decoded"),) if self.num_broken_images else ()),
             ("drawn to", self.image),
         )
 

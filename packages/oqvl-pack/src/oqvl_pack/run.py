@@ -116,20 +116,22 @@ def show_pack(config: ShowConfig) -> ShowReport:
     """Draw one pack: its documents as coloured spans, its pictures, what is a target and what is not.
 
     Raises:
-        ConfigError: When there is no such pack, no folder for the picture, or no format of its suffix.
+        ConfigError: When there is no such pack, no folder for the picture, no format of its suffix, or when the packs
+            were made with another tokenizer.
     """
     picture_format(config.output)
     reader = PackedReader(config.packed)
     if not -len(reader) <= config.pack < len(reader):
         raise ConfigError(f"pack is {config.pack}, {config.packed} holds {len(reader)}")
     pack = reader[config.pack]
-    draw_pack(pack, reader.details, config.output, config.tokenizer)
+    num_broken_images = draw_pack(pack, reader.details, config.output, config.tokenizer)
     return ShowReport(
         pack=pack.pack_id,
         image=str(config.output),
         num_tokens=pack.record.num_tokens,
         bin_capacity=reader.details.bin_capacity,
         num_targets=int(pack.record.is_target.sum()),
+        num_broken_images=num_broken_images,
         documents=pack.record.document_keys,
     )
 
