@@ -134,9 +134,12 @@ def test_a_piece_ends_before_the_image_that_is_too_much() -> None:
         ([(4, 4, 3)], "item 1 of length 30 and weight 3 has the units"),
         ([(1, 3, 4), (4, 5, -1)], "item 1 of length 30 and weight 3 has the units"),
         ([], "item 1 of length 30 and weight 3 has the units"),
+        ([(2.5, 4, 3)], r"item 1 has the units \[\(2\.5, 4, 3\)\], expected integers \[U, 3\]"),
+        ([(2, 4)], r"expected integers \[U, 3\]"),
+        (None, r"item 1 has the units None, expected integers \[U, 3\]"),
     ],
 )
-def test_units_that_do_not_fit(units: list[tuple[int, int, int]], message: str) -> None:
+def test_units_that_do_not_fit(units: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         pack([5, 30], 10, weights=[0, 3], weight_capacity=4, overlong="split", units=lambda _item: units)
 

@@ -86,6 +86,8 @@ def test_numbers_that_do_not_belong_to_the_items() -> None:
     for values in ([6, 4, 5], [6, 4, 15, 5, 1], 3):
         with pytest.raises(DataError, match="one row for each of 4 items"):
             plan.sums(values)
+    with pytest.raises(DataError, match="one row for each of 5 items and pieces"):
+        pack([6, 4, 15, 5], 10, overlong="split").sums([6, 4, 15, 5])
 
 
 @pytest.mark.parametrize("seed", [1.5, None])

@@ -138,7 +138,14 @@ def _cut(item: int, length: int, units: list[list[int]], capacity: int, weight_c
 
 
 def _checked_units(item: int, units: ArrayLike, length: int, weight: int) -> list[list[int]]:
-    table = np.asarray(units, dtype=np.int64).reshape(-1, 3)
+    try:
+        table = np.asarray(units)
+        table = table.astype(np.int64, casting="same_kind" if table.size else "unsafe").reshape(-1, 3)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"item {item} has the units {units!r:.200}, expected integers [U, 3]",
+            hint="a unit is its start, its stop and its weight",
+        ) from error
     starts, stops, weights = table.T
     bounds = table[:, :2].reshape(-1)
     if (

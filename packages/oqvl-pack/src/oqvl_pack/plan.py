@@ -101,7 +101,8 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
         of_item = np.asarray(values)
         num_ids = self.num_items + len(self.dropped)
         if of_item.shape[:1] != (num_ids,):
-            raise DataError(f"values have shape {of_item.shape}, expected one row for each of {num_ids} items")
+            ids = "items" if self.pieces is None else "items and pieces"
+            raise DataError(f"values have shape {of_item.shape}, expected one row for each of {num_ids} {ids}")
         if not self.num_bins:
             return np.zeros((0, *of_item.shape[1:]), dtype=of_item.dtype)
         return np.add.reduceat(of_item[self.indices], self.offsets[:-1], axis=0)
