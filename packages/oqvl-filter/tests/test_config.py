@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from oqvl_filter.config import ClipScorerConfig, DedupConfig, ReportConfig, ScoreConfig, SelectConfig
+from oqvl_filter.config import (
+    ClipScorerConfig,
+    DedupConfig,
+    ImportPromptsConfig,
+    ReportConfig,
+    ScoreConfig,
+    SelectConfig,
+)
 from oqvl_shards.errors import ConfigError
 
 
@@ -14,6 +21,8 @@ def test_a_scorer_is_chosen_on_the_command_line():
     assert isinstance(config.scorer, ClipScorerConfig)
     with pytest.raises(ConfigError, match="scorer"):
         ScoreConfig.from_command_line(None, ["pool=p", "output=o", "scorer.name=magic"])
+    with pytest.raises(ConfigError, match=r"scorer\.name=clip"):
+        ScoreConfig.from_command_line(None, ["pool=p", "output=o", "scorer=clip"])
 
 
 def test_paths_leave_no_trace_in_the_lineage():
@@ -57,7 +66,7 @@ def test_a_selection_that_cannot_be_meant_is_refused(values: dict, problem: str)
 
 
 def test_a_single_name_or_path_need_not_stand_in_a_list():
-    report = ReportConfig.from_command_line(None, ["pools=a", "scores.x=b", "output=o", "columns=width"])
+    report = ReportConfig.from_command_line(None, ["pools=a", "scores.x=b", "output=o.html", "columns=width"])
     assert (report.pools, report.scores, report.columns) == ((Path("a"),), {"x": (Path("b"),)}, ("width",))
 
 
@@ -67,3 +76,13 @@ def test_a_path_without_its_label_is_told_how_to_get_one(field: str):
         ConfigError, match=rf"{field}: expected a label of your choice for every path: {field}\.LABEL=P"
     ):
         DedupConfig.from_command_line(None, ["scores.x=s", "method=exact", "output=o", f"{field}=path"])
+
+
+def test_a_file_that_is_no_page_or_prompt_set_is_not_written_over():
+    ReportConfig.from_command_line(None, ["scores.a=a", "output=page.html"])
+    ImportPromptsConfig.from_command_line(None, ["source=a", "output=own.toml"])
+    for output in ("pool/00000.tar", "pool/manifest.json", "pool"):
+        with pytest.raises(ConfigError, match=r"output: .*\.html"):
+            ReportConfig.from_command_line(None, ["scores.a=a", f"output={output}"])
+        with pytest.raises(ConfigError, match=r"output: .*\.toml"):
+            ImportPromptsConfig.from_command_line(None, ["source=a", f"output={output}"])

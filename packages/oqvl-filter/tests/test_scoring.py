@@ -41,6 +41,12 @@ def test_a_shard_that_has_lost_samples_is_an_error(jobs):
             score_shard(jobs[0], RulesScorerConfig(), ReadLimits())
 
 
+def test_a_pool_without_a_shard_is_refused(make_pool, tmp_path):
+    with pytest.raises(DataError, match="has no shards"):
+        run.score(ScoreConfig(pool=make_pool([]).path, output=tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
+
+
 def test_counts_go_over_the_pool_and_filling_them_again_changes_nothing(jobs):
     scorer_columns = {"caption_count": "caption_sha", "image_count": "content_sha"}
     receipts = [score_shard(job, RulesScorerConfig(), ReadLimits()) for job in jobs]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
 from oqvl_shards.config import MappedConfig, Names, Paths, StageConfig
 from oqvl_shards.sample import ReadLimits
@@ -210,6 +210,12 @@ class CustomScorerConfig(StageConfig):
     )
 
 
+def _as_scorer(value: object) -> object:
+    if isinstance(value, str):
+        raise ValueError(f"expected the scorer's name in a field of its own: scorer.name={value}")
+    return value
+
+
 ScorerConfig = Annotated[
     RulesScorerConfig
     | TextScorerConfig
@@ -222,6 +228,7 @@ ScorerConfig = Annotated[
     | MlmScorerConfig
     | CustomScorerConfig,
     Field(discriminator="name"),
+    BeforeValidator(_as_scorer),
 ]
 
 
@@ -555,6 +562,17 @@ class ShowConfig(StageConfig):
     dataset: Path = Field(description="what a command of the filter has written")
 
 
+def _ending_in(suffix: str) -> AfterValidator:
+    """Return a check of a path that is written over: a slip must not cost a shard or a manifest."""
+
+    def check(path: Path) -> Path:
+        if path.suffix != suffix:
+            raise ValueError(f"expected a file that ends in {suffix}")
+        return path
+
+    return AfterValidator(check)
+
+
 class ReportConfig(StageConfig):
     """Configuration of `report`."""
 
@@ -584,7 +602,9 @@ class ReportConfig(StageConfig):
         "for scores, the pool that they are of",
         json_schema_extra={"lineage": False},
     )
-    output: Path = Field(description="HTML file to write, over an older one", json_schema_extra={"lineage": False})
+    output: Annotated[Path, _ending_in(".html")] = Field(
+        description="HTML file to write, over an older one", json_schema_extra={"lineage": False}
+    )
     columns: Names = Field(
         default=(), description="columns whose deciles are pictured, named as in a rule; all graded ones when empty"
     )
@@ -611,7 +631,9 @@ class ImportPromptsConfig(StageConfig):
     """Configuration of `import-prompts`."""
 
     source: Path = Field(description="scoring script of an MLM-Filter checkout, or a folder whose scripts agree")
-    output: Path = Field(description="prompt set to write, a TOML file", json_schema_extra={"lineage": False})
+    output: Annotated[Path, _ending_in(".toml")] = Field(
+        description="prompt set to write, a TOML file", json_schema_extra={"lineage": False}
+    )
     name: str = Field(default="mlm_filter", min_length=1, description="name of the prompt set")
 
 

@@ -142,9 +142,11 @@ def score(config: ScoreConfig) -> ScoreReport:
         ManifestError: When the pool is not a dataset of kind image_text.
         ConfigError: When the output was made otherwise, or a model cannot be loaded.
         MissingExtraError: When the scorer's extra is not installed.
-        DataError: When a shard cannot be read.
+        DataError: When a shard cannot be read, or the pool has none.
     """
     pool = open_dataset(config.pool, Kind.IMAGE_TEXT)
+    if not pool.manifest.shards:
+        raise DataError(f"{config.pool} has no shards", hint="its account says what became of its samples")
     scorer = shared_scorer(config.scorer, config.limits)
     fingerprint = fingerprint_of(scorer)
     step = ScoreStep(config=config, fingerprint=fingerprint)

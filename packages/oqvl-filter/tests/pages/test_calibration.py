@@ -138,7 +138,13 @@ def test_from_a_sample_over_labels_to_thresholds(make_pool, pair, picture, uid_o
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows({**row, "label": int(widths[row["uid"]] >= 70)} for row in rows)
-    report = run.calibrate(config(labels=tmp_path / "done.csv"))
+    filled = (tmp_path / "done.csv").read_bytes()
+    assert run.calibrate(config()).num_drawn == 40  # nobody has labelled anything yet
+    (tmp_path / "c" / "labels.csv").write_bytes(filled)
+    with pytest.raises(ConfigError, match="holds 40 labels"):
+        run.calibrate(config(seed=1))
+    assert (tmp_path / "c" / "labels.csv").read_bytes() == filled
+    report = run.calibrate(config(labels=tmp_path / "c" / "labels.csv"))
     assert (report.num_judged, len(report.thresholds)) == (40, 10)
     lowest, middle = report.thresholds[0], report.thresholds[5]
     assert lowest.kept == 1 and lowest.recall is not None and lowest.recall[0] == 1

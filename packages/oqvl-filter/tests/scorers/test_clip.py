@@ -108,10 +108,14 @@ def test_a_weights_file_of_a_named_model_is_hashed_without_loading_it(tmp_path):
     assert "model" not in vars(scorer.encoder)
 
 
-@pytest.mark.parametrize("model", ["local-dir:/not/there", "ViT-Z-99"])
-def test_a_model_that_is_not_there_is_a_configuration_error(model: str):
-    with pytest.raises(ConfigError, match="open_clip cannot load"):
+@pytest.mark.parametrize(
+    ("model", "hint"), [("local-dir:/not/there", "check scorer.model="), ("ViT-B-33", "near: ViT-B-32")]
+)
+def test_a_model_that_is_not_there_is_a_configuration_error(model: str, hint: str):
+    with pytest.raises(ConfigError, match="open_clip cannot load") as error:
         ClipScorer(ClipScorerConfig(name="clip", model=model), ReadLimits()).fingerprint()
+    assert hint in error.value.hint
+    assert len(error.value.message) < 200
 
 
 def test_a_device_that_is_not_there_is_named(pool: Dataset, tiny_clip: str):

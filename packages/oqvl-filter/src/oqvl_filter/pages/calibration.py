@@ -84,10 +84,17 @@ def write_sample(
     """Write the table to fill in and the page to look at while doing so.
 
     Raises:
+        ConfigError: When there is such a table with labels, which would be lost.
         MissingExtraError: When the extra `report` is not installed.
     """
     with require_extra("oqvl-filter", "report"):
         import jinja2
+    path = directory / LABELS_FILE
+    if path.exists() and (labels := read_labels(path)):
+        raise ConfigError(
+            f"{path} holds {len(labels)} labels, which a new sample would replace",
+            hint=f"labels={path} reads them; for a new sample choose another output directory",
+        )
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(FIELDS)
@@ -99,7 +106,7 @@ def write_sample(
     template = environment.from_string(files("oqvl_filter.pages").joinpath(TEMPLATE).read_text(encoding="utf-8"))
     page = template.render(title=title, pictures=[pictures[row] for row, _ in drawn])
     atomic_write(directory / PAGE_FILE, page.encode())
-    atomic_write(directory / LABELS_FILE, table.getvalue().encode())
+    atomic_write(path, table.getvalue().encode())
 
 
 def read_labels(path: Path) -> dict[str, bool]:

@@ -7,6 +7,7 @@ belongs to one fingerprint, a fraction carries over.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import logging
@@ -115,9 +116,11 @@ class OpenClipEncoder:
                 device=device,
             )
         except (FileNotFoundError, RuntimeError, ValueError) as error:
+            problem = str(error).partition(" Available: [")[0]  # some hundred names
+            near = difflib.get_close_matches(self._config.model, open_clip.list_models())
             raise ConfigError(
-                f"open_clip cannot load the model {self._config.model!r}: {error}",
-                hint="check scorer.model= and scorer.pretrained=",
+                f"open_clip cannot load the model {self._config.model!r}: {problem}",
+                hint="check scorer.model= and scorer.pretrained=" + (f"; near: {', '.join(near)}" if near else ""),
             ) from error
         return model.eval()
 
