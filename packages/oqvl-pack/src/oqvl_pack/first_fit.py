@@ -80,14 +80,22 @@ def first_fit_decreasing(
             num_bins = first_bin
         elif available:
             pieces.append([first_bin, available, *run[2:].tolist()])
-        behind = columns[:, column + 1 : num_runs]
-        num_runs = column + len(pieces) + behind.shape[1]
-        if num_runs > columns.shape[1]:
-            columns = np.concatenate([columns, np.zeros_like(columns)], axis=1)
-        if len(pieces) > 1:
-            columns[:, column + len(pieces) : num_runs] = behind.copy()
-        columns[:, column : column + len(pieces)] = np.asarray(pieces).T
+        columns, num_runs = _replaced(columns, num_runs, column, pieces)
     return Packing(placements, num_bins)
+
+
+def _replaced(
+    columns: NDArray[np.int64], num_runs: int, column: int, pieces: list[list[int]]
+) -> tuple[NDArray[np.int64], int]:
+    """Put `pieces` in the place of a run, or behind the last; return the columns, with room, and the number of runs."""
+    behind = columns[:, column + 1 : num_runs]
+    num_runs = column + len(pieces) + behind.shape[1]
+    if num_runs > columns.shape[1]:
+        columns = np.concatenate([columns, np.zeros_like(columns)], axis=1)
+    if len(pieces) > 1:
+        columns[:, column + len(pieces) : num_runs] = behind.copy()
+    columns[:, column : column + len(pieces)] = np.asarray(pieces).T
+    return columns, num_runs
 
 
 def _items_a_bin(free: NDArray[np.int64], size: int, weight: int) -> NDArray[np.int64]:
