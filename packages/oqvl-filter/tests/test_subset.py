@@ -35,6 +35,13 @@ def test_a_bare_file_is_named_by_its_content_and_read_in_any_order(tmp_path: Pat
     assert subset.manifest is None
 
 
+def test_a_list_in_text_is_told_how_to_import_it(tmp_path: Path, uid_of):
+    (tmp_path / "list.txt").write_text(uid_of(1))
+    with pytest.raises(ConfigError, match="is no subset") as error:
+        open_subset(tmp_path / "list.txt")
+    assert f"import uids source={tmp_path / 'list.txt'}" in error.value.hint
+
+
 def test_a_pickle_in_a_subset_file_stays_closed(tmp_path: Path):
     np.save(tmp_path / "evil.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match="not a readable"):

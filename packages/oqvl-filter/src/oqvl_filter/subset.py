@@ -45,7 +45,7 @@ def open_subset(path: Path) -> Subset:
     """Open the subset at `path`, a dataset of kind subset or a `.npy` of dtype "u8,u8" in any order.
 
     Raises:
-        ConfigError: When there is nothing at `path`.
+        ConfigError: When there is nothing at `path`, or a file of another kind.
         ManifestError: When it is a directory without a manifest of kind subset.
         DataError: When the file is not of the layout above.
     """
@@ -55,6 +55,11 @@ def open_subset(path: Path) -> Subset:
         map_uid_file(path)
         with path.open("rb") as file:
             return Subset((path,), hashlib.file_digest(file, "sha256").hexdigest(), None)
+    if path.is_file():
+        raise ConfigError(
+            f"{path} is no subset: expected a .npy of dtype u8,u8, or a dataset of kind subset",
+            hint=f"a text file with a uid a line becomes one: oqvl-filter import uids source={path} output=... name=...",
+        )
     dataset = open_dataset(path, Kind.SUBSET)
     paths = tuple(dataset.shard_path(shard) for shard in dataset.manifest.shards)
     for one in paths:
