@@ -58,7 +58,7 @@ def open_subset(path: Path) -> Subset:
     if path.is_file():
         raise ConfigError(
             f"{path} is no subset: expected a .npy of dtype u8,u8, or a dataset of kind subset",
-            hint=f"a text file with a uid a line becomes one: oqvl-filter import uids source={path} output=... name=...",
+            hint=f"text with a uid a line becomes one: oqvl-filter import uids source={path} output=... name=...",
         )
     dataset = open_dataset(path, Kind.SUBSET)
     paths = tuple(dataset.shard_path(shard) for shard in dataset.manifest.shards)
