@@ -2,9 +2,11 @@ import errno
 import os
 import pickle
 import sys
+from collections.abc import Callable
 
 import pytest
 
+from oqvl_shards.command_line import new_app
 from oqvl_shards.errors import (
     ConfigError,
     DataError,
@@ -74,10 +76,18 @@ def test_run_cli_tells_of_a_disk_that_refuses(code: int, capsys: pytest.CaptureF
     assert capsys.readouterr().err.startswith(f"error: out/shard-3.tar: {os.strerror(code)}\n  hint: mend that")
 
 
-def test_run_cli_tells_of_an_interruption(capsys: pytest.CaptureFixture[str]) -> None:
-    def app() -> None:
-        raise KeyboardInterrupt
+def press_ctrl_c() -> None:
+    raise KeyboardInterrupt
 
+
+def press_ctrl_c_in_a_command() -> None:
+    app = new_app("An app.")
+    app.command()(press_ctrl_c)
+    app([])
+
+
+@pytest.mark.parametrize("app", [press_ctrl_c, press_ctrl_c_in_a_command])
+def test_run_cli_tells_of_an_interruption(app: Callable[[], None], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         run_cli(app)
     assert caught.value.code == 130

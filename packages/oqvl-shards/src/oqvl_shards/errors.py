@@ -130,6 +130,9 @@ def run_cli(app: Callable[[], object]) -> None:
         )
         print(f"error: {refused}", file=sys.stderr)
         raise SystemExit(refused.exit_code) from error
-    except KeyboardInterrupt as error:
+    except (KeyboardInterrupt, SystemExit) as error:
+        # A command-line library makes an exit of Ctrl-C, and says nothing.
+        if isinstance(error, SystemExit) and error.code != INTERRUPTED_EXIT_CODE:
+            raise
         print("interrupted; the same command goes on from what is finished", file=sys.stderr)
         raise SystemExit(INTERRUPTED_EXIT_CODE) from error
