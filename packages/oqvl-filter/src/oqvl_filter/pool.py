@@ -5,10 +5,9 @@ Scoring, selecting and resharding agree on what the samples are because all of t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 
@@ -23,8 +22,7 @@ DUPLICATE_UID = "duplicate_uid"
 """Reason of a sample whose uid an earlier sample of the pool has: the uid is the unit of selection."""
 
 
-@dataclass(frozen=True, slots=True)
-class PoolSample:
+class PoolSample(NamedTuple):
     """One key of a shard.
 
     Args:

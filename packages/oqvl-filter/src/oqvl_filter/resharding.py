@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from oqvl_filter.pool import DUPLICATE_UID, check_count, pool_samples
 from oqvl_filter.uid_array import hash_uids, locate, pack_uids, read_uid_files, sort_uids
 from oqvl_shards.errors import DataError
+from oqvl_shards.garbage import collector_paused
 from oqvl_shards.manifest import Account
 from oqvl_shards.reader import ShardReader
 from oqvl_shards.receipt import Receipt, read_receipt, write_receipt
@@ -155,7 +156,7 @@ def find_samples(shard: PoolShard, subset: tuple[Path, ...]) -> FoundSamples:
     Raises:
         DataError: When the shard holds other samples than its manifest says.
     """
-    with ShardReader(shard.path, name=shard.name) as reader:
+    with collector_paused(), ShardReader(shard.path, name=shard.name) as reader:
         check_count(reader, shard.num_samples)
         samples = pool_samples(reader, shard.pool_name)
     uids_N = pack_uids(sample.uid.value for sample in samples)

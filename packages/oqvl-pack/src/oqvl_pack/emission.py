@@ -23,6 +23,8 @@ from oqvl_pack.shuffle import mix, start_of
 MIN_COMPILED_ITEMS = 100_000
 """Items from which the compiled kernels pay for importing numba."""
 
+_MIN_COMPILED_COUNTS = 50_000_000  # the same where they are only counted: numpy does that in some nanoseconds each
+
 _MAX_DENSE_LENGTH = 1 << 20  # longest length counted in an array with one counter a length
 _MAX_THREADS = 8
 _CHUNK_ITEMS = 1 << 20
@@ -38,7 +40,8 @@ def count_sizes(lengths: NDArray[np.integer], longest: int) -> Histogram:
     if longest > _MAX_DENSE_LENGTH:
         sizes, counts = np.unique(lengths, return_counts=True)
         return Histogram(sizes[::-1].astype(np.int64), counts[::-1].astype(np.int64))
-    return _dense_histogram(_count_dense(lengths, longest))
+    kernels = compiled_kernels(len(lengths)) if len(lengths) >= _MIN_COMPILED_COUNTS else None
+    return _dense_histogram(_count_dense(lengths, longest, kernels))
 
 
 def sort_by_length(lengths: NDArray[np.integer], longest: int) -> tuple[Histogram, NDArray[np.unsignedinteger]]:
@@ -56,7 +59,7 @@ def sort_by_length(lengths: NDArray[np.integer], longest: int) -> tuple[Histogra
     kernels = compiled_kernels(len(lengths))
     if kernels is None or longest > _MAX_DENSE_LENGTH:
         return count_sizes(lengths, longest), np.argsort(lengths, kind="stable").astype(id_type)
-    counts = _count_dense(lengths, longest)
+    counts = _count_dense(lengths, longest, kernels)
     of_length = counts.sum(axis=0)
     next_positions = np.cumsum(of_length) - of_length + np.cumsum(counts, axis=0) - counts
     order = np.empty(len(lengths), dtype=id_type)
@@ -128,9 +131,8 @@ def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np
     return np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
 
 
-def _count_dense(lengths: NDArray[np.integer], longest: int) -> NDArray[np.int64]:
+def _count_dense(lengths: NDArray[np.integer], longest: int, kernels: ModuleType | None) -> NDArray[np.int64]:
     """Count lengths 0 ... `longest` in each part of the items, int64 [parts, longest + 1]."""
-    kernels = compiled_kernels(len(lengths))
     counts = np.zeros((len(_parts(len(lengths))), longest + 1), dtype=np.int64)
 
     def count(part: int, begin: int, end: int) -> None:

@@ -162,9 +162,11 @@ def parse_json(data: bytes, limits: ReadLimits) -> dict[str, Any]:
     Raises:
         SampleError: When they do not, or are nested too deep.
     """
-    text = _decode_utf8(data)
+    text = _decode_utf8(data).strip(" \t\n\r")
     try:
-        value = _DECODER.decode(text)
+        value, end = _DECODER.raw_decode(text)
+        if end < len(text):
+            raise ValueError(f"something follows the object at character {end}")
     except RecursionError as error:
         raise SampleError(RejectReason.JSON_TOO_DEEP, f"deeper than {limits.max_json_depth}") from error
     except ValueError as error:
@@ -246,7 +248,7 @@ def _group(
     if suspect:
         groups.setdefault(suspect, ([], []))
     unsafe = unsafe_names([member.name for member in index.members])
-    are_small = all(member.size <= limits.max_member_bytes for member in index.members)
+    are_small = max([member.size for member in index.members], default=0) <= limits.max_member_bytes
     is_faultless = are_small and not (scattered or suspect or unsafe)
     known_suffixes: dict[tuple[str, ...], _Suffixes] = {}
     samples: list[Sample] = []
