@@ -1,6 +1,6 @@
 import pytest
 
-from oqvl_eval.config import EvalConfig
+from oqvl_eval.config import EvalConfig, PromptConfig
 from oqvl_shards.errors import ConfigError
 
 REQUIRED = {"benchmark": "b", "checkpoint": "c", "output": "o", "answerer": "module:Name"}
@@ -18,3 +18,11 @@ def test_only_what_decides_the_answers_is_in_the_lineage():
     assert EvalConfig.from_values({**REQUIRED, "output": "elsewhere", "benchmark": "moved"}).digest() == base
     assert EvalConfig.from_values({**REQUIRED, "images": "shuffled"}).digest() != base
     assert EvalConfig.from_values({**REQUIRED, "max_new_tokens": 17}).digest() != base
+
+
+@pytest.mark.parametrize("field", sorted(PromptConfig.model_fields.keys() - {"style"}))
+def test_a_line_break_in_a_prompt_needs_quotes(field):
+    with pytest.raises(ConfigError, match="holds a backslash"):
+        EvalConfig.from_values(REQUIRED, [f"prompt.{field}=one\\ntwo"])
+    config = EvalConfig.from_values(REQUIRED, [f'prompt.{field}="one\\ntwo"'])
+    assert getattr(config.prompt, field) == "one\ntwo"

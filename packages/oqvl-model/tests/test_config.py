@@ -56,3 +56,16 @@ def test_every_mark_needs_an_image():
     assert len(GenerateConfig.from_values(asked | {"images": ["a.png", "b.png"]}).images) == 2
     with pytest.raises(ConfigError, match="2 <image> marks, but images names 1"):
         GenerateConfig.from_values(asked | {"images": ["a.png"]})
+
+
+@pytest.mark.parametrize(
+    ("config_class", "values", "key"),
+    [
+        (InitConfig, REQUIRED, "system_prompt"),
+        (GenerateConfig, {"checkpoint": "model"}, "prompt"),
+    ],
+)
+def test_a_line_break_in_prose_needs_quotes(config_class, values, key):
+    with pytest.raises(ConfigError, match="holds a backslash"):
+        config_class.from_values(values, [f"{key}=one\\ntwo"])
+    assert getattr(config_class.from_values(values, [f'{key}="one\\ntwo"']), key) == "one\ntwo"

@@ -50,7 +50,7 @@ def test_models_are_frozen_and_closed() -> None:
     [
         (["count"], r"override 'count' is not of the form key=value"),
         (["=3"], r"override '=3' is not of the form"),
-        (["count=1", "count.sub=2"], r"'count' is a value, not a table"),
+        (["count=1", "label.x.sub=2", "label.x=3"], r"'label.x=3' sets the whole of 'label.x', and 'label.x.sub=2'"),
         (["count=0"], r"count: Input should be greater than 0; found 0"),
         (["count=many"], r"count: .*found 'many'"),
         ([], r"count: is required and not given"),
@@ -60,6 +60,108 @@ def test_models_are_frozen_and_closed() -> None:
 def test_every_bad_override_is_named(overrides: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Outer.from_command_line(None, overrides)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ("files=a", "files=b", "overrides 'files=a' and 'files=b' both set 'files'"),
+        ("size=1", "size=1", "overrides 'size=1' and 'size=1' both set 'size'"),
+        ("inner.rate=1", "inner.rate=2", "overrides 'inner.rate=1' and 'inner.rate=2' both set 'inner.rate'"),
+        (
+            "inner={rate=1}",
+            "inner.path=a",
+            "override 'inner={rate=1}' sets the whole of 'inner', and 'inner.path=a' a field of it",
+        ),
+    ],
+)
+def test_two_overrides_of_the_same_are_refused_in_any_order(first: str, second: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Listing.from_command_line(None, [first, "names=x", second])
+    assert caught.value.message == message
+    with pytest.raises(ConfigError):
+        Listing.from_command_line(None, [second, "names=x", first])
+
+
+def test_a_key_given_twice_is_told_how_a_list_is_written() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Listing.from_values({}, ["files=a", "files=b"])
+    assert caught.value.hint == """give a key once; a list of values is written files='["a", "b"]'"""
+    assert Listing.from_values({}, ['files=["a", "b"]']).files == (Path("a"), Path("b"))
+
+
+def test_a_file_may_be_overridden_by_a_table_or_by_a_field_of_one(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text("count = 3\n[inner]\nrate = 1.5\npath = 'a'\n", encoding="utf-8")
+    assert Outer.from_toml(file, ["inner.rate=2"]).inner == Inner(rate=2, path=Path("a"))
+    assert Outer.from_toml(file, ["inner={rate=2}"]).inner == Inner(rate=2)
+    with pytest.raises(ConfigError, match="'count' is a value, not a table"):
+        Outer.from_toml(file, ["count.sub=2"])
+
+
+@given(st.permutations(["label=x", "inner.rate=2", "inner.path=a", "num_workers=4"]))
+def test_the_order_of_overrides_does_not_matter(overrides: list[str]) -> None:
+    expected = Outer(count=1, label="x", inner=Inner(rate=2, path=Path("a")), num_workers=4)
+    assert Outer.from_values({"count": 1}, overrides) == expected
+
+
+PROSE: dict[str, Any] = {"prose": True}
+
+
+class Turn(StageConfig):
+    text: str = Field(default="", json_schema_extra=PROSE)
+
+
+class Spoken(StageConfig):
+    kind: Literal["spoken"]
+    text: str = Field(default="", json_schema_extra=PROSE)
+
+
+class Written(StageConfig):
+    kind: Literal["written"]
+    text: str = ""
+
+
+class Conversation(StageConfig):
+    opening: str = Field(default="", json_schema_extra=PROSE)
+    pattern: str = ""
+    turn: Turn = Turn()
+    turns: dict[str, Turn] = Field(default_factory=dict)
+    said: Spoken | Written | None = Field(default=None, discriminator="kind")
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+@pytest.mark.parametrize("text", ["one\\ntwo", "one\\two", '"no TOML \\d"', '["one\\ntwo"]'])
+@pytest.mark.parametrize(
+    ("key", "others"), [("opening", []), ("turn.text", []), ("turns.x.text", []), ("said.text", ["said.kind=spoken"])]
+)
+def test_a_backslash_in_unquoted_prose_is_refused(key: str, others: list[str], text: str) -> None:
+    with pytest.raises(ConfigError, match="holds a backslash, and unquoted text has no escapes") as caught:
+        Conversation.from_values({}, [f"{key}={text}", *others])
+    assert caught.value.message.startswith(f"override {key}={text} holds")
+    assert caught.value.hint == (
+        f"quote it as in a recipe, for example '{key}=\"one\\ntwo\"' for a line break; "
+        f"\"{key}='one\\ntwo'\" keeps the backslash"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [('"one\\ntwo"', "one\ntwo"), ("'one\\ntwo'", "one\\ntwo"), ("plain words", "plain words"), ("2026", "2026")],
+)
+def test_quoted_prose_and_prose_without_a_backslash_are_taken(text: str, meaning: str) -> None:
+    overrides = [f"opening={text}", f"turn.text={text}", f"turns.x.text={text}"]
+    expected = Conversation(opening=meaning, turn=Turn(text=meaning), turns={"x": Turn(text=meaning)})
+    assert Conversation.from_values({}, overrides) == expected
+
+
+def test_a_backslash_outside_prose_stands_for_itself(tmp_path: Path) -> None:
+    overrides = ["pattern=\\d+", "options.text=a\\nb", "said.kind=written", "said.text=a\\nb"]
+    expected = Conversation(pattern="\\d+", options={"text": "a\\nb"}, said=Written(kind="written", text="a\\nb"))
+    assert Conversation.from_command_line(None, overrides) == expected
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("opening = 'one\\ntwo'", encoding="utf-8")
+    assert Conversation.from_command_line(recipe, ["pattern=x"]).opening == "one\\ntwo"
 
 
 class First(StageConfig):

@@ -38,6 +38,7 @@ Show = Literal["right", "wrong", "parsed", "unparsed", "ambiguous"]
 """Which answers are shown."""
 
 _PLACE: JsonDict = {"lineage": False}
+_PROSE: JsonDict = {"prose": True}
 
 
 class PromptConfig(StageConfig):
@@ -48,23 +49,31 @@ class PromptConfig(StageConfig):
         description="completion: end on answer_cue; instruction: end on an instruction; "
         "unset: instruction with chat, completion without",
     )
-    before: str = Field(default="", description="text before the item")
-    image_separator: str = Field(default="\n", description="text after every picture")
+    before: str = Field(default="", description="text before the item", json_schema_extra=_PROSE)
+    image_separator: str = Field(default="\n", description="text after every picture", json_schema_extra=_PROSE)
     choice_line: str = Field(
-        default="{letter}. {choice}", description="one line an option; {letter} and {choice} are filled in"
+        default="{letter}. {choice}",
+        description="one line an option; {letter} and {choice} are filled in",
+        json_schema_extra=_PROSE,
     )
     multiple_choice_instruction: str = Field(
         default="Reply with the letter of the right option only.",
         description="last line of an item with options, style instruction",
+        json_schema_extra=_PROSE,
     )
     yes_no_instruction: str = Field(
-        default="Reply with yes or no only.", description="last line of an item of rule yes_no, style instruction"
+        default="Reply with yes or no only.",
+        description="last line of an item of rule yes_no, style instruction",
+        json_schema_extra=_PROSE,
     )
     short_answer_instruction: str = Field(
         default="Reply with one word or a short phrase only.",
         description="last line of any other item, style instruction",
+        json_schema_extra=_PROSE,
     )
-    answer_cue: str = Field(default="Answer:", description="last line of every item, style completion")
+    answer_cue: str = Field(
+        default="Answer:", description="last line of every item, style completion", json_schema_extra=_PROSE
+    )
 
 
 class EvalConfig(StageConfig):

@@ -100,7 +100,11 @@ class InitConfig(StageConfig):
     pad_token: str = Field(default="<|pad|>", description="special token that fills up a batch")
     bos_token: str = Field(default="<s>", description="special token that a document begins with; empty: none")
     start_token: str = Field(default="<|im_start|>", description="special token that begins a turn of a chat")
-    system_prompt: str = Field(default="You are a helpful assistant.", description="system turn; empty: no turn")
+    system_prompt: str = Field(
+        default="You are a helpful assistant.",
+        description="system turn; empty: no turn",
+        json_schema_extra={"prose": True},
+    )
     seed: int = Field(default=7, ge=0, description="seed of fresh weights")
 
 
@@ -118,7 +122,11 @@ class GenerateConfig(StageConfig):
 
     checkpoint: Path = Field(description="model directory")
     images: Paths = Field(default=(), description="image files (jpg, png, webp), in the order of their marks")
-    prompt: str = Field(default="<image>\n", description="text; each <image> mark stands for one image")
+    prompt: str = Field(
+        default="<image>\n",
+        description="text; each <image> mark stands for one image",
+        json_schema_extra={"prose": True},
+    )
     chat: bool = Field(default=False, description="whether the prompt is a user's turn of a chat")
     max_new_tokens: int = Field(default=64, gt=0, description="tokens the answer may have")
     visual_tokens_per_image: int | None = Field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
@@ -11,7 +11,6 @@ from pydantic import Field, field_validator, model_validator
 
 from oqvl_pack.algorithm import Algorithm
 from oqvl_shards.config import MappedConfig, Paths, StageConfig
-from oqvl_shards.errors import ConfigError
 from oqvl_shards.sample import ReadLimits
 
 _MAX_TOKENS = (1 << 31) - 1  # records count them in 32 bits
@@ -89,6 +88,7 @@ class PackConfig(MappedConfig):
     system_prompt: str = Field(
         default="You are a helpful assistant.",
         description="conversation: system turn of conversations that have none of their own; empty: no turn",
+        json_schema_extra={"prose": True},
     )
     bin_capacity: int = Field(
         default=4096, gt=0, le=_MAX_TOKENS, description="tokens a pack holds at most, visual tokens included"
@@ -134,24 +134,6 @@ class PackConfig(MappedConfig):
         description="what every image must pass: header reads format and size, decode every pixel (100 times slower)",
     )
     limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read from the source")
-
-    @classmethod
-    def from_command_line(cls, config_file: Path | None, overrides: Sequence[str]) -> Self:
-        """Make the configuration of a command; see `StageConfig`.
-
-        Raises:
-            ConfigError: Also when `system_prompt` is unquoted text with a backslash: a line break, or two characters?
-        """
-        config = super().from_command_line(config_file, overrides)
-        for override in overrides:
-            key, _, text = override.partition("=")
-            if key == "system_prompt" and text == config.system_prompt and "\\" in text:
-                raise ConfigError(
-                    f"command line: system_prompt={text} holds a backslash, and unquoted text has no escapes",
-                    hint="quote it as in a recipe, for example 'system_prompt=\"one\\ntwo\"' for a line break; "
-                    "\"system_prompt='one\\ntwo'\" keeps the backslash",
-                )
-        return config
 
     @property
     def parts(self) -> tuple[MixturePart, ...]:

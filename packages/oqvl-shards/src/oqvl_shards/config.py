@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import hashlib
+import itertools
 import json
 import textwrap
 import tomllib
@@ -44,7 +45,9 @@ class StageConfig(Frozen):
 
     A stage is a function of its configuration and its input manifests; `digest` is what its output's lineage records.
     Fields that cannot change the output bytes (numbers of workers, paths, progress) are left out of the digest when
-    they are declared with `json_schema_extra={"lineage": False}`.
+    they are declared with `json_schema_extra={"lineage": False}`. Fields with prose for a model, in which a line break
+    counts, are declared with `json_schema_extra={"prose": True}`: an override that leaves open what its backslash means
+    is refused.
     """
 
     @classmethod
@@ -52,10 +55,12 @@ class StageConfig(Frozen):
         """Read a TOML file, apply `key.sub=value` overrides, validate.
 
         An override's value is in TOML syntax; a bare word is a string, and so is any value that a field of text or a
-        path would refuse: `name=2026`.
+        path would refuse: `name=2026`. The order of overrides does not matter: none may set what another one sets.
 
         Raises:
-            ConfigError: When the file is missing, is not TOML, or fails validation; every bad key is named.
+            ConfigError: When the file is missing, is not TOML, or fails validation (every bad key is named); when two
+                overrides set the same key, or one a table and one a field of it; when an override of prose is unquoted
+                text with a backslash: a line break, or two characters?
         """
         path = Path(path)
         try:
@@ -70,10 +75,13 @@ class StageConfig(Frozen):
     def from_values(cls, values: Mapping[str, Any], overrides: Sequence[str] = (), *, where: str = "") -> Self:
         """Validate `values` after applying `overrides`; see `from_toml`."""
         parsed = [_Override.parse(override) for override in overrides]
+        _refuse_repeated(parsed)
         try:
-            return cls._validate(values, parsed)
+            config = cls._validate(values, parsed)
         except ValidationError as error:
             raise ConfigError(_describe(error, where or cls.__name__, [key for key, *_ in cls._fields()])) from error
+        _refuse_unquoted_prose(config, parsed)
+        return config
 
     @classmethod
     def _validate(cls, values: Mapping[str, Any], overrides: Sequence[_Override]) -> Self:
@@ -264,6 +272,48 @@ class _Override:
             and problem["input"] == self.value
             and all(key in location for key in self.keys)
         )
+
+
+def _refuse_repeated(overrides: Sequence[_Override]) -> None:
+    for first, second in itertools.combinations(overrides, 2):
+        if first.keys == second.keys:
+            key = ".".join(first.keys)
+            raise ConfigError(
+                f"overrides {first.argument!r} and {second.argument!r} both set {key!r}",
+                hint=f'give a key once; a list of values is written {key}=\'["a", "b"]\'',
+            )
+        if all(one == other for one, other in zip(first.keys, second.keys, strict=False)):
+            table, field = sorted((first, second), key=lambda override: len(override.keys))
+            raise ConfigError(
+                f"override {table.argument!r} sets the whole of {'.'.join(table.keys)!r}, and {field.argument!r} a "
+                "field of it",
+                hint="set it whole, or field by field",
+            )
+
+
+def _refuse_unquoted_prose(config: StageConfig, overrides: Sequence[_Override]) -> None:
+    for override in overrides:
+        if "\\" in override.text and _prose(config, override.keys) == override.text:
+            key = ".".join(override.keys)
+            raise ConfigError(
+                # Not as repr, which would double the backslash.
+                f"override {override.argument:.200} holds a backslash, and unquoted text has no escapes",
+                hint=f"quote it as in a recipe, for example '{key}=\"one\\ntwo\"' for a line break; "
+                f"\"{key}='one\\ntwo'\" keeps the backslash",
+            )
+
+
+def _prose(value: object, keys: Sequence[str]) -> object:
+    """Return what a configuration holds at `keys` where that is a field of prose, else None."""
+    field = None
+    for key in keys:
+        if isinstance(value, Mapping):
+            field, value = None, value.get(key)
+        elif isinstance(value, BaseModel):
+            field, value = type(value).model_fields.get(key), getattr(value, key, None)
+        else:
+            return None
+    return value if field is not None and _extra(field, "prose") is True else None
 
 
 def _merge(values: Mapping[str, Any], overrides: Sequence[_Override]) -> dict[str, Any]:
