@@ -281,9 +281,10 @@ def test_the_index_does_not_depend_on_how_many_headers_are_verified_at_once(tmp_
     for position, value in damage:
         data[position % len(data)] = value
     found = set()
-    for num_headers in (1, 2, 3, 1000):
+    for num_windows in (1, 2, 3, 1000):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(tar_index, "_BATCH_HEADERS", num_headers)
+            patch.setattr(tar_index, "_BATCH_WINDOWS", num_windows)
+            patch.setattr(tar_index, "WINDOW_BYTES", 1024)
             index = scan_bytes(tmp_path, bytes(data[:cut]))
             found.add((index.members, index.damage, index.end, index.cut_name))
     assert len(found) == 1
