@@ -75,7 +75,7 @@ def test_a_path_without_its_label_is_told_how_to_get_one(field: str):
     with pytest.raises(
         ConfigError, match=rf"{field}: expected a label of your choice for every path: {field}\.LABEL=P"
     ):
-        DedupConfig.from_command_line(None, ["scores.x=s", "method=exact", "output=o", f"{field}=path"])
+        DedupConfig.from_values({"scores": {"x": "s"}}, ["method=exact", "output=o", f"{field}=path"])
 
 
 def test_a_file_that_is_no_page_or_prompt_set_is_not_written_over():

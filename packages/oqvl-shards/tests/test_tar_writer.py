@@ -92,10 +92,15 @@ def test_copying_every_member_gives_the_same_tar(tmp_path, members):
     contents=st.lists(st.tuples(st.sampled_from(["x.bin", "é.bin", "n" * 120]), st.binary(max_size=1200)), max_size=6),
     order=st.randoms(use_true_random=False),
     num_buffered=st.sampled_from([1024, 2000, 4096, 1 << 18]),
+    min_bulk_headers=st.sampled_from([1, 1000]),
     is_shuffled=st.booleans(),
 )
-@example([("x.bin", bytes(512)), ("x.bin", bytes(512))], Random(0), 4 * 512, False)  # fills the buffer to the last byte
-def test_copying_is_adding_what_the_source_holds(tmp_path, foreign_tar, contents, order, num_buffered, is_shuffled):
+@example(
+    [("x.bin", bytes(512)), ("x.bin", bytes(512))], Random(0), 4 * 512, 1, False
+)  # fills the buffer to the last byte
+def test_copying_is_adding_what_the_source_holds(
+    tmp_path, foreign_tar, contents, order, num_buffered, min_bulk_headers, is_shuffled
+):
     source = foreign_tar([(f"{number}/{name}", data) for number, (name, data) in enumerate(contents)])
     members = list(scan_tar(source).members)
     data = bytearray(source.read_bytes())
@@ -107,6 +112,7 @@ def test_copying_is_adding_what_the_source_holds(tmp_path, foreign_tar, contents
         order.shuffle(members)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tar_writer, "_BUFFER_BYTES", num_buffered)
+        patch.setattr(tar_writer, "_MIN_BULK_HEADERS", min_bulk_headers)
         with TarWriter(tmp_path / "copied.tar") as copied:
             copied.copy(source, [member._replace(name=f"new/{member.name}") for member in members])
     with TarWriter(tmp_path / "added.tar") as added:
@@ -145,6 +151,12 @@ def test_a_name_is_taken_once(tmp_path):
     with pytest.raises(DataError, match=r"'a\.txt' is there already"), TarWriter(tmp_path / "s.tar") as writer:
         writer.add("a.txt", b"1")
         writer.add("a.txt", b"2")
+
+
+@given(st.lists(st.tuples(st.text("ab/._-", min_size=1, max_size=100), st.integers(0, 8**11 - 1)), min_size=1))
+def test_many_headers_are_those_of_one_by_one(members):
+    names, sizes = zip(*members, strict=True)
+    assert tar_writer._plain_headers(names, sizes) == [tar_writer._header_blocks(*member) for member in members]
 
 
 def test_names_that_are_copied_together_are_distinct(tmp_path):

@@ -105,7 +105,7 @@ class SampleTable:
         """Yield the members, in order, with names of the new `keys` [S]: those that come from one tar together."""
         keys_M, tars_M = np.repeat(np.array(keys, dtype=object), self.counts), np.repeat(self.tars, self.counts)
         names = map("{}.{}".format, keys_M.tolist(), self.suffixes.tolist())
-        members = list(map(Member, names, self.offsets.tolist(), self.sizes.tolist()))
+        members = list(map(Member._make, zip(names, self.offsets.tolist(), self.sizes.tolist(), strict=True)))
         starts = np.flatnonzero(np.diff(tars_M, prepend=-1)).tolist()
         for begin, end in pairwise([*starts, len(members)]):
             yield self.paths[tars_M[begin]], members[begin:end]

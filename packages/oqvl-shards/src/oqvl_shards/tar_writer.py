@@ -13,6 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from oqvl_shards.atomic import atomic_open
 from oqvl_shards.errors import DataError, UsageError
 from oqvl_shards.manifest import Shard
@@ -141,6 +144,8 @@ class TarWriter:
             size, name = max(zip(sizes, names, strict=True))
             raise DataError(f"{self.path}: member {name!r} has {size} bytes, at most {MAX_MEMBER_BYTES} fit")
         self._names |= distinct
+        if len(names) >= _MIN_BULK_HEADERS and max(map(len, names)) <= _NAME_BYTES and "".join(names).isascii():
+            return _plain_headers(names, sizes)
         return [_header_blocks(name, size) for name, size in zip(names, sizes, strict=True)]
 
     def _read(self, descriptor: int, first: Member, length: int) -> None:
@@ -177,6 +182,10 @@ class TarWriter:
         self._num_buffered = 0
 
 
+_NAME_BYTES = 100
+_SIZE_DIGITS = slice(124, 135)
+_CHECKSUM = slice(148, 156)
+_MIN_BULK_HEADERS = 16
 _MODE_AND_OWNER = b"0000644\x000000000\x000000000\0"
 _TIME = b"\x0000000000000\0"
 _TAIL = (bytes(100) + b"ustar\x0000").ljust(355, b"\0")
@@ -199,16 +208,32 @@ def _runs(members: Sequence[Member], headers: Sequence[bytes]) -> Iterator[range
 def _header_blocks(name: str, size: int) -> bytes:
     """Return the header of a member, with a pax header before it when its name is long or not ASCII."""
     encoded = name.encode()
-    if len(encoded) <= 100 and name.isascii():
+    if len(encoded) <= _NAME_BYTES and name.isascii():
         return _header(encoded, size, b"0")
     record = _pax_record(b"path", encoded)
     pax = _header(b"PaxHeader", len(record), b"x") + record + _PADDING[-len(record) % BLOCK_SIZE]
-    return pax + _header(name.encode("ascii", "replace")[:100], size, b"0")
+    return pax + _header(name.encode("ascii", "replace")[:_NAME_BYTES], size, b"0")
+
+
+def _plain_headers(names: Sequence[str], sizes: Sequence[int]) -> list[bytes]:
+    """Return what `_header_blocks` returns for each of many members whose names need no pax header, some times faster."""
+    headers = np.tile(np.frombuffer(_header(b"", 0, b"0"), np.uint8), (len(names), 1))
+    headers[:, :_NAME_BYTES] = np.array([name.encode() for name in names], f"S{_NAME_BYTES}")[:, None].view(np.uint8)
+    headers[:, _SIZE_DIGITS] = _octal_digits(np.array(sizes), 11)
+    headers[:, _CHECKSUM] = ord(" ")
+    headers[:, _CHECKSUM.start : _CHECKSUM.start + 6] = _octal_digits(headers.sum(axis=1, dtype=np.int64), 6)
+    headers[:, _CHECKSUM.start + 6] = 0
+    blocks = headers.tobytes()
+    return [blocks[start : start + BLOCK_SIZE] for start in range(0, len(blocks), BLOCK_SIZE)]
+
+
+def _octal_digits(numbers: NDArray[np.int64], num_digits: int) -> NDArray[np.int64]:
+    return (numbers[:, None] >> np.arange(3 * num_digits - 3, -1, -3) & 7) + ord("0")
 
 
 def _header(name: bytes, size: int, kind: bytes) -> bytes:
     """Return a ustar header block (POSIX.1-2017, `pax`, table "ustar Header Block")."""
-    start = b"%b%b%011o" % (name.ljust(100, b"\0"), _MODE_AND_OWNER, size)
+    start = b"%b%b%011o" % (name.ljust(_NAME_BYTES, b"\0"), _MODE_AND_OWNER, size)
     return b"%b%b%06o\0 %b%b" % (start, _TIME, _byte_sum(start) + kind[0] + _FIXED_SUM, kind, _TAIL)
 
 
