@@ -227,7 +227,10 @@ class _Scan:
                 if kind != b"0" or self.is_extended:
                     if kind in b"Lxg":
                         add_size(_NO_FILE)
-                        position = self._read_extended(position + BLOCK_SIZE, size, kind)
+                        content = start + BLOCK_SIZE
+                        is_there = content + size <= window_end
+                        at_hand = bytes(view[content : content + size]) if is_there else None
+                        position = self._read_extended(position + BLOCK_SIZE, size, kind, at_hand)
                         continue
                     is_file, size = self._look_closer(kind, size)
                 end = position + BLOCK_SIZE + size
@@ -257,11 +260,12 @@ class _Scan:
         name = self.long_names.get(len(self.blocks) - 1)
         return name or _stored_name(bytes(self.buffer[begin : begin + BLOCK_SIZE]))
 
-    def _read_extended(self, position: int, size: int, kind: bytes) -> int:
+    def _read_extended(self, position: int, size: int, kind: bytes, content: bytes | None) -> int:
         """Keep what an extended header says, whose content lies at `position`; return where the next header lies."""
         if size > MAX_EXTENDED_HEADER_BYTES:
             raise _DamageError(TarDamage.BAD_HEADER)
-        content = os.pread(self.descriptor, size, position)
+        if content is None:
+            content = os.pread(self.descriptor, size, position)
         if len(content) < size:
             raise _DamageError(TarDamage.TRUNCATED_MEMBER)
         self.is_extended = True
