@@ -331,7 +331,7 @@ def _stored_names(blocks_N512: NDArray[np.uint8]) -> list[str]:
     joined = b"\0".join(names)
     if blocks_N512[:, 345].any() or joined.count(0) >= len(names):
         return [_stored_name(block.tobytes()) for block in blocks_N512]
-    return _decode(joined).split("\0")  # at once: three times as fast as one by one
+    return _decode(joined).split("\0")  # at once: twice as fast as one by one
 
 
 def _stored_name(block: bytes) -> str:
