@@ -33,11 +33,12 @@ from oqvl_model.config import InitConfig
 from oqvl_model.run import init
 from oqvl_pack.config import PackConfig
 from oqvl_pack.run import pack_dataset
+from oqvl_shards.dataset import open_dataset
 from oqvl_shards.importers.config import ImportWebdatasetConfig
-from oqvl_shards.manifest import Kind, open_dataset
+from oqvl_shards.manifest import Kind
 from oqvl_shards.packed import PackedReader
 from oqvl_shards.run import import_webdataset
-from oqvl_shards.tar_writer import TarWriter
+from oqvl_shards.tar.writer import TarWriter
 from oqvl_train.config import TrainConfig
 from oqvl_train.data_order import DataOrder
 from oqvl_train.hardware import device_name, peak_flops

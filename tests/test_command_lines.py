@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from oqvl_shards.config import StageConfig
-from oqvl_shards.manifest import Account, InterleavedDetails, Lineage, Manifest, write_manifest
+from oqvl_shards.dataset import write_manifest
+from oqvl_shards.manifest import Account, InterleavedDetails, Lineage, Manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted(path.name for path in ROOT.glob("packages/*"))

@@ -27,7 +27,7 @@ from pydantic import Field
 
 from oqvl_shards.atomic import atomic_write
 from oqvl_shards.config import StageConfig
-from oqvl_shards.tar_writer import TarWriter
+from oqvl_shards.tar.writer import TarWriter
 
 CREDIT = (
     "Pictures: Twemoji, copyright Twitter, Inc. and other contributors, licensed under CC-BY 4.0 "
@@ -207,7 +207,7 @@ def write_pairs(directory: Path, samples: list[PoolSample], config: EmojiPoolCon
 
 def cut_tar(path: Path, key: str) -> None:
     """Cut the tar at `path` in the middle of the first member of sample `key`."""
-    from oqvl_shards.tar_index import scan_tar
+    from oqvl_shards.tar.index import scan_tar
 
     member = next(member for member in scan_tar(path).members if member.name.startswith(f"{key}."))
     atomic_write(path, path.read_bytes()[: member.offset + member.size // 2])

@@ -186,8 +186,8 @@ def train_tokenizer(path: Path, vocab_size: int = 1024) -> None:
         return
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-    from oqvl_shards.manifest import open_dataset
-    from oqvl_shards.reader import ShardReader
+    from oqvl_shards.dataset import open_dataset
+    from oqvl_shards.tar.reader import ShardReader
 
     texts = []
     dataset = open_dataset("filtered")

@@ -25,7 +25,8 @@ from oqvl_eval.controls import Pictures
 from oqvl_eval.predictions import Prediction, read_predictions
 from oqvl_eval.report import CompareReport, ScoreReport
 from oqvl_eval.scoring import judge
-from oqvl_shards.manifest import Kind, open_dataset
+from oqvl_shards.dataset import open_dataset
+from oqvl_shards.manifest import Kind
 from oqvl_shards.packed import Pack, PackedReader
 from oqvl_shards.report import lineage_tree
 from oqvl_train.metrics import read_metrics

@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from oqvl_shards.manifest import CheckpointDetails, Dataset, PackedDetails, open_dataset
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.tar_writer import TarWriter
+from oqvl_shards.dataset import Dataset, open_dataset
+from oqvl_shards.manifest import CheckpointDetails, PackedDetails
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.writer import TarWriter
 
 pytestmark = pytest.mark.distributed
 
@@ -292,7 +293,7 @@ def test_training_sees_every_pack_at_its_resolution(directory: Path, datasets: d
 
 @pytest.mark.parametrize("path", STEPS)
 def test_a_dataset_is_as_its_manifest_says(path: str, directory: Path, datasets: dict[str, Dataset]):
-    report = json.loads(run(f"oqvl-shards verify {path} --json", directory))
+    report = json.loads(run(f"oqvl-shards check {path} --json", directory))
     assert report["problems"] == []
     assert report["num_samples"] == datasets[path].manifest.num_samples > 0
 

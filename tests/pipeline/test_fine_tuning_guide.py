@@ -15,7 +15,8 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from code_blocks import Block, blocks
-from oqvl_shards.manifest import CheckpointDetails, PackedDetails, open_dataset
+from oqvl_shards.dataset import open_dataset
+from oqvl_shards.manifest import CheckpointDetails, PackedDetails
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "fine-tuning.md"
 DATA_FILES = {"json": "chats.json", "jsonl": "questions.jsonl"}

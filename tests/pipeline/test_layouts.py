@@ -16,6 +16,7 @@ from oqvl_model.run import init
 from oqvl_pack.config import PackConfig
 from oqvl_pack.run import pack_dataset
 from oqvl_shards.config import StageConfig
+from oqvl_shards.dataset import open_dataset, write_manifest
 from oqvl_shards.manifest import (
     Account,
     Details,
@@ -24,10 +25,8 @@ from oqvl_shards.manifest import (
     Lineage,
     Manifest,
     PackedDetails,
-    open_dataset,
-    write_manifest,
 )
-from oqvl_shards.tar_writer import TarWriter
+from oqvl_shards.tar.writer import TarWriter
 from oqvl_train.config import TrainConfig
 from oqvl_train.run import train
 

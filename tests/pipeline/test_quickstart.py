@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from oqvl_shards.manifest import open_dataset
-from oqvl_shards.verify import verify
+from oqvl_shards.check import check_shards
+from oqvl_shards.dataset import open_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS_LEFT = 1200
@@ -68,7 +68,7 @@ def test_a_killed_run_ends_with_the_same_datasets_and_scores(runs: tuple[Path, P
         assert scores.read_bytes() == (killed / scores.relative_to(alone)).read_bytes()
     for stage in ("pretrain", "sft"):
         assert (alone / stage / "metrics.jsonl").read_bytes() == (killed / stage / "metrics.jsonl").read_bytes()
-    assert verify(open_dataset(killed / "sft/model")).is_good
+    assert check_shards(open_dataset(killed / "sft/model")).is_good
 
 
 def test_the_report_shows_every_figure_and_loads_nothing(runs: tuple[Path, Path]) -> None:

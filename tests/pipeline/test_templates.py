@@ -21,7 +21,7 @@ from oqvl_pack.config import PackConfig
 from oqvl_pack.documents import DocumentTable, Draft
 from oqvl_pack.template import Segment, SpecialTokens, caption_document, conversation_document
 from oqvl_pack.tokenization import DocumentTokenizer
-from oqvl_shards.tar_index import Member
+from oqvl_shards.tar.index import Member
 
 VISUAL_TOKENS = 4
 MARK = "<image>"

@@ -10,7 +10,8 @@ from PIL import Image
 
 from oqvl_eval import EvalConfig, ImageRef, Item, write_benchmark
 from oqvl_shards.config import StageConfig
-from oqvl_shards.manifest import Account, CheckpointDetails, Dataset, Lineage, Manifest, describe_file, write_manifest
+from oqvl_shards.dataset import Dataset, describe_file, write_manifest
+from oqvl_shards.manifest import Account, CheckpointDetails, Lineage, Manifest
 
 COLOURS = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 230), "white": (250, 250, 250)}
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from oqvl_eval import Benchmark, ImageRef, Item, read_benchmark, write_benchmark
 from oqvl_eval.benchmark import BENCHMARK_SCHEMA, ROWS_PER_GROUP
+from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import ConfigError, DataError, ManifestError
-from oqvl_shards.manifest import open_dataset
 
 
 def test_items_come_back_as_they_were(benchmark, items):

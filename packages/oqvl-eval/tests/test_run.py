@@ -16,9 +16,10 @@ from oqvl_eval import CompareConfig, ScoreConfig, compare, evaluate, score, writ
 from oqvl_eval.config import ImportConfig, ShowConfig
 from oqvl_eval.predictions import PREDICTIONS_SCHEMA, read_predictions
 from oqvl_eval.run import import_benchmark, show
+from oqvl_shards.check import check_shards
+from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import ConfigError, DataError, ManifestError
-from oqvl_shards.manifest import Kind, PredictionsDetails, open_dataset
-from oqvl_shards.verify import verify
+from oqvl_shards.manifest import Kind, PredictionsDetails
 
 
 def accuracy(config, **fields):
@@ -95,7 +96,7 @@ def test_the_predictions_dataset(evaluation, benchmark, checkpoint):
     config = evaluation(items_per_chunk=6, items_per_call=4)
     evaluate(config)
     dataset = open_dataset(config.output, Kind.PREDICTIONS)
-    verify(dataset)
+    check_shards(dataset)
     assert [shard.num_samples for shard in dataset.manifest.shards] == [6, 6, 6, 2]
     assert dataset.manifest.lineage.parents == (benchmark.manifest.digest(), checkpoint.manifest.digest())
     details = dataset.manifest.details
@@ -223,7 +224,7 @@ def test_a_score_is_written_beside_the_dataset(evaluation):
     report = score(ScoreConfig(predictions=evaluation().output))
     saved = json.loads((evaluation().output / "scores" / "strict.json").read_text())
     assert saved == json.loads(report.model_dump_json())
-    verify(open_dataset(evaluation().output))
+    check_shards(open_dataset(evaluation().output))
     assert open_dataset(evaluation().output).manifest.digest() == digest
 
 

@@ -45,18 +45,10 @@ from oqvl_filter.resharding import (
 )
 from oqvl_filter.subset import SUBSET_FILE, write_subset
 from oqvl_shards.config import StageConfig
-from oqvl_shards.manifest import (
-    Account,
-    ImageTextDetails,
-    Lineage,
-    Manifest,
-    SubsetDetails,
-    describe_file,
-    open_dataset,
-    write_manifest,
-)
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.tar_writer import TarWriter
+from oqvl_shards.dataset import describe_file, open_dataset, write_manifest
+from oqvl_shards.manifest import Account, ImageTextDetails, Lineage, Manifest, SubsetDetails
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.writer import TarWriter
 from oqvl_shards.uid import array_to_uids, uids_to_array
 
 SAMPLES_PER_SHARD = 1000

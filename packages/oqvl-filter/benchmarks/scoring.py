@@ -27,9 +27,9 @@ from PIL import Image
 
 from oqvl_filter.pool import pool_samples
 from oqvl_filter.scorers.image_pipeline import prepared_batches, torchvision_preparation
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits
-from oqvl_shards.tar_writer import TarWriter
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits
+from oqvl_shards.tar.writer import TarWriter
 
 BATCH_SIZE = 64
 

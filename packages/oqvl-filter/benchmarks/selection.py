@@ -37,18 +37,8 @@ from oqvl_filter.selection.column_cache import ColumnCache
 from oqvl_filter.selection.selection import resolve_rule, select_candidates
 from oqvl_filter.uid_array import format_uids
 from oqvl_shards.config import StageConfig
-from oqvl_shards.manifest import (
-    Account,
-    FieldSpec,
-    ImageTextDetails,
-    Kind,
-    Lineage,
-    Manifest,
-    ScoresDetails,
-    describe_file,
-    open_dataset,
-    write_manifest,
-)
+from oqvl_shards.dataset import describe_file, open_dataset, write_manifest
+from oqvl_shards.manifest import Account, FieldSpec, ImageTextDetails, Kind, Lineage, Manifest, ScoresDetails
 from oqvl_shards.uid import UID_DTYPE
 
 ROWS_PER_FILE = 10_000

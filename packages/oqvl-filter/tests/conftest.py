@@ -16,17 +16,9 @@ import pytest
 from PIL import Image
 
 from oqvl_shards.config import StageConfig
-from oqvl_shards.manifest import (
-    Account,
-    BenchmarkDetails,
-    Dataset,
-    ImageTextDetails,
-    Lineage,
-    Manifest,
-    describe_file,
-    write_manifest,
-)
-from oqvl_shards.tar_writer import TarWriter
+from oqvl_shards.dataset import Dataset, describe_file, write_manifest
+from oqvl_shards.manifest import Account, BenchmarkDetails, ImageTextDetails, Lineage, Manifest
+from oqvl_shards.tar.writer import TarWriter
 
 UidOf = Callable[[int], str]
 Picture = Callable[..., bytes]

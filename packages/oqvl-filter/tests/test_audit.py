@@ -13,8 +13,9 @@ from oqvl_filter import run
 from oqvl_filter.audit import audit
 from oqvl_filter.cli import app
 from oqvl_filter.config import CheckConfig, ReshardConfig, ScoreConfig, SelectConfig
+from oqvl_shards.dataset import Dataset, describe_file, open_dataset, write_manifest
 from oqvl_shards.errors import DataError
-from oqvl_shards.manifest import Account, Dataset, describe_file, open_dataset, write_manifest
+from oqvl_shards.manifest import Account
 from oqvl_shards.uid import UID_DTYPE
 
 

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from oqvl_filter.cli import app
 from oqvl_filter.score_file import read_table
+from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import open_dataset
-from oqvl_shards.reader import ShardReader
+from oqvl_shards.tar.reader import ShardReader
 
 MIN_COSINE = 0.9999
 """Random weights put all pictures near to each other; the same pixels stay the nearest."""

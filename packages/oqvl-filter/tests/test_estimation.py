@@ -13,11 +13,11 @@ from oqvl_filter import run
 from oqvl_filter.config import EstimateConfig, ScoreConfig
 from oqvl_filter.estimation import NUM_GROUPS, Pace, measure_pace
 from oqvl_filter.scorers.rules import RulesScorer
+from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import DataError
 from oqvl_shards.importers.config import ImportWebdatasetConfig
-from oqvl_shards.manifest import Dataset
 from oqvl_shards.run import import_webdataset
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.tar.sample import ReadLimits
 
 
 class ClockedScorer(RulesScorer):

@@ -12,8 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from oqvl_filter.cli import app
-from oqvl_shards.manifest import Manifest, open_dataset
-from oqvl_shards.reader import ShardReader
+from oqvl_shards.dataset import open_dataset
+from oqvl_shards.manifest import Manifest
+from oqvl_shards.tar.reader import ShardReader
 from oqvl_shards.uid import array_to_uids, uids_to_array
 
 RECIPES = Path(__file__).resolve().parents[3] / "recipes" / "paper"

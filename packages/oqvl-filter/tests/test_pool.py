@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from oqvl_filter.pool import check_count, pool_samples, read_pair
+from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import DataError
-from oqvl_shards.manifest import Dataset
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits, SampleError
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits, SampleError
 
 
 @pytest.fixture

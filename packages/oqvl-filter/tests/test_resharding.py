@@ -20,8 +20,8 @@ from oqvl_filter.resharding import (
 )
 from oqvl_shards.errors import DataError
 from oqvl_shards.manifest import Account
-from oqvl_shards.tar_index import Member
-from oqvl_shards.tar_writer import TarWriter
+from oqvl_shards.tar.index import Member
+from oqvl_shards.tar.writer import TarWriter
 from oqvl_shards.uid import UID_DTYPE, array_to_uids, uids_to_array
 
 
@@ -131,7 +131,7 @@ def test_a_shard_that_has_lost_samples_is_an_error(make_pool, plain_pairs, uid_o
     path.write_bytes(whole[:1536] + bytes(len(whole) - 1536))
     with pytest.raises(DataError, match=r"holds [01] samples, expected 4") as error:
         find_samples(PoolShard(path, path.name, 4, "pool"), (tmp_path / "a.npy",))
-    assert "oqvl-shards verify" in error.value.hint
+    assert "oqvl-shards check" in error.value.hint
 
 
 def test_original_keys_must_be_distinct():

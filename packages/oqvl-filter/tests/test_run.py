@@ -18,8 +18,8 @@ from oqvl_filter.config import (
     SelectConfig,
     ShowConfig,
 )
+from oqvl_shards.dataset import Dataset, open_dataset
 from oqvl_shards.errors import ConfigError, DataError, ManifestError
-from oqvl_shards.manifest import Dataset, open_dataset
 from oqvl_shards.uid import array_to_uids, uids_to_array
 
 

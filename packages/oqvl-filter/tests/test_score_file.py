@@ -22,7 +22,7 @@ from oqvl_filter.score_file import (
 )
 from oqvl_shards.errors import DataError
 from oqvl_shards.manifest import FieldSpec
-from oqvl_shards.sample import RejectReason, Sample
+from oqvl_shards.tar.sample import RejectReason, Sample
 from oqvl_shards.uid import Uid
 
 COLUMNS = (FieldSpec(name="score", dtype="float32"), FieldSpec(name="word", dtype="string"))

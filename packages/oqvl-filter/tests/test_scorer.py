@@ -29,10 +29,11 @@ from oqvl_filter.pool import PoolSample
 from oqvl_filter.score_file import read_table
 from oqvl_filter.scorer import Row
 from oqvl_filter.scoring import make_scorer
+from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import FieldSpec, open_dataset
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.manifest import FieldSpec
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits
 
 FIRST_DIGIT = f"{__name__}:FirstDigitScorer"
 
@@ -111,7 +112,7 @@ def test_rules_need_no_torch():
 import sys
 from oqvl_filter.config import RulesScorerConfig
 from oqvl_filter.scoring import make_scorer
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.tar.sample import ReadLimits
 make_scorer(RulesScorerConfig(), ReadLimits())
 assert not {"torch", "open_clip", "timm"} & sys.modules.keys()
 """

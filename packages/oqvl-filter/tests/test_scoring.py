@@ -9,7 +9,7 @@ from oqvl_filter.config import ClipScorerConfig, RulesScorerConfig, ScoreConfig
 from oqvl_filter.score_file import read_table
 from oqvl_filter.scoring import fill_counts, score_shard, scoring_jobs
 from oqvl_shards.errors import DataError, MissingExtraError
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.tar.sample import ReadLimits
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from oqvl_model import run
 from oqvl_model.config import GenerateConfig, InitConfig, ShowConfig
 from oqvl_model.modeling import OqvlForConditionalGeneration
 from oqvl_model.processing import OqvlProcessor
+from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import CheckpointDetails, Kind, open_dataset
+from oqvl_shards.manifest import CheckpointDetails, Kind
 
 SIGLIP = {
     "image_size": 24,

@@ -47,13 +47,14 @@ from oqvl_pack.run import pack_dataset
 from oqvl_pack.source import list_shards, open_sources
 from oqvl_pack.word_cache import WordCache
 from oqvl_pack.worker import Job
+from oqvl_shards.dataset import open_dataset, write_manifest
 from oqvl_shards.image import check_image_head, image_size
 from oqvl_shards.importers.config import ImportWebdatasetConfig
-from oqvl_shards.manifest import Account, open_dataset, write_manifest
-from oqvl_shards.reader import ShardReader
+from oqvl_shards.manifest import Account
 from oqvl_shards.run import import_webdataset
-from oqvl_shards.sample import ReadLimits
-from oqvl_shards.tar_writer import TarWriter
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits
+from oqvl_shards.tar.writer import TarWriter
 
 CAPACITY = 4096
 VISUAL_TOKENS = 144

@@ -17,6 +17,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
 from oqvl_shards.config import StageConfig
+from oqvl_shards.dataset import write_manifest
 from oqvl_shards.manifest import (
     Account,
     ConversationDetails,
@@ -25,9 +26,8 @@ from oqvl_shards.manifest import (
     InterleavedDetails,
     Lineage,
     Manifest,
-    write_manifest,
 )
-from oqvl_shards.tar_writer import TarWriter
+from oqvl_shards.tar.writer import TarWriter
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -18,7 +18,7 @@ from oqvl_pack.tokenization import DocumentTokenizer
 from oqvl_pack.worker import Job
 from oqvl_shards.errors import DataError
 from oqvl_shards.manifest import ConversationDetails, ImageTextDetails
-from oqvl_shards.sample import Sample
+from oqvl_shards.tar.sample import Sample
 from oqvl_shards.uid import sample_uid, uid_to_words
 
 

@@ -17,10 +17,10 @@ from PIL import Image
 
 from oqvl_pack.config import CheckConfig, PackConfig, PlanConfig, ShowConfig
 from oqvl_pack.run import check_dataset, pack_dataset, plan_dataset, show_pack
+from oqvl_shards.check import check_shards
 from oqvl_shards.errors import ConfigError, DataError
 from oqvl_shards.packed import IGNORE_INDEX, Pack, PackedReader, encode_record
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.verify import verify
+from oqvl_shards.tar.reader import ShardReader
 from oqvl_shards.webdataset_bridge import to_webdataset
 
 SMALL = {"bin_capacity": 256, "visual_tokens_per_image": 16, "packs_per_shard": 9}
@@ -116,7 +116,7 @@ def test_both_layouts_hold_the_same_packs(captions: Path, tokenizer_file: Path, 
     reference = make_config(captions, tokenizer_file, tmp_path / "reference", layout="reference")
     pack_dataset(reference)
     assert [content(one) for one in PackedReader(reference.output)] == [content(one) for one in PackedReader(packed)]
-    assert verify(PackedReader(reference.output).dataset).is_good
+    assert check_shards(PackedReader(reference.output).dataset).is_good
     # The source is named by the manifest; it can be named again.
     for source in (None, captions):
         check = CheckConfig(packed=reference.output, source=source, tokenizer=tokenizer_file)

@@ -15,7 +15,7 @@ from oqvl_pack.template import (
     interleaved_document,
     interleaved_layout,
 )
-from oqvl_shards.sample import RejectReason, SampleError
+from oqvl_shards.tar.sample import RejectReason, SampleError
 
 TOKENS = SpecialTokens(image="<image>", bos="<s>", start="<|im_start|>", end="<|im_end|>", pad="<|pad|>")
 NO_BOS = SpecialTokens(image="<image>", bos="", start="<|im_start|>", end="<|im_end|>", pad="<|pad|>")

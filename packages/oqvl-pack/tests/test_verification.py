@@ -11,8 +11,8 @@ import pytest
 
 from oqvl_pack.config import CheckConfig, PackConfig
 from oqvl_pack.run import check_dataset, pack_dataset
+from oqvl_shards.dataset import write_manifest
 from oqvl_shards.errors import ConfigError, DataError
-from oqvl_shards.manifest import write_manifest
 from oqvl_shards.packed import Pack, PackedReader, write_packed_shard
 
 

@@ -24,9 +24,9 @@ from pathlib import Path
 
 import webdataset
 
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.tar_index import scan_tar
-from oqvl_shards.tar_writer import TarWriter
+from oqvl_shards.tar.index import scan_tar
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.writer import TarWriter
 
 MEMBERS_PER_SAMPLE = 3
 

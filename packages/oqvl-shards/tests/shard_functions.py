@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from oqvl_shards.errors import DataError
-from oqvl_shards.sample import RejectReason, SampleError
+from oqvl_shards.tar.sample import RejectReason, SampleError
 
 
 def record(item: int, directory: Path) -> tuple[int, int]:

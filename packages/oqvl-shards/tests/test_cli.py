@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from oqvl_shards import cli
-from oqvl_shards.manifest import open_dataset
-from oqvl_shards.tar_writer import TarWriter
+from oqvl_shards.dataset import open_dataset
+from oqvl_shards.tar.writer import TarWriter
 
 CONVERSION = ["source_sha256", "records_per_shard"]
 WORKERS = ["num_workers", "engine"]
@@ -51,9 +51,9 @@ def test_import_show_verify_lineage_head(run, pool: Path, tmp_path: Path) -> Non
     assert "  kind                image_text\n" in table.out
     assert run("show", pool, "--json").out == imported.out
 
-    verified = run("verify", pool)
+    verified = run("check", pool)
     assert (verified.code, verified.out) == (0, "pool: 1 shards, 2 samples, 5,120 bytes: good\n")
-    assert json.loads(run("verify", pool, "--json").out)["problems"] == []
+    assert json.loads(run("check", pool, "--json").out)["problems"] == []
 
     digest = open_dataset(pool).manifest.digest()
     assert run("lineage", pool).out == f"pool  image_text  oqvl-shards import webdataset 0.1.0  {digest[:12]}\n"
@@ -106,7 +106,7 @@ def test_help_lists_every_field(run, command: str, keys: list[str]) -> None:
     [
         (["show", "{tmp}/absent"], 3, "absent is no directory", "oqvl-shards import"),
         (["show", "{tmp}"], 3, "has no manifest.json", "oqvl-shards import"),
-        (["verify", "{tmp}/absent"], 3, "absent is no directory", "oqvl-shards import"),
+        (["check", "{tmp}/absent"], 3, "absent is no directory", "oqvl-shards import"),
         (["import", "webdataset"], 3, "directory: is required and not given", ""),
         (["import", "webdataset", "directory={tmp}/absent", "name=x"], 3, "no directory at", "check the path"),
         (["import", "webdataset", "directory={tmp}/empty", "name=x"], 3, "holds no .tar file", "img2dataset"),
@@ -146,15 +146,15 @@ def test_a_damaged_dataset(run, pool: Path) -> None:
     run("import", "webdataset", f"directory={pool}", "name=pool")
     shard = pool / "0.tar"
     shard.write_bytes(shard.read_bytes()[:-1] + b"x")
-    result = run("verify", pool)
+    result = run("check", pool)
     assert result.code == 5
     assert "0.tar: sha256" in result.err
     assert "hint: " in result.err
-    as_json = run("verify", pool, "--json")
+    as_json = run("check", pool, "--json")
     assert as_json.code == 5
     assert json.loads(as_json.out)["problems"][0]["shard"] == "0.tar"
     shard.unlink()
-    assert "0.tar: missing" in run("verify", pool).err
+    assert "0.tar: missing" in run("check", pool).err
 
 
 def test_a_kind_without_pictures_has_no_contact_sheet(run, pool: Path, tmp_path: Path) -> None:

@@ -8,20 +8,19 @@ from PIL import Image, ImageFont
 
 from oqvl_shards.config import StageConfig
 from oqvl_shards.contact_sheet import CARD_WIDTH, MAX_LINES, PADDING, draw_contact_sheet, wrap
+from oqvl_shards.dataset import Dataset, write_manifest
 from oqvl_shards.manifest import (
     Account,
     ConversationDetails,
-    Dataset,
     Details,
     ImageTextDetails,
     InterleavedDetails,
     Lineage,
     Manifest,
     PackedDetails,
-    write_manifest,
 )
 from oqvl_shards.packed import PackRecord, write_packed_shard
-from oqvl_shards.tar_writer import TarWriter
+from oqvl_shards.tar.writer import TarWriter
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
 from oqvl_shards.image import check_image_head, decode_image, image_size
-from oqvl_shards.sample import ReadLimits, RejectReason, SampleError
+from oqvl_shards.tar.sample import ReadLimits, RejectReason, SampleError
 
 LIMITS = ReadLimits()
 

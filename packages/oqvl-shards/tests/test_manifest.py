@@ -8,24 +8,21 @@ from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
 from oqvl_shards.config import StageConfig
+from oqvl_shards.dataset import Dataset, describe_file, open_dataset, write_manifest
 from oqvl_shards.errors import ConfigError, DataError, ManifestError
 from oqvl_shards.manifest import (
     Account,
     ConversationDetails,
-    Dataset,
     ImageTextDetails,
     Kind,
     Lineage,
     Manifest,
     ScoresDetails,
     Shard,
-    describe_file,
-    finished_output,
-    natural_key,
-    open_dataset,
     parse_manifest,
-    write_manifest,
 )
+from oqvl_shards.natural_order import natural_key
+from oqvl_shards.stage_output import finished_output
 
 SHA = "0123456789abcdef" * 4
 

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from oqvl_shards.config import StageConfig
-from oqvl_shards.manifest import Account, Lineage, describe_file
+from oqvl_shards.dataset import describe_file
+from oqvl_shards.manifest import Account, Lineage
 from oqvl_shards.receipt import Receipt, read_receipt, remove_receipts, step_digest, write_receipt
 
 STEP = "0" * 64

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from oqvl_shards.config import StageConfig
-from oqvl_shards.manifest import Account, Dataset, FieldSpec, ImageTextDetails, Lineage, Manifest, PackedDetails
+from oqvl_shards.dataset import Dataset
+from oqvl_shards.manifest import Account, FieldSpec, ImageTextDetails, Lineage, Manifest, PackedDetails
 from oqvl_shards.report import DatasetReport, lineage_tree, readable_bytes
 
 

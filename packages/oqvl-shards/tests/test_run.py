@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from oqvl_shards.check import check_shards
+from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import ConfigError, DataError
 from oqvl_shards.importers.config import DamagedShards, ImportLlavaConfig, ImportObelicsConfig, ImportWebdatasetConfig
-from oqvl_shards.manifest import Kind, open_dataset
-from oqvl_shards.reader import ShardReader
+from oqvl_shards.manifest import Kind
 from oqvl_shards.run import import_llava, import_obelics, import_webdataset
-from oqvl_shards.tar_writer import TarWriter
-from oqvl_shards.verify import verify
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.writer import TarWriter
 from oqvl_shards.webdataset_bridge import to_webdataset
 
 
@@ -50,7 +51,7 @@ class TestWebdataset:
         assert (report.kind, report.num_shards, report.num_samples) == (Kind.IMAGE_TEXT, 3, 9)
         dataset = open_dataset(folder, Kind.IMAGE_TEXT)
         assert [shard.path for shard in dataset.manifest.shards] == ["0.tar", "2.tar", "10.tar"]
-        assert verify(dataset).is_good
+        assert check_shards(dataset).is_good
         assert report.statistics == {"caption_characters": 63, "images_jpg": 9}
         assert [sample["__key__"] for sample in to_webdataset(dataset)][:4] == ["0-0", "0-1", "0-2", "2-0"]
 
@@ -91,7 +92,7 @@ class TestWebdataset:
         report = import_webdataset(config)
         assert report.num_shards == 2
         assert report.account.rejected == {"damaged_shard": 1}
-        assert verify(open_dataset(folder)).is_good
+        assert check_shards(open_dataset(folder)).is_good
         assert import_webdataset(config) == report
 
     def test_salvaged_shards(self, folder: Path) -> None:
@@ -99,9 +100,9 @@ class TestWebdataset:
         import_webdataset(ImportWebdatasetConfig(directory=folder, name="pool", damaged_shards=DamagedShards.SALVAGE))
         dataset = open_dataset(folder)
         assert [shard.known_damage for shard in dataset.manifest.shards] == [None, "missing_end", None]
-        assert verify(dataset).is_good
+        assert check_shards(dataset).is_good
         (folder / "0.tar").write_bytes((folder / "0.tar").read_bytes()[:-1024])
-        assert not verify(dataset).is_good
+        assert not check_shards(dataset).is_good
 
 
 class TestLlava:
@@ -130,7 +131,7 @@ class TestLlava:
         report = import_llava(self.config(source))
         assert report.account.model_dump() == {"num_in": 5, "num_kept": 4, "rejected": {"unsafe_path": 1}}
         dataset = open_dataset(source / "out", Kind.CONVERSATION)
-        assert verify(dataset).is_good
+        assert check_shards(dataset).is_good
         assert [shard.num_samples for shard in dataset.manifest.shards] == [2, 1, 1]
         with ShardReader(dataset.shard_path(dataset.manifest.shards[0])) as reader:
             assert reader.json(reader.samples[0])["conversations"][1] == {"from": "gpt", "value": "A field."}
@@ -230,7 +231,7 @@ class TestObelics:
         assert report.account.model_dump() == {"num_in": 7, "num_kept": 6, "rejected": {"misaligned": 1}}
         assert report.statistics == {"images_jpg": 6, "text_characters": 60}
         dataset = open_dataset(source / "out", Kind.INTERLEAVED)
-        assert verify(dataset).is_good
+        assert check_shards(dataset).is_good
         with ShardReader(dataset.shard_path(dataset.manifest.shards[0])) as reader:
             sample = reader.samples[0]
             assert reader.json(sample) == {"texts": ["text 0", None, "more"], "images": [None, "0.jpg", None]}

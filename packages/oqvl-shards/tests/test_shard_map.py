@@ -18,8 +18,8 @@ from oqvl_shards.errors import (
     MissingExtraError,
     OqvlError,
 )
-from oqvl_shards.sample import RejectReason, SampleError
 from oqvl_shards.shard_map import Engine, map_shards
+from oqvl_shards.tar.sample import RejectReason, SampleError
 
 
 @pytest.fixture

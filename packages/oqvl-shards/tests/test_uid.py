@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oqvl_shards.errors import DataError
-from oqvl_shards.sample import Sample
+from oqvl_shards.tar.sample import Sample
 from oqvl_shards.uid import Uid, array_to_uids, sample_uid, uid_to_words, uids_to_array, words_to_uid
 
 uids = st.text("0123456789abcdef", min_size=32, max_size=32)

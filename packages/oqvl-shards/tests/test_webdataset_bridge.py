@@ -5,18 +5,10 @@ from typing import Any
 import pytest
 
 from oqvl_shards.config import StageConfig
+from oqvl_shards.dataset import describe_file, write_manifest
 from oqvl_shards.errors import DataError, ManifestError
-from oqvl_shards.manifest import (
-    Account,
-    ImageTextDetails,
-    Lineage,
-    Manifest,
-    PackedDetails,
-    ScoresDetails,
-    describe_file,
-    write_manifest,
-)
-from oqvl_shards.tar_writer import TarWriter
+from oqvl_shards.manifest import Account, ImageTextDetails, Lineage, Manifest, PackedDetails, ScoresDetails
+from oqvl_shards.tar.writer import TarWriter
 from oqvl_shards.webdataset_bridge import to_webdataset
 
 PACKED = PackedDetails(

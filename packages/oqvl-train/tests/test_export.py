@@ -6,10 +6,11 @@ import pytest
 from safetensors.torch import load_file
 from tiny_trainee import TinyTrainee
 
+from oqvl_shards.check import check_shards
 from oqvl_shards.config import StageConfig
-from oqvl_shards.manifest import CheckpointDetails, Kind, Lineage, PackedDetails, open_dataset
+from oqvl_shards.dataset import open_dataset
+from oqvl_shards.manifest import CheckpointDetails, Kind, Lineage, PackedDetails
 from oqvl_shards.packed import PackedReader
-from oqvl_shards.verify import verify
 from oqvl_train.config import TrainConfig
 from oqvl_train.export import export_model
 from oqvl_train.metrics import StepMetrics
@@ -52,7 +53,7 @@ def test_a_sharded_model_is_written_whole(directory: RunDirectory, inputs: tuple
 
 def test_its_manifest_names_its_files_and_no_leftover(directory: RunDirectory) -> None:
     dataset = open_dataset(directory.model, Kind.CHECKPOINT)
-    assert verify(dataset).is_good
+    assert check_shards(dataset).is_good
     assert [shard.path for shard in dataset.manifest.shards] == ["config.json", "model.safetensors"]
     assert sorted(path.name for path in directory.model.iterdir()) == [
         "config.json",

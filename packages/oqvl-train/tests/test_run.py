@@ -12,10 +12,11 @@ import torch
 from processes import MakeConfig, Processes
 from safetensors.torch import load_file
 
+from oqvl_shards.check import check_shards
+from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import ConfigError, DataError
-from oqvl_shards.manifest import Kind, PackedDetails, open_dataset
+from oqvl_shards.manifest import Kind, PackedDetails
 from oqvl_shards.packed import PackedReader
-from oqvl_shards.verify import verify
 from oqvl_train.data_order import DataOrder
 from oqvl_train.errors import TrainingInterruptedError
 from oqvl_train.metrics import StepMetrics, read_metrics
@@ -78,7 +79,7 @@ def together(make_config: MakeConfig, pair: Processes, tmp_path_factory: pytest.
 class TestOneProcess:
     def test_the_model_is_a_verified_dataset_with_its_history(self, alone: Path, inputs: tuple[Path, Path]) -> None:
         dataset = open_dataset(alone / "model", Kind.CHECKPOINT)
-        assert verify(dataset).is_good
+        assert check_shards(dataset).is_good
         manifest = dataset.manifest
         assert manifest.lineage.parents == tuple(open_dataset(path).manifest.digest() for path in inputs)
         assert manifest.details.model_dump() == {

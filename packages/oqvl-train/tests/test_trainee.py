@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import tiny_trainee
 
+from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import PackedDetails, open_dataset
+from oqvl_shards.manifest import PackedDetails
 from oqvl_train.trainee import Trainee, load_trainee
 
 

@@ -19,16 +19,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from oqvl_shards.config import StageConfig
+from oqvl_shards.dataset import describe_file, write_manifest
 from oqvl_shards.errors import DataError
-from oqvl_shards.manifest import (
-    Account,
-    CheckpointDetails,
-    Lineage,
-    Manifest,
-    PackedDetails,
-    describe_file,
-    write_manifest,
-)
+from oqvl_shards.manifest import Account, CheckpointDetails, Lineage, Manifest, PackedDetails
 from oqvl_shards.packed import (
     IGNORE_INDEX,
     Pack,

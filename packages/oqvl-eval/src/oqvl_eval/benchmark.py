@@ -35,22 +35,12 @@ from oqvl_eval.item import ImageRef, Item
 from oqvl_eval.version import VERSION
 from oqvl_shards.atomic import atomic_open
 from oqvl_shards.config import StageConfig
+from oqvl_shards.dataset import Dataset, describe_file, open_dataset, write_manifest
 from oqvl_shards.errors import DataError
 from oqvl_shards.image import decode_image
-from oqvl_shards.manifest import (
-    Account,
-    BenchmarkDetails,
-    Dataset,
-    FieldSpec,
-    Kind,
-    Lineage,
-    Manifest,
-    describe_file,
-    finished_output,
-    open_dataset,
-    write_manifest,
-)
-from oqvl_shards.sample import ReadLimits, SampleError
+from oqvl_shards.manifest import Account, BenchmarkDetails, FieldSpec, Kind, Lineage, Manifest
+from oqvl_shards.stage_output import finished_output
+from oqvl_shards.tar.sample import ReadLimits, SampleError
 
 ROWS_PER_GROUP = 32
 ROWS_PER_FILE = 2048
@@ -112,7 +102,7 @@ class Benchmark:
 
     @classmethod
     def open(cls, directory: Path | str) -> Benchmark:
-        """Open the benchmark in `directory`; see `oqvl_shards.manifest.open_dataset` for the errors."""
+        """Open the benchmark in `directory`; see `oqvl_shards.dataset.open_dataset` for the errors."""
         return cls(open_dataset(directory, Kind.BENCHMARK))
 
     @property

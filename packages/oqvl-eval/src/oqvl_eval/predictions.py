@@ -29,8 +29,9 @@ import pyarrow.parquet as pq
 from oqvl_eval.benchmark import ITEM_SCHEMA, item_from_row, item_to_row
 from oqvl_eval.item import Item
 from oqvl_shards.atomic import atomic_open
+from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import ConfigError, DataError
-from oqvl_shards.manifest import Dataset, Lineage
+from oqvl_shards.manifest import Lineage
 
 _LINEAGE_KEY = b"oqvl.lineage_sha256"
 

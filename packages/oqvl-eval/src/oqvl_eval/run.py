@@ -28,20 +28,10 @@ from oqvl_eval.report import CompareReport, EvalReport, ImportReport, ScoreRepor
 from oqvl_eval.scoring import has_blank, judge
 from oqvl_eval.version import VERSION
 from oqvl_shards.atomic import atomic_write
+from oqvl_shards.dataset import Dataset, describe_file, open_dataset, write_manifest
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import (
-    Account,
-    Dataset,
-    FieldSpec,
-    Kind,
-    Lineage,
-    Manifest,
-    PredictionsDetails,
-    describe_file,
-    finished_output,
-    open_dataset,
-    write_manifest,
-)
+from oqvl_shards.manifest import Account, FieldSpec, Kind, Lineage, Manifest, PredictionsDetails
+from oqvl_shards.stage_output import finished_output
 
 
 def evaluate(config: EvalConfig) -> EvalReport:

@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 
 from oqvl_filter.score_file import REJECT_FIELD, read_table
 from oqvl_filter.uid_array import is_ascending, map_uid_file, parse_uids
+from oqvl_shards.check import check_shards
+from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import DataError
-from oqvl_shards.manifest import Dataset, Kind, Shard
+from oqvl_shards.manifest import Kind, Shard
 from oqvl_shards.shard_map import map_shards
-from oqvl_shards.verify import verify
 
 
 def audit(dataset: Dataset, num_workers: int) -> tuple[str, ...]:
@@ -25,7 +26,7 @@ def audit(dataset: Dataset, num_workers: int) -> tuple[str, ...]:
         dataset: Scores, a subset, a network, or shards.
         num_workers: Processes that read files.
     """
-    report = verify(dataset, num_workers=num_workers)
+    report = check_shards(dataset, num_workers=num_workers)
     problems = [f"{problem.shard}: {problem.fault}: {problem.detail}" for problem in report.problems]
     if problems:
         return tuple(problems)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import DataError
-from oqvl_shards.manifest import Dataset
 
 
 def benchmark_pictures(benchmark: Dataset) -> Iterator[tuple[str, bytes]]:

@@ -25,9 +25,10 @@ from oqvl_filter.score_file import account_of, score_table
 from oqvl_filter.scorer import Scorer
 from oqvl_filter.scoring import ScoringJob, write_score_file
 from oqvl_filter.uid_array import hash_uids
-from oqvl_shards.manifest import Account, Dataset
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.dataset import Dataset
+from oqvl_shards.manifest import Account
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits
 from oqvl_shards.uid import UID_DTYPE, uid_to_words
 
 NUM_GROUPS = 8

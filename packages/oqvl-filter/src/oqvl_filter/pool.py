@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
+from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import DataError
 from oqvl_shards.image import decode_image
-from oqvl_shards.manifest import open_dataset
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits, Sample, SampleError
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits, Sample, SampleError
 from oqvl_shards.uid import Uid, sample_uid
 
 DUPLICATE_UID = "duplicate_uid"
@@ -66,7 +66,7 @@ def check_count(reader: ShardReader, num_samples: int) -> None:
     if not least <= num_samples <= least + len(reader.rejects):
         raise DataError(
             f"{reader.path} holds {least} samples, expected {num_samples} as the manifest of its pool says",
-            hint="the file is damaged or has changed: `oqvl-shards verify` says how; fetch it again or import it anew",
+            hint="the file is damaged or has changed: `oqvl-shards check` says how; fetch it again or import it anew",
         )
 
 

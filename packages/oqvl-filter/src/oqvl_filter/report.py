@@ -10,7 +10,8 @@ from pydantic import Field
 from oqvl_filter.score_file import DECILES
 from oqvl_filter.selection.budget import OVER_BUDGET
 from oqvl_shards.config import Frozen
-from oqvl_shards.manifest import Account, Dataset
+from oqvl_shards.dataset import Dataset
+from oqvl_shards.manifest import Account
 
 
 class StageReport(Frozen):

@@ -22,10 +22,10 @@ from oqvl_filter.uid_array import hash_uids, locate, pack_uids, read_uid_files, 
 from oqvl_shards.errors import DataError
 from oqvl_shards.garbage import collector_paused
 from oqvl_shards.manifest import Account
-from oqvl_shards.reader import ShardReader
 from oqvl_shards.receipt import Receipt, read_receipt, write_receipt
-from oqvl_shards.tar_index import BLOCK_SIZE, Member
-from oqvl_shards.tar_writer import TarWriter
+from oqvl_shards.tar.index import BLOCK_SIZE, Member
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.writer import TarWriter
 from oqvl_shards.uid import array_to_uids
 
 NOT_SELECTED = "not_selected"

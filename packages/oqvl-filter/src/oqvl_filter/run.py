@@ -88,12 +88,11 @@ from oqvl_filter.selection.set_algebra import combine, start_counts
 from oqvl_filter.subset import SUBSET_FILE, open_subset, write_subset, write_subset_blocks
 from oqvl_filter.uid_array import sort_uids
 from oqvl_shards.config import StageConfig
+from oqvl_shards.dataset import MANIFEST_NAME, Dataset, describe_file, open_dataset, write_manifest
 from oqvl_shards.errors import ConfigError, DataError, require_extra
 from oqvl_shards.manifest import (
-    MANIFEST_NAME,
     Account,
     CheckpointDetails,
-    Dataset,
     FieldSpec,
     ImageTextDetails,
     Kind,
@@ -102,13 +101,10 @@ from oqvl_shards.manifest import (
     ScoresDetails,
     Sha256,
     SubsetDetails,
-    describe_file,
-    finished_output,
-    open_dataset,
-    write_manifest,
 )
 from oqvl_shards.receipt import remove_receipts, step_digest
 from oqvl_shards.shard_map import map_shards
+from oqvl_shards.stage_output import finished_output
 from oqvl_shards.uid import array_to_uids
 
 PACKAGE = "oqvl-filter"

@@ -24,8 +24,9 @@ from oqvl_filter.pool import PoolSample
 from oqvl_filter.scorer import Row
 from oqvl_filter.uid_array import parse_uids, sort_uids
 from oqvl_shards.atomic import atomic_write
+from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import ConfigError, DataError
-from oqvl_shards.manifest import Account, Dataset, FieldSpec
+from oqvl_shards.manifest import Account, FieldSpec
 
 IDENTITY_FIELDS = (
     FieldSpec(name="uid", dtype="string", description="identity of the sample, 32 hex digits"),

@@ -13,7 +13,7 @@ from oqvl_filter.judges.judge import make_bound
 from oqvl_filter.pool import PoolSample
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.manifest import FieldSpec
-from oqvl_shards.reader import ShardReader
+from oqvl_shards.tar.reader import ShardReader
 
 Row = Mapping[str, Any]
 """The values of one sample by column."""

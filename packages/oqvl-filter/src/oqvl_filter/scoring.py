@@ -24,10 +24,10 @@ from oqvl_filter.config import (
 from oqvl_filter.pool import check_count, pool_samples
 from oqvl_filter.score_file import account_of, count_values, read_table, score_table, write_table
 from oqvl_filter.scorer import Scorer, bind_scorer
-from oqvl_shards.manifest import Dataset, describe_file
-from oqvl_shards.reader import ShardReader
+from oqvl_shards.dataset import Dataset, describe_file
 from oqvl_shards.receipt import Receipt, read_receipt, write_receipt
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from oqvl_filter.uid_array import map_uid_file, read_uid_files
 from oqvl_shards.atomic import atomic_open
+from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import Kind, Manifest, open_dataset
+from oqvl_shards.manifest import Kind, Manifest
 from oqvl_shards.uid import UID_DTYPE
 
 SUBSET_FILE = "subset.npy"

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oqvl_shards.manifest import MANIFEST_NAME
+from oqvl_shards.dataset import MANIFEST_NAME
 
 if TYPE_CHECKING:
     import torch

@@ -14,18 +14,9 @@ from oqvl_filter.dedup.cosine import ExactSearch
 from oqvl_filter.dedup.neighbours import make_search
 from oqvl_filter.score_file import IDENTITY_FIELDS, REJECT_FIELD, write_table
 from oqvl_shards.config import StageConfig
+from oqvl_shards.dataset import Dataset, describe_file, open_dataset, write_manifest
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import (
-    Account,
-    Dataset,
-    FieldSpec,
-    Lineage,
-    Manifest,
-    ScoresDetails,
-    describe_file,
-    open_dataset,
-    write_manifest,
-)
+from oqvl_shards.manifest import Account, FieldSpec, Lineage, Manifest, ScoresDetails
 
 
 class SignSearch:

@@ -13,10 +13,11 @@ from oqvl_filter import run
 from oqvl_filter.config import ClipScorerConfig, ScoreConfig, TrainDfnConfig
 from oqvl_filter.dfn.training import FrozenTrunk, assemble, fit_heads, load_in_order, separation
 from oqvl_filter.score_file import read_table
+from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.image import decode_image
-from oqvl_shards.manifest import Kind, open_dataset
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.manifest import Kind
+from oqvl_shards.tar.sample import ReadLimits
 
 TRUNK = "test_efficientnet"  # timm's own miniature
 COLOURS = {"red": (250, 10, 10), "green": (10, 240, 10), "blue": (10, 10, 250), "white": (250, 250, 250)}

@@ -19,8 +19,8 @@ from oqvl_filter.config import (
     ImportUidsConfig,
     SelectConfig,
 )
+from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import ConfigError, DataError
-from oqvl_shards.manifest import open_dataset
 from oqvl_shards.uid import array_to_uids, uids_to_array
 
 

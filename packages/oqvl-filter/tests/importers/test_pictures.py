@@ -7,9 +7,9 @@ import pytest
 from oqvl_filter import run
 from oqvl_filter.config import DedupConfig, ImportPicturesConfig, ScoreConfig
 from oqvl_filter.importers import pictures
+from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import ConfigError, ManifestError
-from oqvl_shards.manifest import open_dataset
-from oqvl_shards.reader import ShardReader
+from oqvl_shards.tar.reader import ShardReader
 
 
 def captions(directory: Path) -> list[str]:

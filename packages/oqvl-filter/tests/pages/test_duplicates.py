@@ -10,7 +10,7 @@ from oqvl_filter.pages.duplicates import MAX_CLUSTER_PICTURES, cluster_panel, ma
 from oqvl_filter.pages.scored_samples import ScoredSamples
 from oqvl_filter.pages.strip import Tile
 from oqvl_filter.selection.candidates import Candidates
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.tar.sample import ReadLimits
 from oqvl_shards.uid import UID_DTYPE
 
 

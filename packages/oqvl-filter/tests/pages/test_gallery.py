@@ -18,8 +18,8 @@ from oqvl_filter.pages.gallery import (
     thumbnail,
 )
 from oqvl_filter.selection.candidates import read_candidates
-from oqvl_shards.manifest import open_dataset
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.dataset import open_dataset
+from oqvl_shards.tar.sample import ReadLimits
 from oqvl_shards.uid import array_to_uids
 
 

@@ -11,8 +11,8 @@ import pytest
 from oqvl_filter import run
 from oqvl_filter.config import DedupConfig, ImportCsvConfig, ReportConfig, ScoreConfig
 from oqvl_filter.pages.scored_samples import read_scored_samples
+from oqvl_shards.dataset import Dataset, open_dataset
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import Dataset, open_dataset
 from oqvl_shards.uid import array_to_uids, uids_to_array
 
 HOSTILE = '<script>alert("x")</script><img src=//evil.example/x onerror=alert(1)> "\' & \u202e{{ 7*7 }}'

@@ -10,8 +10,8 @@ from oqvl_filter import run
 from oqvl_filter.config import DedupConfig, ImportCsvConfig, PhashScorerConfig, ScoreConfig
 from oqvl_filter.pages.scored_samples import ScoredSamples, is_dedup, read_scored_samples
 from oqvl_filter.subset import open_subset
+from oqvl_shards.dataset import Dataset, open_dataset
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import Dataset, open_dataset
 from oqvl_shards.uid import array_to_uids, uids_to_array
 
 SCORES = {"r": "rules", "p": "phash", "d": "dedup"}

@@ -14,10 +14,10 @@ from oqvl_filter.pool import pool_samples
 from oqvl_filter.score_file import read_table
 from oqvl_filter.scorers.aesthetic import AestheticScorer, read_head
 from oqvl_filter.scorers.clip import OpenClipEncoder
+from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import open_dataset
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits
 
 
 def write_head(path: Path, dim: int = 16, bias: float = 5.0) -> Path:

@@ -10,11 +10,11 @@ from oqvl_filter import run
 from oqvl_filter.config import CheckConfig, ClipScorerConfig, DedupConfig, ScoreConfig
 from oqvl_filter.pool import pool_samples
 from oqvl_filter.scorers.clip import ClipScorer, warn_of_look_alikes
+from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import ConfigError, HardwareError
 from oqvl_shards.image import decode_image
-from oqvl_shards.manifest import Dataset
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from oqvl_filter.score_file import read_table, score_table, write_table
 from oqvl_filter.scorers.embedding import IMAGE_EMBEDDING, PairScorer, unit_length
 from oqvl_filter.scorers.image_pipeline import Preparation
 from oqvl_shards.image import decode_image
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits
 
 
 class Colours:

@@ -18,8 +18,8 @@ from oqvl_filter.scorers.image_pipeline import (
     torchvision_preparation,
 )
 from oqvl_shards.image import decode_image
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits
 
 
 def steps_of(resize_mode: str) -> Any:

@@ -12,8 +12,8 @@ from oqvl_filter.pool import pool_samples
 from oqvl_filter.score_file import read_table
 from oqvl_filter.scorers.mlm import MlmScorer, read_expected, read_text
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits
 
 METRICS = ("itm", "odf", "ctq", "su")
 

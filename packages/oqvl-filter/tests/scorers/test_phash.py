@@ -12,8 +12,8 @@ from PIL import Image
 from oqvl_filter.dedup.hamming import distances
 from oqvl_filter.pool import pool_samples
 from oqvl_filter.scorers.phash import PhashScorer, cosine_transform, perceptual_hash
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits
 
 
 def drawing(seed: int, side: int = 240) -> Image.Image:

@@ -7,8 +7,8 @@ from PIL import Image
 from oqvl_filter.config import ImageScorerConfig
 from oqvl_filter.pool import pool_samples
 from oqvl_filter.scorers.picture import ImageScorer, grey_entropy
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits
 
 
 def test_the_entropy_is_of_the_grey_values():

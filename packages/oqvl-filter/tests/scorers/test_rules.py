@@ -6,8 +6,8 @@ import pytest
 
 from oqvl_filter.pool import pool_samples
 from oqvl_filter.scorers.rules import RulesScorer, normalise_caption
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits
 
 
 def test_known_answers(make_pool, pair, picture):

@@ -12,8 +12,8 @@ from oqvl_filter.pool import pool_samples
 from oqvl_filter.scorers.siglip import SiglipScorer
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.image import decode_image
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits
 
 
 @pytest.fixture(scope="session")

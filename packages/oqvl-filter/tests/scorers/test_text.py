@@ -11,8 +11,8 @@ from oqvl_filter.config import RulesScorerConfig, ScoreConfig, SelectConfig, Tex
 from oqvl_filter.pool import pool_samples
 from oqvl_filter.scorers.text import TextScorer, read_patterns
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits
 
 
 class Identifier:

@@ -10,8 +10,9 @@ from oqvl_filter import run
 from oqvl_filter.config import ScoreConfig
 from oqvl_filter.score_file import vector_dtype
 from oqvl_filter.selection.candidates import read_candidates, resolve_column
+from oqvl_shards.dataset import Dataset, open_dataset
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import Dataset, FieldSpec, Manifest, ScoresDetails, open_dataset
+from oqvl_shards.manifest import FieldSpec, Manifest, ScoresDetails
 from oqvl_shards.uid import array_to_uids
 
 

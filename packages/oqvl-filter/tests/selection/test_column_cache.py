@@ -9,7 +9,7 @@ import pytest
 from oqvl_filter import run
 from oqvl_filter.config import ScoreConfig, SelectConfig
 from oqvl_filter.selection.column_cache import ColumnCache
-from oqvl_shards.manifest import Dataset, open_dataset
+from oqvl_shards.dataset import Dataset, open_dataset
 from oqvl_shards.uid import array_to_uids
 
 

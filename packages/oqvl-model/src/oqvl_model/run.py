@@ -12,20 +12,12 @@ from oqvl_model.config import GenerateConfig, InitConfig, ShowConfig
 from oqvl_model.report import GenerateReport, InitReport, PartReport, ShowReport
 from oqvl_model.version import VERSION
 from oqvl_shards.config import StageConfig
+from oqvl_shards.dataset import UNFINISHED_NAME, Dataset, describe_file, write_manifest
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.image import decode_image
-from oqvl_shards.manifest import (
-    UNFINISHED_NAME,
-    Account,
-    CheckpointDetails,
-    Dataset,
-    Lineage,
-    Manifest,
-    describe_file,
-    finished_output,
-    write_manifest,
-)
-from oqvl_shards.sample import ReadLimits, SampleError
+from oqvl_shards.manifest import Account, CheckpointDetails, Lineage, Manifest
+from oqvl_shards.stage_output import finished_output
+from oqvl_shards.tar.sample import ReadLimits, SampleError
 
 if TYPE_CHECKING:
     from PIL import Image

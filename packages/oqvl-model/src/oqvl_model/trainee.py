@@ -25,7 +25,7 @@ from oqvl_shards.errors import ConfigError, DataError
 from oqvl_shards.image import decode_image
 from oqvl_shards.manifest import PackedDetails
 from oqvl_shards.packed.record import IGNORE_INDEX, Pack, TrainingSequence
-from oqvl_shards.sample import ReadLimits, SampleError
+from oqvl_shards.tar.sample import ReadLimits, SampleError
 
 PARTS = ("vision", "projector", "text")
 """The parts of the model that can train."""

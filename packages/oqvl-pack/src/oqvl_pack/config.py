@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from oqvl_pack.algorithm import Algorithm
 from oqvl_shards.config import MappedConfig, Paths, StageConfig
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.tar.sample import ReadLimits
 
 _MAX_TOKENS = (1 << 31) - 1  # records count them in 32 bits
 

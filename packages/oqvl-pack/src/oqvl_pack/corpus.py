@@ -19,8 +19,9 @@ from oqvl_pack.mixture import LEFT_OUT, choose_by_shard
 from oqvl_pack.report import TokenBudget
 from oqvl_pack.source import list_shards
 from oqvl_pack.worker import InputPart, Job, ShardSummary, divide_part, tokenize_shard
+from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import DataError
-from oqvl_shards.manifest import Account, Dataset
+from oqvl_shards.manifest import Account
 from oqvl_shards.shard_map import map_shards
 
 Result = TypeVar("Result")

@@ -26,9 +26,9 @@ from oqvl_pack.template import (
 from oqvl_pack.tokenization import DocumentTokenizer, TokenizedDocument
 from oqvl_shards.errors import DataError
 from oqvl_shards.image import check_image_head, decode_image, image_size
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import RejectReason, Sample, SampleError, member_type
-from oqvl_shards.tar_index import BLOCK_SIZE, Member
+from oqvl_shards.tar.index import BLOCK_SIZE, Member
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import RejectReason, Sample, SampleError, member_type
 from oqvl_shards.uid import sample_uid, uid_to_words
 
 _HEAD_BYTES = 4096  # of an image file, enough for its size unless a large profile stands before

@@ -15,7 +15,7 @@ from oqvl_shards.errors import ConfigError
 from oqvl_shards.image import decode_image
 from oqvl_shards.manifest import PackedDetails
 from oqvl_shards.packed import Pack
-from oqvl_shards.sample import ReadLimits, SampleError
+from oqvl_shards.tar.sample import ReadLimits, SampleError
 
 _WIDTH = 1536  # of the token strip, in pixels
 _MARGIN = 24

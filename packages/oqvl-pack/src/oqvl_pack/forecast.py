@@ -11,7 +11,7 @@ from oqvl_pack.packing import pack
 from oqvl_pack.report import PlanReport, TrainingForecast
 from oqvl_pack.shuffle import permutation
 from oqvl_pack.trial import WritingTrial
-from oqvl_shards.tar_index import BLOCK_SIZE
+from oqvl_shards.tar.index import BLOCK_SIZE
 
 _STORED_TOKEN_BYTES = 5  # an int32 id and a bool
 _RECORD_BYTES = 560 + BLOCK_SIZE + BLOCK_SIZE // 2  # safetensors header, tar header, half a block of padding

@@ -8,7 +8,8 @@ from typing import Self
 from pydantic import Field
 
 from oqvl_shards.config import Frozen
-from oqvl_shards.manifest import Dataset, PackedDetails, PackedSource
+from oqvl_shards.dataset import Dataset
+from oqvl_shards.manifest import PackedDetails, PackedSource
 from oqvl_shards.report import readable_bytes
 
 

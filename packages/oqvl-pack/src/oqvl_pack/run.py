@@ -36,24 +36,14 @@ from oqvl_pack.version import VERSION
 from oqvl_pack.worker import Job, OutputPart, write_shard
 from oqvl_pack.workspace import remove_work
 from oqvl_shards.config import StageConfig
+from oqvl_shards.dataset import Dataset, open_dataset, write_manifest
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import (
-    Dataset,
-    FieldSpec,
-    Kind,
-    Lineage,
-    Manifest,
-    PackedDetails,
-    PackedSource,
-    Sha256,
-    finished_output,
-    open_dataset,
-    write_manifest,
-)
+from oqvl_shards.manifest import FieldSpec, Kind, Lineage, Manifest, PackedDetails, PackedSource, Sha256
 from oqvl_shards.packed import PackedReader
 from oqvl_shards.packed.reference import open_sources as open_packed_sources
 from oqvl_shards.receipt import Receipt, remove_receipts, step_digest
 from oqvl_shards.shard_map import map_shards, prepare_workers
+from oqvl_shards.stage_output import finished_output
 
 _FIELDS = {
     "embedded": (

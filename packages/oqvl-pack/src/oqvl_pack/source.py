@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from oqvl_pack.config import PackConfig
+from oqvl_shards.dataset import Dataset, open_dataset
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import Dataset, Kind, Shard, open_dataset
+from oqvl_shards.manifest import Kind, Shard
 
 Template = Literal["caption", "conversation", "interleaved"]
 

@@ -35,7 +35,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from oqvl_shards.sample import RejectReason, SampleError
+from oqvl_shards.tar.sample import RejectReason, SampleError
 
 IMAGE_MARK = "<image>"
 """What stands for an image in the human turns of conversation data, whatever the tokenizer's placeholder is."""
@@ -44,7 +44,7 @@ _ROLES = {"human": "user", "gpt": "assistant", "system": "system"}
 
 
 class PackReason(StrEnum):
-    """Why a sample is left out of the packs, beside the reasons of `oqvl_shards.sample.RejectReason`."""
+    """Why a sample is left out of the packs, beside the reasons of `oqvl_shards.tar.sample.RejectReason`."""
 
     BAD_CONVERSATION = "bad_conversation"
     """`conversations` is no list of turns from human, gpt or (first only) system, or there is no answer in it."""

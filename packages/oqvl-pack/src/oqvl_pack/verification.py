@@ -16,11 +16,11 @@ from oqvl_pack.mixture import LEFT_OUT, choose_by_shard
 from oqvl_pack.report import CheckReport
 from oqvl_pack.source import SourceShard, list_shards
 from oqvl_pack.worker import Job
+from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import DataError
-from oqvl_shards.manifest import Dataset
 from oqvl_shards.packed import Pack, PackedReader
-from oqvl_shards.reader import ShardReader
 from oqvl_shards.shard_map import map_shards
+from oqvl_shards.tar.reader import ShardReader
 
 
 class _Fingerprint(NamedTuple):

@@ -25,7 +25,7 @@ from oqvl_shards.garbage import collector_paused
 from oqvl_shards.manifest import Account, Shard
 from oqvl_shards.packed import reference_shard_name, shard_name, write_packed_shard, write_reference_shard
 from oqvl_shards.receipt import Receipt, read_receipt, write_receipt
-from oqvl_shards.tar_index import Member
+from oqvl_shards.tar.index import Member
 
 
 @dataclass(frozen=True)

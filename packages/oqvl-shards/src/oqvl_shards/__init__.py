@@ -1,7 +1,7 @@
 """Typed shard manifests, safe WebDataset shards and packed records: the contract between the OQVL packages.
 
 Beside the names here: `oqvl_shards.packed` (packed sequences), `oqvl_shards.image`, `oqvl_shards.uid`,
-`oqvl_shards.verify`, `oqvl_shards.webdataset_bridge` (a webdataset pipeline over any dataset) and `oqvl_shards.run`
+`oqvl_shards.check`, `oqvl_shards.webdataset_bridge` (a webdataset pipeline over any dataset) and `oqvl_shards.run`
 (the imports), each imported by who needs it.
 
 All names load lazily, so that a command line pays only for what it runs.
@@ -14,21 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from oqvl_shards.config import StageConfig
+    from oqvl_shards.dataset import Dataset, open_dataset, write_manifest
     from oqvl_shards.errors import OqvlError
-    from oqvl_shards.manifest import (
-        Account,
-        Dataset,
-        Kind,
-        Lineage,
-        Manifest,
-        Shard,
-        open_dataset,
-        write_manifest,
-    )
-    from oqvl_shards.reader import ShardReader
-    from oqvl_shards.sample import Sample, SampleError
+    from oqvl_shards.manifest import Account, Kind, Lineage, Manifest, Shard
     from oqvl_shards.shard_map import map_shards
-    from oqvl_shards.tar_writer import TarWriter
+    from oqvl_shards.tar.reader import ShardReader
+    from oqvl_shards.tar.sample import Sample, SampleError
+    from oqvl_shards.tar.writer import TarWriter
 
 __all__ = [
     "Account",
@@ -50,20 +42,20 @@ __all__ = [
 
 _MODULE_OF = {
     "Account": "manifest",
-    "Dataset": "manifest",
+    "Dataset": "dataset",
     "Kind": "manifest",
     "Lineage": "manifest",
     "Manifest": "manifest",
     "OqvlError": "errors",
-    "Sample": "sample",
-    "SampleError": "sample",
+    "Sample": "tar.sample",
+    "SampleError": "tar.sample",
     "Shard": "manifest",
-    "ShardReader": "reader",
+    "ShardReader": "tar.reader",
     "StageConfig": "config",
-    "TarWriter": "tar_writer",
+    "TarWriter": "tar.writer",
     "map_shards": "shard_map",
-    "open_dataset": "manifest",
-    "write_manifest": "manifest",
+    "open_dataset": "dataset",
+    "write_manifest": "dataset",
 }
 
 

@@ -1,4 +1,4 @@
-"""The command line `oqvl-shards`: import foreign data, then show, verify and look at any dataset."""
+"""The command line `oqvl-shards`: import foreign data, then show, check and look at any dataset."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 from oqvl_shards.atomic import atomic_open
 from oqvl_shards.command_line import AsJson, Report, new_app, print_report, stage_command
+from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import run_cli
 from oqvl_shards.importers.config import (
     ImportLlavaConfig,
@@ -17,10 +18,10 @@ from oqvl_shards.importers.config import (
     ImportPackedJsonConfig,
     ImportWebdatasetConfig,
 )
-from oqvl_shards.manifest import Manifest, open_dataset
+from oqvl_shards.manifest import Manifest
 from oqvl_shards.report import DatasetReport, lineage_tree
 
-app = new_app("Import foreign data; show, verify, trace and look at datasets.", "oqvl-shards")
+app = new_app("Import foreign data; show, check, trace and look at datasets.", "oqvl-shards")
 import_app = new_app("Make a dataset from foreign data.")
 app.add_typer(import_app, name="import")
 
@@ -69,7 +70,7 @@ def show(directory: DirectoryArgument, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def verify(
+def check(
     directory: DirectoryArgument,
     num_workers: Annotated[int, typer.Option(min=1, help="processes that read shards")] = 1,
     as_json: AsJson = False,
@@ -78,9 +79,9 @@ def verify(
 
     Size, sha256, number of samples, damage; every problem is named, and the exit code is then 5.
     """
-    from oqvl_shards.verify import verify as verify_dataset
+    from oqvl_shards.check import check_shards
 
-    report = verify_dataset(open_dataset(directory), num_workers=num_workers)
+    report = check_shards(open_dataset(directory), num_workers=num_workers)
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
     elif report.is_good:

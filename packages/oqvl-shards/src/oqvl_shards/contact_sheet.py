@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from oqvl_shards.dataset import Dataset
 from oqvl_shards.image import decode_image
-from oqvl_shards.manifest import Dataset, Kind
+from oqvl_shards.manifest import Kind
 from oqvl_shards.packed.reader import PackedReader
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits, Sample, SampleError
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits, Sample, SampleError
 
 SHEET_KINDS = (Kind.IMAGE_TEXT, Kind.CONVERSATION, Kind.INTERLEAVED, Kind.PACKED)
 """Kinds of datasets that hold pictures."""

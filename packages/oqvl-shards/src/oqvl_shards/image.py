@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image
 
-from oqvl_shards.sample import ReadLimits, RejectReason, SampleError
+from oqvl_shards.tar.sample import ReadLimits, RejectReason, SampleError
 
 _FORMATS = ("JPEG", "PNG", "WEBP")
 _FORMAT_TYPES = {"JPEG": ("jpg", "jpeg"), "MPO": ("jpg", "jpeg"), "PNG": ("png",), "WEBP": ("webp",)}

@@ -9,27 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from oqvl_shards.atomic import atomic_write
 from oqvl_shards.config import Frozen, StageConfig
-from oqvl_shards.errors import ConfigError, DataError, ManifestError
+from oqvl_shards.errors import ManifestError
 
 SCHEMA_VERSION = 1
 """Version of the manifest's schema, counted on its own; a reader accepts this one and the one before."""
-
-MANIFEST_NAME = "manifest.json"
-
-UNFINISHED_NAME = "unfinished.json"
-"""File in a directory that a step has begun to write: the lineage of the step. It goes when the manifest is there."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="sha256, 64 lower-case hex digits")]
 Count = Annotated[int, Field(ge=0)]
@@ -344,68 +336,6 @@ class Manifest(Frozen):
         return copied
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """A directory together with the manifest read from it."""
-
-    path: Path
-    manifest: Manifest
-
-    def shard_path(self, shard: Shard) -> Path:
-        """Return where `shard`'s file lies."""
-        return self.path / shard.path
-
-    def whole_shard_path(self, shard: Shard) -> Path:
-        """Return where `shard`'s file lies, after a look at its size: a tar that was cut still reads, but for its end.
-
-        Raises:
-            DataError: When it is missing or of another size than the manifest says.
-        """
-        path = self.shard_path(shard)
-        _check_size(path, shard, hint="it is not what the manifest describes: fetch it again, or make the dataset anew")
-        return path
-
-
-def open_dataset(directory: Path | str, *kinds: Kind) -> Dataset:
-    """Read the manifest of the dataset in `directory`.
-
-    Args:
-        directory: The dataset's directory.
-        kinds: The kinds that the caller can use; any kind when none is given.
-
-    Raises:
-        ManifestError: When there is no manifest, it is malformed, of another schema version, or of another kind.
-    """
-    directory = Path(directory)
-    path = directory / MANIFEST_NAME
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if not directory.is_dir():
-            hint = "check the path, which counts from where the command runs; for foreign data run `oqvl-shards import`"
-            raise ManifestError(f"{directory} is no directory", hint=hint) from error
-        raise ManifestError(f"{directory} has no {MANIFEST_NAME}", hint=_what_is_there(directory)) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path} cannot be read: {error}") from error
-    manifest = parse_manifest(text, where=str(path))
-    if kinds and manifest.kind not in kinds:
-        expected = " or ".join(kind.value for kind in kinds)
-        raise ManifestError(
-            f"{path} is of kind {manifest.kind.value}, expected {expected}",
-            hint=f"{manifest.lineage.tool} made it; name a dataset of kind {expected}, or make one first",
-        )
-    return Dataset(directory, manifest)
-
-
-def _what_is_there(directory: Path) -> str:
-    """Return what to do about a directory without manifest."""
-    if (directory / UNFINISHED_NAME).exists():
-        return "what writes it was stopped before the end: run it again"
-    if inner := sorted(path.parent.name for path in directory.glob(f"*/{MANIFEST_NAME}")):
-        return f"there is one in {' and in '.join(str(directory / name) for name in inner[:3])}"
-    return "name a directory that a command has written; for foreign data run `oqvl-shards import` first"
-
-
 def parse_manifest(text: str, *, where: str = "manifest") -> Manifest:
     """Parse the JSON `text` of a manifest.
 
@@ -430,127 +360,3 @@ def parse_manifest(text: str, *, where: str = "manifest") -> Manifest:
         raise ManifestError(
             f"{where} is malformed in {error.error_count()} place(s); the first: {key}: {first['msg']}"
         ) from error
-
-
-def write_manifest(directory: Path | str, manifest: Manifest) -> Dataset:
-    """Write `manifest` to `directory` atomically, after every shard that it names is there.
-
-    Raises:
-        DataError: When a shard's file is missing or of another size than the manifest says.
-    """
-    directory = Path(directory)
-    for shard in manifest.shards:
-        _check_size(directory / shard.path, shard)
-    atomic_write(directory / MANIFEST_NAME, manifest.canonical_bytes())
-    (directory / UNFINISHED_NAME).unlink(missing_ok=True)
-    return Dataset(directory, manifest)
-
-
-def _check_size(path: Path, shard: Shard, hint: str = "") -> None:
-    size = path.stat().st_size if path.is_file() else None
-    if size != shard.num_bytes:
-        found = "no file" if size is None else f"{size:,} bytes"
-        raise DataError(f"{path}: found {found}, expected {shard.num_bytes:,} bytes", hint=hint)
-
-
-def finished_output(directory: Path | str, lineage: Lineage, *, in_place: bool = False) -> Dataset | None:
-    """Return the dataset in `directory` when a step with this very lineage has finished it, None when none has.
-
-    After None the directory is the step's own: it is there, it can be written, and what it holds the step has written
-    itself before it was stopped. `UNFINISHED_NAME` says so until the manifest is written.
-
-    Args:
-        directory: Where the step writes.
-        lineage: What the step is.
-        in_place: Whether the step describes what lies in the directory already, so that any file may be there.
-
-    Raises:
-        ConfigError: When it cannot be written, or it holds files of anyone else, or of another step, configuration or
-            inputs; nothing is overwritten.
-    """
-    directory = Path(directory)
-    marker = directory / UNFINISHED_NAME
-    if (directory / MANIFEST_NAME).exists():
-        dataset = open_dataset(directory)
-        _check_same_step(directory, "the output", dataset.manifest.lineage, lineage)
-        if marker.exists():  # the step was killed right after its manifest came
-            marker.unlink(missing_ok=True)
-        return dataset
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        if not in_place and (names := _names_in(directory)):
-            begun = Lineage.model_validate_json(marker.read_bytes()) if marker.exists() else None
-            if begun is None:
-                raise _foreign(directory, names)
-            _check_same_step(directory, "the unfinished output", begun, lineage)
-        else:  # nothing reads it while it is alone, so processes of one step may all write it
-            marker.write_text(lineage.model_dump_json(), encoding="utf-8")
-    except ValidationError as error:
-        raise ConfigError(f"{marker} is damaged", hint=f"delete {directory}, or name another directory") from error
-    except OSError as error:
-        hint = "name a directory that is new or empty, where you may write"
-        raise ConfigError(f"{directory} cannot be written: {error.strerror}", hint=hint) from error
-    return None
-
-
-def _names_in(directory: Path) -> list[str]:
-    """Return what lies in `directory` beside the mark of a step that has begun."""
-    return sorted(path.name for path in directory.iterdir() if path.name != UNFINISHED_NAME)
-
-
-def _foreign(directory: Path, names: Sequence[str]) -> ConfigError:
-    others = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
-    return ConfigError(
-        f"{directory} holds {names[0]}{others}, which this command has not written",
-        hint="name a directory that is new or empty; nothing is ever overwritten",
-    )
-
-
-def _check_same_step(directory: Path, what: str, found: Lineage, expected: Lineage) -> None:
-    if found == expected:
-        return
-    keys = _differing_keys(found.config, expected.config)
-    differences = {
-        f"by {found.tool}": found.tool != expected.tool,
-        f"by version {found.version}": found.version != expected.version,
-        f"with other values of {', '.join(keys)}": bool(keys),
-        "from other inputs": (found.parents, found.ancestors) != (expected.parents, expected.ancestors),
-    }
-    how = " and ".join(difference for difference, holds in differences.items() if holds)
-    raise ConfigError(
-        f"{directory} already holds {what} of {found.tool} {found.version}, made {how or 'otherwise'}",
-        hint="choose another output directory, or delete this one",
-    )
-
-
-def _differing_keys(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
-    """Return the dotted keys, sorted, whose values two nested tables do not share."""
-    keys = []
-    for key in sorted({*found, *expected}):
-        left, right = found.get(key), expected.get(key)
-        if isinstance(left, Mapping) and isinstance(right, Mapping):
-            keys += [f"{key}.{inner}" for inner in _differing_keys(left, right)]
-        elif left != right:
-            keys.append(key)
-    return keys
-
-
-def describe_file(path: Path, relative_to: Path, num_samples: int) -> Shard:
-    """Return the `Shard` entry of a file that already lies on disk; reads it once for its sha256."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-        size = file.tell()
-    relative = path.relative_to(relative_to).as_posix()
-    return Shard(path=relative, num_samples=num_samples, num_bytes=size, sha256=digest.hexdigest())
-
-
-def describe_bytes(data: bytes | memoryview, path: str, num_samples: int) -> Shard:
-    """Return the `Shard` entry of a file at `path`, below the dataset's directory, that holds `data`."""
-    return Shard(path=path, num_samples=num_samples, num_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-
-
-def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key under which `shard-2.tar` comes before `shard-10.tar`."""
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name))

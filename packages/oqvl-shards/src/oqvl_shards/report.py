@@ -9,7 +9,8 @@ from typing import Any, Self
 from pydantic import Field
 
 from oqvl_shards.config import Frozen
-from oqvl_shards.manifest import Account, Ancestor, Dataset, FieldSpec, Kind, Lineage, Manifest
+from oqvl_shards.dataset import Dataset
+from oqvl_shards.manifest import Account, Ancestor, FieldSpec, Kind, Lineage, Manifest
 
 DIGEST_LENGTH = 12
 """Hex digits of a digest that a tree shows; enough to find it with."""

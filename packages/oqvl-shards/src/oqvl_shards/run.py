@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from oqvl_shards.config import StageConfig
+from oqvl_shards.dataset import Dataset, describe_file, write_manifest
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.importers import llava, obelics, packed_json, webdataset
 from oqvl_shards.importers.config import (
@@ -29,20 +30,17 @@ from oqvl_shards.importers.json_records import find_nested_records, find_records
 from oqvl_shards.manifest import (
     Account,
     ConversationDetails,
-    Dataset,
     Details,
     FieldSpec,
     ImageTextDetails,
     InterleavedDetails,
     Lineage,
     Manifest,
-    describe_file,
-    finished_output,
-    write_manifest,
 )
 from oqvl_shards.receipt import Receipt, remove_receipts, step_digest
 from oqvl_shards.report import DatasetReport
 from oqvl_shards.shard_map import map_shards
+from oqvl_shards.stage_output import finished_output
 
 
 def import_webdataset(config: ImportWebdatasetConfig) -> DatasetReport:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oqvl_shards.errors import DataError
-from oqvl_shards.sample import Sample
+from oqvl_shards.tar.sample import Sample
 
 UID_DTYPE = np.dtype("u8,u8")
 """A uid as (high, low) words, the layout of DataComp's subset files."""

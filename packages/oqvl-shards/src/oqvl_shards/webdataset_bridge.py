@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from oqvl_shards.check import TAR_KINDS, holds_tars
+from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import DataError, ManifestError
-from oqvl_shards.manifest import Dataset, Kind
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import MEMBER_TYPES, PACK_MEMBER_TYPES, ReadLimits, split_name
-from oqvl_shards.verify import TAR_KINDS, holds_tars
+from oqvl_shards.manifest import Kind
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import MEMBER_TYPES, PACK_MEMBER_TYPES, ReadLimits, split_name
 
 if TYPE_CHECKING:
     from webdataset.compat import FluidWrapper
@@ -71,7 +72,7 @@ def _read_samples(
             if len(reader.samples) != shard["num_samples"]:
                 raise DataError(
                     f"shard {reader.path}: found {len(reader.samples)} samples, expected {shard['num_samples']}",
-                    hint="run `oqvl-shards verify` on the dataset",
+                    hint="run `oqvl-shards check` on the dataset",
                 )
             for sample in reader.samples:
                 members = {split_name(member.name)[1]: reader.read(member) for member in sample.members}

@@ -16,9 +16,9 @@ from oqvl_shards.importers.conversion import (
 )
 from oqvl_shards.importers.json_records import find_records
 from oqvl_shards.manifest import Account
-from oqvl_shards.reader import ShardReader
 from oqvl_shards.receipt import Receipt
-from oqvl_shards.sample import RejectReason, SampleError
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import RejectReason, SampleError
 
 STEP = "0" * 64
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from oqvl_shards.errors import DataError
 from oqvl_shards.importers.json_records import JsonRecords, find_nested_records, find_records, join_records
-from oqvl_shards.tar_writer import TarWriter
+from oqvl_shards.tar.writer import TarWriter
 
 LIMIT = 1 << 20
 

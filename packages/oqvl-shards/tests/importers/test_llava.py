@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from oqvl_shards.importers.llava import convert_conversation
-from oqvl_shards.sample import SampleError
+from oqvl_shards.tar.sample import SampleError
 
 TURNS = [{"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": "A pipe."}]
 

@@ -6,7 +6,7 @@ import pytest
 
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.importers.obelics import convert_document, find_sources, sources_digest
-from oqvl_shards.sample import SampleError
+from oqvl_shards.tar.sample import SampleError
 
 
 def info(data: bytes) -> dict[str, str]:

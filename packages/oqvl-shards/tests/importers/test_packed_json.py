@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
+from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import ConfigError, DataError
 from oqvl_shards.importers.config import ImportPackedJsonConfig
 from oqvl_shards.importers.conversion import ImportReason
 from oqvl_shards.importers.packed_json import convert_caption, find_packs
-from oqvl_shards.manifest import open_dataset
-from oqvl_shards.reader import ShardReader
 from oqvl_shards.run import import_packed_json
-from oqvl_shards.sample import RejectReason, SampleError
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import RejectReason, SampleError
 
 
 def encoded(image: bytes) -> dict[str, str]:

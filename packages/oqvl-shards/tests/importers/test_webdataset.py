@@ -2,12 +2,13 @@ from pathlib import Path
 
 import pytest
 
+from oqvl_shards.dataset import describe_file
 from oqvl_shards.errors import ConfigError, DataError
 from oqvl_shards.importers.config import DamagedShards
 from oqvl_shards.importers.webdataset import find_tars, settle_damage, survey_tar
-from oqvl_shards.manifest import Account, describe_file
-from oqvl_shards.tar_index import TarDamage
-from oqvl_shards.tar_writer import TarWriter
+from oqvl_shards.manifest import Account
+from oqvl_shards.tar.index import TarDamage
+from oqvl_shards.tar.writer import TarWriter
 
 
 def write_tar(path: Path, members: list[tuple[str, bytes]]) -> Path:

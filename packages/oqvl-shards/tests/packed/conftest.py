@@ -11,7 +11,8 @@ import pytest
 from hypothesis import strategies as st
 
 from oqvl_shards.config import StageConfig
-from oqvl_shards.manifest import Account, Dataset, Lineage, Manifest, PackedDetails, write_manifest
+from oqvl_shards.dataset import Dataset, write_manifest
+from oqvl_shards.manifest import Account, Lineage, Manifest, PackedDetails
 from oqvl_shards.packed import PackRecord, shard_name, write_packed_shard
 
 IMAGE_TOKEN_ID = 99

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import safetensors.numpy
 
+from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import DataError
-from oqvl_shards.manifest import Dataset
 from oqvl_shards.packed import PackedReader, PackRecord, encode_record, write_packed_shard
-from oqvl_shards.tar_index import scan_tar
-from oqvl_shards.tar_writer import TarWriter
+from oqvl_shards.tar.index import scan_tar
+from oqvl_shards.tar.writer import TarWriter
 
 
 def test_members_are_those_of_the_specification(dataset: Dataset) -> None:

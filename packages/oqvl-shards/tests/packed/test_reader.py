@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oqvl_shards.config import StageConfig
+from oqvl_shards.dataset import Dataset, write_manifest
 from oqvl_shards.errors import DataError, ManifestError
-from oqvl_shards.manifest import Account, Dataset, ImageTextDetails, Lineage, Manifest, PackedDetails, write_manifest
+from oqvl_shards.manifest import Account, ImageTextDetails, Lineage, Manifest, PackedDetails
 from oqvl_shards.packed import Pack, PackedReader, PackRecord, encode_record
 
 

@@ -12,18 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oqvl_shards.check import check_shards
 from oqvl_shards.config import StageConfig
+from oqvl_shards.dataset import Dataset, write_manifest
 from oqvl_shards.errors import DataError, ManifestError
-from oqvl_shards.manifest import (
-    Account,
-    Dataset,
-    ImageTextDetails,
-    Lineage,
-    Manifest,
-    PackedDetails,
-    PackedSource,
-    write_manifest,
-)
+from oqvl_shards.manifest import Account, ImageTextDetails, Lineage, Manifest, PackedDetails, PackedSource
 from oqvl_shards.packed import (
     ImageReference,
     PackedReader,
@@ -33,9 +26,8 @@ from oqvl_shards.packed import (
     write_reference_shard,
 )
 from oqvl_shards.packed.reference import ReferenceShard
-from oqvl_shards.tar_index import scan_tar
-from oqvl_shards.tar_writer import TarWriter
-from oqvl_shards.verify import verify
+from oqvl_shards.tar.index import scan_tar
+from oqvl_shards.tar.writer import TarWriter
 from oqvl_shards.webdataset_bridge import to_webdataset
 
 Rows = list[tuple[PackRecord, list[ImageReference]]]
@@ -186,24 +178,24 @@ def test_a_source_that_moved_or_changed_is_named(
     with pytest.raises(DataError, match=message) as caught:
         PackedReader(dataset)
     assert caught.value.hint
-    assert not verify(dataset).is_good
+    assert not check_shards(dataset).is_good
 
 
 def test_verify_reads_packs_and_sources(dataset: Dataset, source: Dataset) -> None:
-    assert verify(dataset).is_good
+    assert check_shards(dataset).is_good
     path = source.path / "00000.tar"
     data = bytearray(path.read_bytes())
     data[512] ^= 1  # same size: only the sha256 tells
     path.write_bytes(data)
     PackedReader(dataset)
-    problems = verify(dataset).problems
+    problems = check_shards(dataset).problems
     assert [(one.shard, one.fault.value) for one in problems] == [("../pairs/00000.tar", "sha256")]
 
 
 def test_verify_names_a_packed_shard_that_is_none(dataset: Dataset) -> None:
     path = dataset.path / "shard-00000.arrow"
     path.write_bytes(b"x" * path.stat().st_size)
-    assert [one.fault.value for one in verify(dataset).problems] == ["sha256", "damaged"]
+    assert [one.fault.value for one in check_shards(dataset).problems] == ["sha256", "damaged"]
     with pytest.raises(DataError, match=r"shard-00000\.arrow is not a shard of layout reference"):
         PackedReader(dataset)[0]
 

@@ -10,15 +10,9 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from oqvl_shards.atomic import sync_directory
-from oqvl_shards.manifest import (
-    Account,
-    CheckpointDetails,
-    Lineage,
-    Manifest,
-    describe_file,
-    natural_key,
-    write_manifest,
-)
+from oqvl_shards.dataset import describe_file, write_manifest
+from oqvl_shards.manifest import Account, CheckpointDetails, Lineage, Manifest
+from oqvl_shards.natural_order import natural_key
 from oqvl_train.metrics import StepMetrics
 from oqvl_train.parallel import World
 from oqvl_train.run_directory import RunDirectory, partial

@@ -8,7 +8,8 @@ from typing import Self
 from pydantic import Field
 
 from oqvl_shards.config import Frozen
-from oqvl_shards.manifest import MANIFEST_NAME, Kind, open_dataset
+from oqvl_shards.dataset import MANIFEST_NAME, open_dataset
+from oqvl_shards.manifest import Kind
 from oqvl_train.metrics import Timing, read_metrics, read_timings
 from oqvl_train.run_directory import RunDirectory
 

@@ -18,17 +18,11 @@ from importlib.metadata import version
 
 import torch
 
+from oqvl_shards.dataset import Dataset, open_dataset
 from oqvl_shards.errors import ConfigError, DataError
-from oqvl_shards.manifest import (
-    CheckpointDetails,
-    Dataset,
-    Kind,
-    Lineage,
-    PackedDetails,
-    finished_output,
-    open_dataset,
-)
+from oqvl_shards.manifest import CheckpointDetails, Kind, Lineage, PackedDetails
 from oqvl_shards.packed import PackedReader
+from oqvl_shards.stage_output import finished_output
 from oqvl_train.checkpoint import load_latest_checkpoint, save_checkpoint
 from oqvl_train.config import TrainConfig
 from oqvl_train.data_order import DataOrder

@@ -21,7 +21,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from oqvl_shards.errors import DataError
-from oqvl_shards.manifest import natural_key
+from oqvl_shards.natural_order import natural_key
 
 _PICTURE_COLUMN = "image"
 _LONGEST_INDEX = 20  # characters; the smallest base64 picture is longer

@@ -31,10 +31,11 @@ from oqvl_filter.scorers.phash import perceptual_hash
 from oqvl_filter.selection.candidates import Candidates, read_candidates, resolve_column
 from oqvl_filter.uid_array import format_uids, hash_uids
 from oqvl_shards.config import StageConfig
+from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.image import decode_image
-from oqvl_shards.manifest import Dataset, FieldSpec, Kind, Sha256
-from oqvl_shards.sample import ReadLimits, SampleError
+from oqvl_shards.manifest import FieldSpec, Kind, Sha256
+from oqvl_shards.tar.sample import ReadLimits, SampleError
 from oqvl_shards.uid import array_to_uids
 
 DUPLICATES_FILE = "duplicates.parquet"

@@ -31,11 +31,12 @@ from oqvl_filter.dfn.correlation import Moments, canonical_directions
 from oqvl_filter.pool import pool_samples, read_pair
 from oqvl_filter.uid_array import hash_uids
 from oqvl_shards.atomic import atomic_write
+from oqvl_shards.dataset import Dataset, describe_file
 from oqvl_shards.errors import ConfigError, DataError
-from oqvl_shards.manifest import Account, Dataset, Shard, describe_file
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import SampleError
+from oqvl_shards.manifest import Account, Shard
 from oqvl_shards.shard_map import map_shards
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import SampleError
 from oqvl_shards.uid import UID_DTYPE, uid_to_words
 
 if TYPE_CHECKING:

@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 from oqvl_filter.config import ImportLimits
 from oqvl_filter.pool import pool_samples
 from oqvl_filter.score_file import IDENTITY_FIELDS, REJECT_FIELD
+from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import ConfigError, DataError
-from oqvl_shards.manifest import Dataset, natural_key
-from oqvl_shards.reader import ShardReader
+from oqvl_shards.natural_order import natural_key
+from oqvl_shards.tar.reader import ShardReader
 
 BAD_UID = "bad_uid"
 """Reason of a row whose uid is not 32 hex digits, or is missing; it is left out."""

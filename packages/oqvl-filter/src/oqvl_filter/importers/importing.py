@@ -25,8 +25,9 @@ from oqvl_filter.importers.foreign_table import find_files, pick_columns, to_sco
 from oqvl_filter.importers.mlm_filter import read_answers, shard_of
 from oqvl_filter.score_file import IDENTITY_FIELDS, REJECT_FIELD, account_of, is_number, write_table
 from oqvl_shards.config import StageConfig
+from oqvl_shards.dataset import Dataset, describe_file
 from oqvl_shards.errors import ConfigError, DataError
-from oqvl_shards.manifest import Account, Dataset, FieldSpec, Sha256, describe_file
+from oqvl_shards.manifest import Account, FieldSpec, Sha256
 from oqvl_shards.receipt import Receipt, read_receipt, write_receipt
 
 SUFFIXES = {

@@ -15,11 +15,13 @@ from pydantic import Field
 
 from oqvl_filter.config import ImportPicturesConfig
 from oqvl_shards.config import StageConfig
+from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import ConfigError, DataError
 from oqvl_shards.image import image_size
-from oqvl_shards.manifest import Account, Dataset, Sha256, Shard, natural_key
-from oqvl_shards.sample import IMAGE_TYPES, ReadLimits, RejectReason, SampleError
-from oqvl_shards.tar_writer import TarWriter
+from oqvl_shards.manifest import Account, Sha256, Shard
+from oqvl_shards.natural_order import natural_key
+from oqvl_shards.tar.sample import IMAGE_TYPES, ReadLimits, RejectReason, SampleError
+from oqvl_shards.tar.writer import TarWriter
 
 REPEATED = "repeated_picture"
 """Reason of a picture whose very file came before."""

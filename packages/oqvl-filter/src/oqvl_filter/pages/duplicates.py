@@ -13,9 +13,10 @@ from oqvl_filter.pages.gallery import Picture, find_pictures, picture_of_file
 from oqvl_filter.pages.scored_samples import ScoredSamples
 from oqvl_filter.pages.strip import Panel, Strip, Tile
 from oqvl_filter.selection.selection import codes_of
+from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import Dataset, Kind
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.manifest import Kind
+from oqvl_shards.tar.sample import ReadLimits
 
 MAX_CLUSTER_PICTURES = 8
 

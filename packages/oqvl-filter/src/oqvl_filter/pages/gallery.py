@@ -16,10 +16,10 @@ from PIL import Image
 
 from oqvl_filter.pool import PoolSample, pool_samples
 from oqvl_filter.selection.candidates import Candidates
+from oqvl_shards.dataset import Dataset
 from oqvl_shards.image import decode_image
-from oqvl_shards.manifest import Dataset
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits, SampleError
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits, SampleError
 from oqvl_shards.uid import array_to_uids
 
 THUMBNAIL_SIDE = 144

@@ -26,8 +26,9 @@ from oqvl_filter.pages.strip import Panel, Strip, Tile
 from oqvl_filter.selection.candidates import resolve_column
 from oqvl_filter.subset import Subset
 from oqvl_shards.atomic import atomic_write
+from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import ConfigError, require_extra
-from oqvl_shards.manifest import Account, Dataset
+from oqvl_shards.manifest import Account
 
 TEMPLATE = "templates/report.html.j2"
 MAX_GROUP_PICTURES = 8

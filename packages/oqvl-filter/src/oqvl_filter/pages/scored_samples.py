@@ -18,7 +18,7 @@ from oqvl_filter.score_file import is_amount
 from oqvl_filter.selection.candidates import Candidates, read_candidates
 from oqvl_filter.subset import Subset
 from oqvl_filter.uid_array import contains, format_words, hash_uids
-from oqvl_shards.manifest import Dataset
+from oqvl_shards.dataset import Dataset
 
 DEDUP_COLUMNS = frozenset({"cluster", "cluster_size", "duplicate", "match", "nearness"})
 

@@ -26,8 +26,8 @@ from oqvl_filter.scorers.image_pipeline import prepared_batches
 from oqvl_filter.weights import digest_file
 from oqvl_shards.errors import ConfigError, require_extra
 from oqvl_shards.manifest import FieldSpec
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits
 
 
 class AestheticScorer:

@@ -22,10 +22,11 @@ from oqvl_filter.pool import PoolSample, shard_numbers
 from oqvl_filter.score_file import REJECT_FIELD, arrow_type, read_table, vector_dtype
 from oqvl_filter.scorer import Row
 from oqvl_filter.scorers.image_pipeline import Preparation, prepared_batches
+from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import FieldSpec, Kind, open_dataset
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import RejectReason, SampleError
+from oqvl_shards.manifest import FieldSpec, Kind
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import RejectReason, SampleError
 
 if TYPE_CHECKING:
     import torch

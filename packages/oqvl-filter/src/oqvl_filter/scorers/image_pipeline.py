@@ -25,8 +25,8 @@ from PIL import Image
 
 from oqvl_filter.pool import PoolSample
 from oqvl_shards.image import decode_image
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits, SampleError
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits, SampleError
 
 if TYPE_CHECKING:
     import torch

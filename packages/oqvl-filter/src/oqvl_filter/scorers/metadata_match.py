@@ -19,8 +19,8 @@ from oqvl_filter.pool import PoolSample
 from oqvl_filter.scorer import Row
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.manifest import FieldSpec
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits, SampleError
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits, SampleError
 
 MATCH_VERSION = 1
 """Goes up when a caption matches other entries than before."""

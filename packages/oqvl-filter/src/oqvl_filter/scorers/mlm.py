@@ -31,8 +31,8 @@ from oqvl_filter.pool import PoolSample, read_pair
 from oqvl_filter.scorer import Row
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.manifest import FieldSpec
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits, SampleError
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits, SampleError
 
 MAX_ANSWER = 64
 """Characters of an answer that are stored."""

@@ -16,8 +16,8 @@ from oqvl_filter.scorer import Row
 from oqvl_filter.scorers.image_pipeline import prepared_batches
 from oqvl_shards.image import decode_image
 from oqvl_shards.manifest import FieldSpec
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits
 
 IMAGE_VERSION = 1
 """Goes up when a column changes its meaning; scores of two versions have two fingerprints."""

@@ -11,8 +11,8 @@ from oqvl_filter.pool import PoolSample
 from oqvl_filter.scorer import Row
 from oqvl_shards.image import image_size
 from oqvl_shards.manifest import FieldSpec
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits, SampleError
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits, SampleError
 
 RULES_VERSION = 1
 """Goes up when a column changes its meaning; scores of two versions have two fingerprints."""

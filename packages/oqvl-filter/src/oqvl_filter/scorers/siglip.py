@@ -22,7 +22,7 @@ from oqvl_filter.scorers.embedding import PairScorer, unit_length
 from oqvl_filter.scorers.image_pipeline import Preparation, processor_preparation
 from oqvl_filter.weights import digest_directory, digest_weights
 from oqvl_shards.errors import ConfigError, HardwareError, require_extra
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.tar.sample import ReadLimits
 
 if TYPE_CHECKING:
     import torch

@@ -25,8 +25,8 @@ from oqvl_filter.scorers.language import LanguageIdentifier
 from oqvl_filter.scorers.vocabulary import ThingWords
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.manifest import FieldSpec
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import ReadLimits
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import ReadLimits
 
 TEXT_VERSION = 1
 """Goes up when a column changes its meaning; scores of two versions have two fingerprints."""

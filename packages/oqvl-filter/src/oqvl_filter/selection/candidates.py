@@ -20,8 +20,9 @@ from oqvl_filter.expression import SOURCE
 from oqvl_filter.score_file import REJECT_FIELD, is_vector, read_table
 from oqvl_filter.selection.column_cache import ColumnCache, Uids
 from oqvl_filter.uid_array import first_rows, locate, sort_uids
+from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import Dataset, Kind
+from oqvl_shards.manifest import Kind
 
 Mask = NDArray[np.bool_]
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from oqvl_filter.uid_array import first_rows, parse_uids
 from oqvl_shards.atomic import atomic_write
-from oqvl_shards.manifest import Dataset
+from oqvl_shards.dataset import Dataset
 from oqvl_shards.uid import UID_DTYPE
 
 _DISTINCT = b"distinct"

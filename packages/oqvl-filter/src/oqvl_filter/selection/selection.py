@@ -60,8 +60,9 @@ from oqvl_filter.selection.candidates import Candidates, Mask, resolve_column
 from oqvl_filter.subset import Subset
 from oqvl_filter.uid_array import contains, hash_uids
 from oqvl_shards.config import StageConfig
+from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import Account, Dataset, Sha256
+from oqvl_shards.manifest import Account, Sha256
 
 
 class SelectStep(StageConfig):

@@ -17,9 +17,9 @@ from oqvl_shards.image import image_size
 from oqvl_shards.importers.json_records import JoinedRecords, JsonRecords, join_records
 from oqvl_shards.manifest import Account
 from oqvl_shards.receipt import Receipt, read_receipt, remove_receipts, write_receipt
-from oqvl_shards.sample import ReadLimits, RejectReason, SampleError
 from oqvl_shards.shard_map import map_shards
-from oqvl_shards.tar_writer import TarWriter
+from oqvl_shards.tar.sample import ReadLimits, RejectReason, SampleError
+from oqvl_shards.tar.writer import TarWriter
 
 LIMITS = ReadLimits()
 """What is imported must be readable under the limits that every reader has by default."""

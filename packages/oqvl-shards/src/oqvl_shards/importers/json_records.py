@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oqvl_shards.errors import DataError
-from oqvl_shards.tar_index import scan_tar
+from oqvl_shards.tar.index import scan_tar
 
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _FLAT_OBJECT = rb'\{(?:[^][{}"]++|' + _STRING + rb")*+\}"

@@ -14,9 +14,9 @@ from typing import Any
 
 from oqvl_shards.importers.conversion import LIMITS, ConvertedSample, ImportReason, check_image
 from oqvl_shards.manifest import FieldSpec
-from oqvl_shards.reader import parse_json
-from oqvl_shards.sample import RejectReason, SampleError
-from oqvl_shards.tar_index import is_safe_name
+from oqvl_shards.tar.index import is_safe_name
+from oqvl_shards.tar.reader import parse_json
+from oqvl_shards.tar.sample import RejectReason, SampleError
 
 FIELDS = (
     FieldSpec(name="conversations", dtype="json", description="turns: from (human, gpt, system) and value"),

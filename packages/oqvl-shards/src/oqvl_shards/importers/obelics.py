@@ -15,9 +15,10 @@ from typing import Any
 
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.importers.conversion import LIMITS, ConvertedSample, ImportReason, check_image
-from oqvl_shards.manifest import FieldSpec, natural_key
-from oqvl_shards.reader import parse_json
-from oqvl_shards.sample import RejectReason, SampleError
+from oqvl_shards.manifest import FieldSpec
+from oqvl_shards.natural_order import natural_key
+from oqvl_shards.tar.reader import parse_json
+from oqvl_shards.tar.sample import RejectReason, SampleError
 
 FIELDS = (
     FieldSpec(name="texts", dtype="json", description="a string or null at each place of the document"),

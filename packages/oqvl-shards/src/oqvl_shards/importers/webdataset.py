@@ -6,12 +6,14 @@ from collections import Counter
 from pathlib import Path
 
 from oqvl_shards.config import Frozen
+from oqvl_shards.dataset import describe_file
 from oqvl_shards.errors import ConfigError, DataError
 from oqvl_shards.importers.config import DamagedShards
-from oqvl_shards.manifest import Account, FieldSpec, Shard, describe_file, natural_key
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import RejectReason, Sample, SampleError, member_type
-from oqvl_shards.tar_index import TarDamage
+from oqvl_shards.manifest import Account, FieldSpec, Shard
+from oqvl_shards.natural_order import natural_key
+from oqvl_shards.tar.index import TarDamage
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import RejectReason, Sample, SampleError, member_type
 
 FIELDS = (
     FieldSpec(name="image", dtype="image", description="one jpg, jpeg, png or webp member, as it was downloaded"),

@@ -15,14 +15,14 @@ from oqvl_shards.errors import DataError
 from oqvl_shards.manifest import Shard
 from oqvl_shards.packed.codec import decode_record, encode_record
 from oqvl_shards.packed.record import PackRecord
-from oqvl_shards.sample import IMAGE_TYPES
-from oqvl_shards.tar_index import Member, open_shard_file, scan_tar
-from oqvl_shards.tar_writer import TarWriter
+from oqvl_shards.tar.index import Member, open_shard_file, scan_tar
+from oqvl_shards.tar.sample import IMAGE_TYPES
+from oqvl_shards.tar.writer import TarWriter
 
 RECORD_TYPE = "safetensors"
 """File ending of the member that holds a pack's record."""
 
-_HINT = "the packed shard is damaged, or another tool wrote it: run `oqvl-shards verify`, then pack again"
+_HINT = "the packed shard is damaged, or another tool wrote it: run `oqvl-shards check`, then pack again"
 
 ImageSource = bytes | tuple[Path, Member]
 """An encoded image file: its bytes, or a tar and the member in it to be copied."""

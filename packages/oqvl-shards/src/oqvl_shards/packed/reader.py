@@ -10,8 +10,9 @@ from typing import Any, overload
 
 import numpy as np
 
+from oqvl_shards.dataset import Dataset, open_dataset
 from oqvl_shards.errors import DataError
-from oqvl_shards.manifest import Dataset, Kind, PackedDetails, open_dataset
+from oqvl_shards.manifest import Kind, PackedDetails
 from oqvl_shards.packed.embedded import EmbeddedShard
 from oqvl_shards.packed.record import Pack, PackRecord
 from oqvl_shards.packed.reference import ReferenceShard, SourceTar, open_sources

@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oqvl_shards.atomic import atomic_write
+from oqvl_shards.dataset import Dataset, describe_bytes, open_dataset
 from oqvl_shards.errors import DataError, OqvlError
-from oqvl_shards.manifest import Dataset, PackedDetails, PackedSource, Shard, describe_bytes, open_dataset
+from oqvl_shards.manifest import PackedDetails, PackedSource, Shard
 from oqvl_shards.packed.embedded import read_span
 from oqvl_shards.packed.record import PackRecord
-from oqvl_shards.tar_index import open_shard_file
+from oqvl_shards.tar.index import open_shard_file
 
 if TYPE_CHECKING:
     import pyarrow
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 LAYOUT_VERSION = 1
 """Version of the columns, kept in the schema's metadata; a reader accepts this one."""
 
-_HINT = "the packed shard is damaged, or another tool wrote it: run `oqvl-shards verify`, then pack again"
+_HINT = "the packed shard is damaged, or another tool wrote it: run `oqvl-shards check`, then pack again"
 _RECORD_COLUMNS = ("input_ids", "is_target", "document_lengths", "image_positions", "image_tokens")
 _IMAGE_COLUMNS = ("image_shards", "image_offsets", "image_sizes")
 _STRING_COLUMNS = ("document_keys", "image_types")

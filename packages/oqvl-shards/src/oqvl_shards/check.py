@@ -10,12 +10,13 @@ from pathlib import Path
 from pydantic import Field
 
 from oqvl_shards.config import Frozen
+from oqvl_shards.dataset import Dataset, describe_file
 from oqvl_shards.errors import DataError
-from oqvl_shards.manifest import Dataset, Kind, Manifest, PackedDetails, Shard, describe_file
+from oqvl_shards.manifest import Kind, Manifest, PackedDetails, Shard
 from oqvl_shards.packed.reference import ReferenceShard, open_source
-from oqvl_shards.reader import ShardReader
-from oqvl_shards.sample import MEMBER_TYPES, PACK_MEMBER_TYPES
 from oqvl_shards.shard_map import map_shards
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import MEMBER_TYPES, PACK_MEMBER_TYPES
 
 TAR_KINDS = frozenset({Kind.IMAGE_TEXT, Kind.CONVERSATION, Kind.INTERLEAVED, Kind.PACKED})
 """Kinds of datasets whose shards are tars; packed ones in the layout `embedded`."""
@@ -40,7 +41,7 @@ class Problem(Frozen):
     detail: str = Field(description="what was found and expected")
 
 
-class VerifyReport(Frozen):
+class CheckReport(Frozen):
     """What a verification found."""
 
     name: str = Field(description="name of the dataset")
@@ -74,7 +75,7 @@ def holds_tars(manifest: Manifest) -> bool:
     return manifest.kind in TAR_KINDS and not (isinstance(details, PackedDetails) and details.layout == "reference")
 
 
-def verify(dataset: Dataset, *, num_workers: int = 0) -> VerifyReport:
+def check_shards(dataset: Dataset, *, num_workers: int = 0) -> CheckReport:
     """Check every shard of `dataset`; all problems are collected.
 
     Packs of layout `reference` are checked together with the source shards that they point into.
@@ -88,10 +89,10 @@ def verify(dataset: Dataset, *, num_workers: int = 0) -> VerifyReport:
         partial(_check_shard, dataset=dataset),
         manifest.shards,
         num_workers=num_workers,
-        description="verify",
+        description="check",
         name=lambda shard: shard.path,
     )
-    return VerifyReport(
+    return CheckReport(
         name=manifest.name,
         num_shards=len(manifest.shards),
         num_samples=manifest.num_samples,
@@ -108,7 +109,7 @@ def _check_sources(dataset: Dataset, num_workers: int) -> list[Problem]:
         return problems
     for source in details.sources:
         try:
-            found = verify(open_source(dataset, source).dataset, num_workers=num_workers).problems
+            found = check_shards(open_source(dataset, source).dataset, num_workers=num_workers).problems
         except DataError as error:
             found = [Problem(shard="", fault=Fault.SOURCE, detail=error.message)]
         problems += [one.model_copy(update={"shard": f"{source.path}/{one.shard}"}) for one in found]

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from oqvl_shards import tar_writer
 from oqvl_shards.atomic import TEMPORARY_SUFFIX
+from oqvl_shards.dataset import describe_file
 from oqvl_shards.errors import DataError, UsageError
-from oqvl_shards.manifest import describe_file
-from oqvl_shards.tar_index import Member, scan_tar
-from oqvl_shards.tar_writer import TarWriter
+from oqvl_shards.tar import writer as tar_writer
+from oqvl_shards.tar.index import Member, scan_tar
+from oqvl_shards.tar.writer import TarWriter
 
 # webdataset passes over names that begin with two underscores.
 key_characters = st.characters(codec="utf-8", exclude_characters="\0/\\._", exclude_categories=["Cc", "Cs"])

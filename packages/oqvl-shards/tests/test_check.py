@@ -5,20 +5,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from oqvl_shards.check import Fault, check_shards
 from oqvl_shards.config import StageConfig
+from oqvl_shards.dataset import Dataset, describe_file, write_manifest
 from oqvl_shards.errors import DataError
-from oqvl_shards.manifest import (
-    Account,
-    Dataset,
-    ImageTextDetails,
-    Lineage,
-    Manifest,
-    ScoresDetails,
-    describe_file,
-    write_manifest,
-)
-from oqvl_shards.tar_writer import TarWriter
-from oqvl_shards.verify import Fault, verify
+from oqvl_shards.manifest import Account, ImageTextDetails, Lineage, Manifest, ScoresDetails
+from oqvl_shards.tar.writer import TarWriter
 
 
 def make_dataset(directory: Path, shards, details=None) -> Dataset:
@@ -46,12 +38,12 @@ def dataset(tmp_path) -> Dataset:
 
 
 def faults(dataset: Dataset) -> list[tuple[str, Fault]]:
-    return [(problem.shard, problem.fault) for problem in verify(dataset).problems]
+    return [(problem.shard, problem.fault) for problem in check_shards(dataset).problems]
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_good_dataset_is_good(dataset, num_workers):
-    report = verify(dataset, num_workers=num_workers)
+    report = check_shards(dataset, num_workers=num_workers)
     assert (report.num_shards, report.num_samples, report.problems) == (3, 12, ())
     assert report.num_bytes == sum(path.stat().st_size for path in dataset.path.glob("*.tar"))
     assert report.is_good
@@ -74,7 +66,7 @@ def test_all_problems_are_collected(dataset):
         ("2.tar", Fault.SHA256),
     ]
     with pytest.raises(DataError, match=r"6 problem\(s\)(.|\n)*1\.tar: num_samples: found 1 samples, expected 4"):
-        verify(dataset).raise_if_failed()
+        check_shards(dataset).raise_if_failed()
 
 
 def test_a_wrong_count_is_seen(tmp_path, dataset):

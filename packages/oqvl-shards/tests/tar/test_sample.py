@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from oqvl_shards.errors import DataError
-from oqvl_shards.sample import ReadLimits, RejectReason, Sample, SampleError, member_type, split_name
-from oqvl_shards.tar_index import Member
+from oqvl_shards.tar.index import Member
+from oqvl_shards.tar.sample import ReadLimits, RejectReason, Sample, SampleError, member_type, split_name
 
 
 @pytest.mark.parametrize(

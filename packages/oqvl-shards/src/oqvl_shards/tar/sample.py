@@ -11,7 +11,7 @@ from pydantic import Field
 
 from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import DataError
-from oqvl_shards.tar_index import Member
+from oqvl_shards.tar.index import Member
 
 IMAGE_TYPES = frozenset({"jpg", "jpeg", "png", "webp"})
 """Types of the members that hold images."""

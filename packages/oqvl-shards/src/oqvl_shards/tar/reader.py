@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, NoReturn, Self
 
 from oqvl_shards.errors import DataError
 from oqvl_shards.garbage import collector_paused
-from oqvl_shards.sample import (
+from oqvl_shards.tar.index import Member, TarDamage, TarIndex, open_shard_file, scan_descriptor, unsafe_names
+from oqvl_shards.tar.sample import (
     MEMBER_TYPES,
     ReadLimits,
     Reject,
@@ -20,7 +21,6 @@ from oqvl_shards.sample import (
     member_type,
     split_name,
 )
-from oqvl_shards.tar_index import Member, TarDamage, TarIndex, open_shard_file, scan_descriptor, unsafe_names
 
 _DAMAGE_REASONS = {
     TarDamage.TRUNCATED_MEMBER: RejectReason.TRUNCATED_SHARD,

@@ -5,16 +5,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from oqvl_shards import tar_index
 from oqvl_shards.errors import DataError
-from oqvl_shards.tar_index import (
-    MAX_EXTENDED_HEADER_BYTES,
-    Member,
-    TarDamage,
-    is_safe_name,
-    scan_tar,
-    unsafe_names,
-)
+from oqvl_shards.tar import index as tar_index
+from oqvl_shards.tar.index import MAX_EXTENDED_HEADER_BYTES, Member, TarDamage, is_safe_name, scan_tar, unsafe_names
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=300).filter(
     lambda name: not name.endswith("/")

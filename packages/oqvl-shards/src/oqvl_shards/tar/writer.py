@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from oqvl_shards.atomic import atomic_open
 from oqvl_shards.errors import DataError, UsageError
 from oqvl_shards.manifest import Shard
-from oqvl_shards.open_files import OpenFiles
-from oqvl_shards.tar_index import BLOCK_SIZE, Member, unsafe_names
+from oqvl_shards.tar.descriptor_cache import DescriptorCache
+from oqvl_shards.tar.index import BLOCK_SIZE, Member, unsafe_names
 
 MAX_MEMBER_BYTES = 8**11 - 1
 """The largest size that the eleven octal digits of a ustar header hold (8 GiB - 1)."""
@@ -46,7 +46,7 @@ class TarWriter:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._names: set[str] = set()
-        self._sources = OpenFiles()
+        self._sources = DescriptorCache()
         self._digest = hashlib.sha256()
         self._num_bytes = 0
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from oqvl_shards import open_files
 from oqvl_shards.errors import DataError
-from oqvl_shards.open_files import OpenFiles
+from oqvl_shards.tar import descriptor_cache
+from oqvl_shards.tar.descriptor_cache import DescriptorCache
 
 
 def num_open() -> int:
@@ -14,12 +14,12 @@ def num_open() -> int:
 
 
 def test_few_files_are_open_at_a_time(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(open_files, "MAX_OPEN_FILES", 2)
+    monkeypatch.setattr(descriptor_cache, "MAX_OPEN_FILES", 2)
     paths = [tmp_path / str(number) for number in range(3)]
     for path in paths:
         path.write_text(path.name)
     before = num_open()
-    with OpenFiles() as files:
+    with DescriptorCache() as files:
         for path in [*paths, *paths[::-1], paths[0]]:
             assert os.pread(files.descriptor(path), 9, 0) == path.name.encode()
             assert num_open() <= before + 2

@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from oqvl_shards.errors import DataError
-from oqvl_shards.reader import ShardReader, parse_json
-from oqvl_shards.sample import MEMBER_TYPES, PACK_MEMBER_TYPES, ReadLimits, RejectReason, SampleError, split_name
-from oqvl_shards.tar_index import TarDamage, scan_tar
-from oqvl_shards.tar_writer import TarWriter
+from oqvl_shards.tar.index import TarDamage, scan_tar
+from oqvl_shards.tar.reader import ShardReader, parse_json
+from oqvl_shards.tar.sample import MEMBER_TYPES, PACK_MEMBER_TYPES, ReadLimits, RejectReason, SampleError, split_name
+from oqvl_shards.tar.writer import TarWriter
 
 shared_tmp_path = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from oqvl_shards.tar_index import open_shard_file
+from oqvl_shards.tar.index import open_shard_file
 
 MAX_OPEN_FILES = 64
 """Files that are open at a time; a process may commonly have some hundred."""
 
 
-class OpenFiles:
+class DescriptorCache:
     """Shards that are open for reading, the ones used last; use as a context manager."""
 
     def __init__(self) -> None:

@@ -1,0 +1,115 @@
+"""A dataset on disk: open it, write its manifest, describe the files that the manifest will name."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from oqvl_shards.atomic import atomic_write
+from oqvl_shards.errors import DataError, ManifestError
+from oqvl_shards.manifest import Kind, Manifest, Shard, parse_manifest
+
+MANIFEST_NAME = "manifest.json"
+
+UNFINISHED_NAME = "unfinished.json"
+"""File in a directory that a step has begun to write: the lineage of the step. It goes when the manifest is there."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A directory together with the manifest read from it."""
+
+    path: Path
+    manifest: Manifest
+
+    def shard_path(self, shard: Shard) -> Path:
+        """Return where `shard`'s file lies."""
+        return self.path / shard.path
+
+    def whole_shard_path(self, shard: Shard) -> Path:
+        """Return where `shard`'s file lies, after a look at its size: a tar that was cut still reads, but for its end.
+
+        Raises:
+            DataError: When it is missing or of another size than the manifest says.
+        """
+        path = self.shard_path(shard)
+        _check_size(path, shard, hint="it is not what the manifest describes: fetch it again, or make the dataset anew")
+        return path
+
+
+def open_dataset(directory: Path | str, *kinds: Kind) -> Dataset:
+    """Read the manifest of the dataset in `directory`.
+
+    Args:
+        directory: The dataset's directory.
+        kinds: The kinds that the caller can use; any kind when none is given.
+
+    Raises:
+        ManifestError: When there is no manifest, it is malformed, of another schema version, or of another kind.
+    """
+    directory = Path(directory)
+    path = directory / MANIFEST_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if not directory.is_dir():
+            hint = "check the path, which counts from where the command runs; for foreign data run `oqvl-shards import`"
+            raise ManifestError(f"{directory} is no directory", hint=hint) from error
+        raise ManifestError(f"{directory} has no {MANIFEST_NAME}", hint=_what_is_there(directory)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path} cannot be read: {error}") from error
+    manifest = parse_manifest(text, where=str(path))
+    if kinds and manifest.kind not in kinds:
+        expected = " or ".join(kind.value for kind in kinds)
+        raise ManifestError(
+            f"{path} is of kind {manifest.kind.value}, expected {expected}",
+            hint=f"{manifest.lineage.tool} made it; name a dataset of kind {expected}, or make one first",
+        )
+    return Dataset(directory, manifest)
+
+
+def _what_is_there(directory: Path) -> str:
+    """Return what to do about a directory without manifest."""
+    if (directory / UNFINISHED_NAME).exists():
+        return "what writes it was stopped before the end: run it again"
+    if inner := sorted(path.parent.name for path in directory.glob(f"*/{MANIFEST_NAME}")):
+        return f"there is one in {' and in '.join(str(directory / name) for name in inner[:3])}"
+    return "name a directory that a command has written; for foreign data run `oqvl-shards import` first"
+
+
+def write_manifest(directory: Path | str, manifest: Manifest) -> Dataset:
+    """Write `manifest` to `directory` atomically, after every shard that it names is there.
+
+    Raises:
+        DataError: When a shard's file is missing or of another size than the manifest says.
+    """
+    directory = Path(directory)
+    for shard in manifest.shards:
+        _check_size(directory / shard.path, shard)
+    atomic_write(directory / MANIFEST_NAME, manifest.canonical_bytes())
+    (directory / UNFINISHED_NAME).unlink(missing_ok=True)
+    return Dataset(directory, manifest)
+
+
+def _check_size(path: Path, shard: Shard, hint: str = "") -> None:
+    size = path.stat().st_size if path.is_file() else None
+    if size != shard.num_bytes:
+        found = "no file" if size is None else f"{size:,} bytes"
+        raise DataError(f"{path}: found {found}, expected {shard.num_bytes:,} bytes", hint=hint)
+
+
+def describe_file(path: Path, relative_to: Path, num_samples: int) -> Shard:
+    """Return the `Shard` entry of a file that already lies on disk; reads it once for its sha256."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+        size = file.tell()
+    relative = path.relative_to(relative_to).as_posix()
+    return Shard(path=relative, num_samples=num_samples, num_bytes=size, sha256=digest.hexdigest())
+
+
+def describe_bytes(data: bytes | memoryview, path: str, num_samples: int) -> Shard:
+    """Return the `Shard` entry of a file at `path`, below the dataset's directory, that holds `data`."""
+    return Shard(path=path, num_samples=num_samples, num_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())

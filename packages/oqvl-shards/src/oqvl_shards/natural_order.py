@@ -1,0 +1,10 @@
+"""Sort names with numbers in them as people do."""
+
+from __future__ import annotations
+
+import re
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key under which `shard-2.tar` comes before `shard-10.tar`."""
+    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name))
