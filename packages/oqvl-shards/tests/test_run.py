@@ -153,7 +153,9 @@ class TestLlava:
     def test_a_killed_import_resumes_with_the_same_bytes(self, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         import_llava(self.config(source, "whole"))
         with monkeypatch.context() as patch:
-            patch.setattr("oqvl_shards.run.write_manifest", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            patch.setattr(
+                "oqvl_shards.stage_output.write_manifest", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+            )
             with pytest.raises(KeyboardInterrupt):
                 import_llava(self.config(source, "killed"))
         assert not (source / "killed" / "manifest.json").exists()
@@ -167,7 +169,9 @@ class TestLlava:
         self, source: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr("oqvl_shards.run.remove_receipts", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            patch.setattr(
+                "oqvl_shards.stage_output.remove_receipts", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+            )
             with pytest.raises(KeyboardInterrupt):
                 import_llava(self.config(source))
         assert (source / "out" / "shard-00000.tar.receipt").exists()

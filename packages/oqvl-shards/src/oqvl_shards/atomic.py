@@ -1,35 +1,41 @@
-"""Write files so that a reader never sees half of one: temporary name, fsync, rename, fsync of the directory."""
+"""Write files so that a reader never sees half of one: a name of its own, fsync, rename, fsync of the directory."""
 
 from __future__ import annotations
 
 import os
+import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-TEMPORARY_SUFFIX = ".partial"
-"""Ending of a file that is being written; such files are never read and may be deleted at any time."""
+PARTIAL_SUFFIX = ".partial"
+"""Ending of a file or directory that is being written; nothing reads it, and without its writer it may be deleted."""
+
+_PARTIAL_FILE = re.compile(rf".+\.[0-9a-f]{{8}}{re.escape(PARTIAL_SUFFIX)}")
 
 
 @contextmanager
 def atomic_open(path: Path | str) -> Iterator[IO[bytes]]:
-    """Open `path` for writing bytes; it appears under its name, whole and on disk, only when the block succeeds.
+    """Open `path` for writing bytes; the file appears under its name, whole and on disk, only if the block succeeds.
 
-    The temporary name is `{path}.partial`, so a killed writer's leftover is overwritten by its own rerun.
+    Until then it is called `{path}.{8 random hex digits}.partial`, so two writers of one path never share a file: the
+    last one to finish wins, with all of its bytes. A killed writer leaves its partial file behind; `remove_partials`
+    deletes such files.
     """
     path = Path(path)
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with temporary.open("wb") as file:
+        with partial.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        partial.replace(path)
         sync_directory(path.parent)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
 
 
@@ -46,3 +52,13 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def remove_partials(directory: Path) -> None:
+    """Delete the partial files that killed writers left in `directory` and below it.
+
+    Call it only when no other process writes there.
+    """
+    for path in directory.rglob(f"*{PARTIAL_SUFFIX}"):
+        if _PARTIAL_FILE.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)

@@ -139,8 +139,13 @@ class StageConfig(Frozen):
 
     def digest(self) -> str:
         """Return the sha256 (64 hex digits) of `lineage_values` in canonical JSON."""
-        canonical = json.dumps(self.lineage_values(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return digest_of_values(self.lineage_values())
+
+
+def digest_of_values(values: Mapping[str, Any]) -> str:
+    """Return the sha256 (64 hex digits) of JSON values in canonical JSON: sorted keys, no spaces."""
+    canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 class Engine(StrEnum):

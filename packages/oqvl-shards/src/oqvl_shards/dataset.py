@@ -72,7 +72,7 @@ def open_dataset(directory: Path | str, *kinds: Kind) -> Dataset:
 def _what_is_there(directory: Path) -> str:
     """Return what to do about a directory without manifest."""
     if (directory / UNFINISHED_NAME).exists():
-        return "what writes it was stopped before the end: run it again"
+        return "the run that writes it has not finished, or was stopped: run it again"
     if inner := sorted(path.parent.name for path in directory.glob(f"*/{MANIFEST_NAME}")):
         return f"there is one in {' and in '.join(str(directory / name) for name in inner[:3])}"
     return "name a directory that a command has written; for foreign data run `oqvl-shards import` first"
@@ -88,7 +88,6 @@ def write_manifest(directory: Path | str, manifest: Manifest) -> Dataset:
     for shard in manifest.shards:
         _check_size(directory / shard.path, shard)
     atomic_write(directory / MANIFEST_NAME, manifest.canonical_bytes())
-    (directory / UNFINISHED_NAME).unlink(missing_ok=True)
     return Dataset(directory, manifest)
 
 

@@ -16,8 +16,9 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
+from pydantic_core import to_jsonable_python
 
-from oqvl_shards.config import Frozen, StageConfig
+from oqvl_shards.config import Frozen, StageConfig, digest_of_values
 from oqvl_shards.errors import ManifestError
 
 SCHEMA_VERSION = 1
@@ -251,8 +252,27 @@ class Lineage(Frozen):
     ancestors: tuple[Ancestor, ...] = Field(default=(), description="all earlier steps, parents before children")
 
     @classmethod
-    def derive(cls, tool: str, version: str, config: StageConfig, parents: Sequence[Manifest] = ()) -> Self:
-        """Make the lineage of an output of `tool` run with `config` on `parents`."""
+    def derive(
+        cls,
+        tool: str,
+        version: str,
+        config: StageConfig,
+        parents: Sequence[Manifest] = (),
+        *,
+        pinned: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Make the lineage of an output of `tool` run with `config` on `parents`.
+
+        Args:
+            tool: Package and command.
+            version: Version of the package.
+            config: The configuration.
+            parents: Manifests of the inputs, in order.
+            pinned: What decides the output beside these, as JSON values. The lineage's `config` is then a table of the
+                pinned values and of the configuration, under the key `config`.
+        """
+        values = config.lineage_values() if pinned is None else {"config": config.lineage_values(), **pinned}
+        values = to_jsonable_python(values)  # as it will be read back: no tuples
         ancestors: dict[str, Ancestor] = {}
         for parent in parents:
             for ancestor in parent.lineage.ancestors:
@@ -273,8 +293,8 @@ class Lineage(Frozen):
         return cls(
             tool=tool,
             version=version,
-            config=config.lineage_values(),
-            config_digest=config.digest(),
+            config=values,
+            config_digest=digest_of_values(values),
             parents=tuple(parent.digest() for parent in parents),
             ancestors=tuple(ancestors.values()),
         )

@@ -1,57 +1,88 @@
-"""What a finished shard leaves beside itself until the dataset's manifest is written, so that a killed step resumes.
+"""What a finished shard leaves beside it until the dataset's manifest is written, so that a killed stage resumes.
 
-A step that makes its shards in parallel writes `shard-00007.tar` and then `shard-00007.tar.receipt`. Its next run skips
-every shard whose receipt comes from the same step; when all are there it writes the manifest and removes the receipts.
+A stage that makes its shards in parallel writes `shard-00007.tar` and then `shard-00007.tar.receipt`. The next run of
+the same stage skips every shard that has a receipt of its own. When all shards are there, the stage writes the manifest
+and removes the receipts.
 """
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import Field, ValidationError
 
 from oqvl_shards.atomic import atomic_write
 from oqvl_shards.config import Frozen
+from oqvl_shards.dataset import describe_file
 from oqvl_shards.manifest import Account, Lineage, Sha256, Shard
 
 RECEIPT_SUFFIX = ".receipt"
 
 
+class FileIdentity(NamedTuple):
+    """What tells a file from another one that took its name, or from itself after a change."""
+
+    inode: int
+    num_bytes: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> FileIdentity:
+        """Return the identity of the file at `path`."""
+        found = path.stat()
+        return cls(found.st_ino, found.st_size, found.st_mtime_ns)
+
+
 class Receipt(Frozen):
     """One finished shard: what the manifest will say about it."""
 
-    step: Sha256 = Field(description="digest of the lineage of the step that wrote the shard")
+    step: Sha256 = Field(description="digest of the lineage of the stage that wrote the shard")
     shard: Shard
     account: Account
     statistics: dict[str, int] = Field(default_factory=dict, description="counts that add up over shards")
+    identity: FileIdentity | None = Field(default=None, description="the file that was written; set by write_receipt")
+
+    def is_of(self, path: Path) -> bool:
+        """Return whether the file at `path` holds the bytes that the receipt speaks of.
+
+        The very file that was written is recognised without reading it. Any other one is read and hashed.
+        """
+        if not path.is_file():
+            return False
+        if self.identity == FileIdentity.of(path):
+            return True
+        return describe_file(path, path.parent, 0).sha256 == self.shard.sha256
 
 
-def step_digest(lineage: Lineage) -> str:
-    """Return the sha256 (64 hex digits) that tells this step from one with another version, configuration or input."""
-    return hashlib.sha256(lineage.model_dump_json().encode()).hexdigest()
-
-
-def write_receipt(directory: Path, receipt: Receipt) -> None:
-    """Write `receipt` beside the shard that it describes, atomically."""
+def write_receipt(directory: Path, receipt: Receipt) -> Receipt:
+    """Write `receipt` beside the shard that it describes, atomically, and return it with the file's identity."""
+    identity = FileIdentity.of(directory / receipt.shard.path)
+    receipt = receipt.model_copy(update={"identity": identity})
     atomic_write(_receipt_path(directory, receipt.shard.path), receipt.model_dump_json().encode())
+    return receipt
 
 
 def read_receipt(directory: Path, shard_path: str, step: str) -> Receipt | None:
-    """Return the receipt of a shard that `step` has finished; None when the shard has to be made (again)."""
+    """Return the receipt of a shard that `step` has finished; None if the shard has to be made (again)."""
     try:
         receipt = Receipt.model_validate_json(_receipt_path(directory, shard_path).read_bytes())
-        size = (directory / shard_path).stat().st_size
     except (OSError, ValidationError):
         return None
-    return receipt if receipt.step == step and receipt.shard.num_bytes == size else None
+    return receipt if receipt.step == step and receipt.is_of(directory / shard_path) else None
 
 
 def remove_receipts(directory: Path) -> None:
     """Remove all receipts in `directory`, once its manifest is written."""
     for path in directory.glob(f"*{RECEIPT_SUFFIX}"):
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def _receipt_path(directory: Path, shard_path: str) -> Path:
     return directory / f"{shard_path}{RECEIPT_SUFFIX}"
+
+
+def step_digest(lineage: Lineage) -> str:
+    """Return the sha256 (64 hex digits) that tells this step from one with another version, configuration or input."""
+    return hashlib.sha256(lineage.model_dump_json().encode()).hexdigest()

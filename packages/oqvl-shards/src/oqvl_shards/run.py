@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
-from oqvl_shards.config import StageConfig
-from oqvl_shards.dataset import Dataset, describe_file, write_manifest
+from oqvl_shards.dataset import Dataset, describe_file
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.importers import llava, obelics, packed_json, webdataset
 from oqvl_shards.importers.config import (
@@ -34,13 +32,11 @@ from oqvl_shards.manifest import (
     FieldSpec,
     ImageTextDetails,
     InterleavedDetails,
-    Lineage,
-    Manifest,
 )
-from oqvl_shards.receipt import Receipt, remove_receipts, step_digest
+from oqvl_shards.receipt import Receipt
 from oqvl_shards.report import DatasetReport
 from oqvl_shards.shard_map import map_shards
-from oqvl_shards.stage_output import finished_output
+from oqvl_shards.stage_output import StageOutput, stage_output
 
 
 def import_webdataset(config: ImportWebdatasetConfig) -> DatasetReport:
@@ -50,29 +46,27 @@ def import_webdataset(config: ImportWebdatasetConfig) -> DatasetReport:
         ConfigError: When the folder holds no tars, or its manifest was made otherwise or for other tars.
         DataError: When a shard is damaged or cannot be read.
     """
-    lineage = _lineage("import webdataset", config)
     tars = webdataset.find_tars(config.directory)
-    finished = finished_output(config.directory, lineage, in_place=True)
-    if finished is not None:
-        _check_unchanged(finished, tars)
-        return DatasetReport.of(finished)
-    surveys = map_shards(
-        partial(webdataset.survey_tar, directory=config.directory),
-        tars,
-        **config.workers,
-        description="import webdataset",
-    )
-    used, account = webdataset.settle_damage(surveys, config.damaged_shards)
-    manifest = Manifest(
-        name=config.name,
-        details=ImageTextDetails(),
-        shards=tuple(survey.shard for survey in used),
-        fields=webdataset.FIELDS,
-        account=account,
-        statistics=_total(survey.statistics for survey in used),
-        lineage=lineage,
-    )
-    return DatasetReport.of(write_manifest(config.directory, manifest))
+    with stage_output("oqvl-shards import webdataset", config.directory, config, in_place=True) as output:
+        if output.dataset is not None:
+            _check_unchanged(output.dataset, tars)
+            return DatasetReport.of(output.dataset)
+        surveys = map_shards(
+            partial(webdataset.survey_tar, directory=config.directory),
+            tars,
+            **config.workers,
+            description="import webdataset",
+        )
+        used, account = webdataset.settle_damage(surveys, config.damaged_shards)
+        output.finish(
+            name=config.name,
+            details=ImageTextDetails(),
+            shards=[survey.shard for survey in used],
+            account=account,
+            fields=webdataset.FIELDS,
+            statistics=_total(survey.statistics for survey in used),
+        )
+    return DatasetReport.of(output.finished())
 
 
 def import_llava(config: ImportLlavaConfig) -> DatasetReport:
@@ -87,22 +81,20 @@ def import_llava(config: ImportLlavaConfig) -> DatasetReport:
     if not config.images.is_dir():
         raise ConfigError(f"no directory at {config.images}", hint="check images=")
     source = describe_file(config.annotations, config.annotations.parent, 0).sha256
-    lineage = _lineage("import llava", config.pinned(source))
-    dataset = finished_output(config.output, lineage)
-    if dataset is None:
-        receipts = convert_records(
-            plan_jobs([find_records(config.annotations)], config.records_per_shard),
-            partial(llava.convert_conversation, folder=config.images),
-            directory=config.output,
-            step=step_digest(lineage),
-            max_record_bytes=llava.LIMITS.max_json_bytes,
-            workers=config.workers,
-            description="import llava",
-        )
-        require_samples(receipts, config.output, config.annotations)
-        dataset = _seal(config, ConversationDetails(), llava.FIELDS, receipts, lineage)
-    remove_receipts(config.output)
-    return DatasetReport.of(dataset)
+    with stage_output("oqvl-shards import llava", config.output, config.pinned(source)) as output:
+        if output.dataset is None:
+            receipts = convert_records(
+                plan_jobs([find_records(config.annotations)], config.records_per_shard),
+                partial(llava.convert_conversation, folder=config.images),
+                directory=config.output,
+                step=output.step,
+                max_record_bytes=llava.LIMITS.max_json_bytes,
+                workers=config.workers,
+                description="import llava",
+            )
+            require_samples(receipts, config.output, config.annotations)
+            _finish(output, config, ConversationDetails(), llava.FIELDS, receipts)
+    return DatasetReport.of(output.finished())
 
 
 def import_obelics(config: ImportObelicsConfig) -> DatasetReport:
@@ -113,23 +105,22 @@ def import_obelics(config: ImportObelicsConfig) -> DatasetReport:
         DataError: When a source file is damaged, or none of the documents can be used.
     """
     files = obelics.find_sources(config.source)
-    lineage = _lineage("import obelics", config.pinned(obelics.sources_digest(files, config.source)))
-    dataset = finished_output(config.output, lineage)
-    if dataset is None:
-        records = map_shards(find_records, files, **config.workers, description="index", unit="file")
-        receipts = convert_records(
-            plan_jobs(records, config.records_per_shard),
-            obelics.convert_document,
-            directory=config.output,
-            step=step_digest(lineage),
-            max_record_bytes=config.max_record_bytes,
-            workers=config.workers,
-            description="import obelics",
-        )
-        require_samples(receipts, config.output, config.source)
-        dataset = _seal(config, InterleavedDetails(), obelics.FIELDS, receipts, lineage)
-    remove_receipts(config.output)
-    return DatasetReport.of(dataset)
+    pinned = config.pinned(obelics.sources_digest(files, config.source))
+    with stage_output("oqvl-shards import obelics", config.output, pinned) as output:
+        if output.dataset is None:
+            records = map_shards(find_records, files, **config.workers, description="index", unit="file")
+            receipts = convert_records(
+                plan_jobs(records, config.records_per_shard),
+                obelics.convert_document,
+                directory=config.output,
+                step=output.step,
+                max_record_bytes=config.max_record_bytes,
+                workers=config.workers,
+                description="import obelics",
+            )
+            require_samples(receipts, config.output, config.source)
+            _finish(output, config, InterleavedDetails(), obelics.FIELDS, receipts)
+    return DatasetReport.of(output.finished())
 
 
 def import_packed_json(config: ImportPackedJsonConfig) -> DatasetReport:
@@ -140,51 +131,45 @@ def import_packed_json(config: ImportPackedJsonConfig) -> DatasetReport:
         DataError: When a pack is malformed, or none of the samples can be used.
     """
     files = packed_json.find_packs(config.source)
-    lineage = _lineage("import packed-json", config.pinned(obelics.sources_digest(files, config.source)))
-    dataset = finished_output(config.output, lineage)
-    if dataset is None:
-        find = partial(find_nested_records, field="data")
-        records = map_shards(find, files, **config.workers, description="index", unit="file")
-        is_caption = config.kind == "image_text"
-        receipts = convert_records(
-            plan_joined_jobs(records, config.records_per_shard),
-            packed_json.convert_caption if is_caption else obelics.convert_document,
-            directory=config.output,
-            step=step_digest(lineage),
-            max_record_bytes=config.max_record_bytes,
-            workers=config.workers,
-            description="import packed-json",
-        )
-        require_samples(receipts, config.output, config.source)
-        details = ImageTextDetails() if is_caption else InterleavedDetails()
-        fields = packed_json.FIELDS if is_caption else obelics.FIELDS
-        dataset = _seal(config, details, fields, receipts, lineage)
-    remove_receipts(config.output)
-    return DatasetReport.of(dataset)
+    pinned = config.pinned(obelics.sources_digest(files, config.source))
+    with stage_output("oqvl-shards import packed-json", config.output, pinned) as output:
+        if output.dataset is None:
+            find = partial(find_nested_records, field="data")
+            records = map_shards(find, files, **config.workers, description="index", unit="file")
+            is_caption = config.kind == "image_text"
+            receipts = convert_records(
+                plan_joined_jobs(records, config.records_per_shard),
+                packed_json.convert_caption if is_caption else obelics.convert_document,
+                directory=config.output,
+                step=output.step,
+                max_record_bytes=config.max_record_bytes,
+                workers=config.workers,
+                description="import packed-json",
+            )
+            require_samples(receipts, config.output, config.source)
+            details = ImageTextDetails() if is_caption else InterleavedDetails()
+            fields = packed_json.FIELDS if is_caption else obelics.FIELDS
+            _finish(output, config, details, fields, receipts)
+    return DatasetReport.of(output.finished())
 
 
-def _lineage(command: str, config: StageConfig) -> Lineage:
-    return Lineage.derive(f"oqvl-shards {command}", version("oqvl-shards"), config)
-
-
-def _seal(
+def _finish(
+    output: StageOutput,
     config: ConversionConfig,
     details: Details,
-    fields: tuple[FieldSpec, ...],
+    fields: Sequence[FieldSpec],
     receipts: Sequence[Receipt],
-    lineage: Lineage,
-) -> Dataset:
+) -> None:
+    """Finish a conversion; shards that no sample came into are removed, and their accounts still count."""
     remove_empty_shards(receipts, config.output)
-    manifest = Manifest(
+    output.finish(
         name=config.name,
         details=details,
-        shards=tuple(receipt.shard for receipt in receipts if receipt.shard.num_samples),
-        fields=fields,
+        shards=[receipt for receipt in receipts if receipt.shard.num_samples],
         account=Account.total(receipt.account for receipt in receipts),
+        fields=fields,
         statistics=_total(receipt.statistics for receipt in receipts),
-        lineage=lineage,
     )
-    return write_manifest(config.output, manifest)
 
 
 def _total(statistics: Iterable[Mapping[str, int]]) -> dict[str, int | float | str]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import logging
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
+from multiprocessing.process import BaseProcess
+from threading import Thread
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -100,7 +103,8 @@ def _map_in_processes(
     # Forking this process could deadlock on its threads (Arrow, torch), so workers are forked from a clean server.
     context = multiprocessing.get_context("forkserver")
     others = multiprocessing.active_children()
-    executor = ProcessPoolExecutor(min(num_workers, max(len(items), 1)), mp_context=context)
+    num_processes = min(num_workers, max(len(items), 1))
+    executor = ProcessPoolExecutor(num_processes, mp_context=context, initializer=_end_with_parent)
     try:
         futures = _submit(executor, function, items)
         for future in as_completed(futures):
@@ -114,6 +118,18 @@ def _map_in_processes(
         raise
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """Let this worker process end as soon as the process that it works for has ended, however that ended."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        Thread(target=_exit_after, args=(parent,), name="parent-watch", daemon=True).start()
+
+
+def _exit_after(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)  # not sys.exit, which would wait for the work in hand
 
 
 def _submit(

@@ -1,61 +1,274 @@
-"""One way to run a stage."""
+"""One way to run a stage: is its output finished, who writes it, what is resumed, and what finishing means.
+
+A stage is a function of its configuration and its input manifests, which together are its lineage. `stage_output` looks
+at the output directory with that lineage in hand:
+
+    manifest.json of the same lineage     finished: nothing to do
+    manifest.json of another lineage      refused: nothing is ever overwritten
+    a claim of a living process           refused, with its owner
+    unfinished.json of the same lineage   what is there was written by a killed run of this very stage: go on from it
+    unfinished.json of another lineage    refused
+    files without either                  refused: they are somebody else's
+    nothing                               claimed, and marked with unfinished.json
+
+The stage then writes its shards and calls `StageOutput.finish`, which writes the manifest over exactly these shards and
+removes everything that only served the work: receipts, scratch directories, partial files, the mark. If a run is killed
+between the manifest and this removal, the next one does it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from importlib.metadata import version as distribution_version
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from oqvl_shards.dataset import MANIFEST_NAME, UNFINISHED_NAME, Dataset, open_dataset
-from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import Lineage
+from oqvl_shards.atomic import atomic_write, remove_partials
+from oqvl_shards.claim import CLAIM_NAME, claim
+from oqvl_shards.config import StageConfig
+from oqvl_shards.dataset import MANIFEST_NAME, UNFINISHED_NAME, Dataset, open_dataset, write_manifest
+from oqvl_shards.errors import ConfigError, DataError
+from oqvl_shards.manifest import Account, Details, FieldSpec, Lineage, Manifest, Shard
+from oqvl_shards.receipt import RECEIPT_SUFFIX, Receipt, remove_receipts
 
 
-def finished_output(directory: Path | str, lineage: Lineage, *, in_place: bool = False) -> Dataset | None:
-    """Return the dataset in `directory` when a step with this very lineage has finished it, None when none has.
-
-    After None the directory is the step's own: it is there, it can be written, and what it holds the step has written
-    itself before it was stopped. `UNFINISHED_NAME` says so until the manifest is written.
+class StageOutput:
+    """The output directory of one run of a stage; made by `stage_output`.
 
     Args:
-        directory: Where the step writes.
-        lineage: What the step is.
-        in_place: Whether the step describes what lies in the directory already, so that any file may be there.
+        directory: What the run claims and marks.
+        lineage: What the stage is.
+        dataset_directory: Where the dataset goes: the directory itself, or one below it.
+        scratch: Names of directories below `directory` that only serve the work.
+        in_place: Whether the stage describes files that are in the directory already.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        lineage: Lineage,
+        *,
+        dataset_directory: Path,
+        scratch: Sequence[str] = (),
+        in_place: bool = False,
+    ) -> None:
+        self.directory = directory
+        self.lineage = lineage
+        self.dataset_directory = dataset_directory
+        self.dataset: Dataset | None = None
+        """The finished dataset; None while the stage has work to do."""
+        self._scratch = tuple(scratch)
+        self._in_place = in_place
+
+    @property
+    def step(self) -> str:
+        """The sha256 (64 hex digits) that tells this stage from one with another version, configuration or input."""
+        return hashlib.sha256(self.lineage.model_dump_json().encode()).hexdigest()
+
+    def finished(self) -> Dataset:
+        """Return the finished dataset.
+
+        Raises:
+            RuntimeError: Before `finish` was called, which is a bug of the stage.
+        """
+        if self.dataset is None:
+            raise RuntimeError(f"the stage that writes {self.directory} has not finished it")
+        return self.dataset
+
+    def finish(
+        self,
+        *,
+        name: str,
+        details: Details,
+        shards: Sequence[Shard | Receipt],
+        account: Account | None = None,
+        fields: Sequence[FieldSpec] = (),
+        statistics: Mapping[str, int | float | str] | None = None,
+    ) -> Dataset:
+        """Write the manifest over the shards of this run, then remove what only served the work.
+
+        Args:
+            name: Name of the dataset.
+            details: What only this kind of dataset has.
+            shards: Its files, in reading order. A receipt stands for its shard, whose bytes are then known to be those
+                that the run wrote.
+            account: What became of every sample; the sum of the receipts' accounts by default.
+            fields: What every sample holds.
+            statistics: Figures about the content.
+
+        Raises:
+            DataError: If a shard's file is missing, or is not the one that this run wrote.
+        """
+        receipts = [shard for shard in shards if isinstance(shard, Receipt)]
+        for receipt in receipts:
+            self._check_untouched(receipt)
+        manifest = Manifest(
+            name=name,
+            details=details,
+            shards=tuple(shard.shard if isinstance(shard, Receipt) else shard for shard in shards),
+            fields=tuple(fields),
+            account=account or Account.total(receipt.account for receipt in receipts),
+            statistics=dict(statistics or {}),
+            lineage=self.lineage,
+        )
+        self.dataset = write_manifest(self.dataset_directory, manifest)
+        self._remove_leftovers()
+        return self.dataset
+
+    def _check_untouched(self, receipt: Receipt) -> None:
+        path = self.dataset_directory / receipt.shard.path
+        if not receipt.is_of(path):
+            raise DataError(
+                f"{path} is not the file that this run wrote: its sha256 is not {receipt.shard.sha256}",
+                hint="something else writes to this directory; stop it, and run the same command again",
+            )
+
+    def _find(self) -> bool:
+        """Return whether the output is finished, and take the dataset if so.
+
+        Raises:
+            ConfigError: If another stage has finished it.
+        """
+        if not (self.dataset_directory / MANIFEST_NAME).exists():
+            return False
+        dataset = open_dataset(self.dataset_directory)
+        _check_same_stage(self.dataset_directory, "the output", dataset.manifest.lineage, self.lineage)
+        self.dataset = dataset
+        return True
+
+    def _begin(self) -> None:
+        """Mark the claimed directory as this stage's, or go on from what a killed run of it has left.
+
+        Raises:
+            ConfigError: If the directory holds files of anyone else, or of another stage, configuration or input.
+        """
+        mark = self.directory / UNFINISHED_NAME
+        names = self._names()
+        if names and not self._in_place:
+            if not mark.exists():
+                raise _foreign(self.directory, names)
+            try:
+                begun = Lineage.model_validate_json(mark.read_bytes())
+            except ValidationError as error:
+                hint = f"delete {self.directory}, or choose another output directory"
+                raise ConfigError(f"{mark} is damaged", hint=hint) from error
+            _check_same_stage(self.directory, "the unfinished output", begun, self.lineage)
+            remove_partials(self.directory)
+        atomic_write(mark, self.lineage.model_dump_json().encode())
+
+    def _names(self) -> list[str]:
+        """Return what is in the directory, apart from what `stage_output` itself puts there."""
+        ours = (UNFINISHED_NAME, CLAIM_NAME)
+        return sorted(path.name for path in self.directory.iterdir() if not path.name.startswith(ours))
+
+    def _has_leftovers(self) -> bool:
+        kept = (UNFINISHED_NAME, CLAIM_NAME, *self._scratch)
+        return any((self.directory / name).exists() for name in kept) or any(
+            self.dataset_directory.glob(f"*{RECEIPT_SUFFIX}")
+        )
+
+    def _remove_leftovers(self) -> None:
+        remove_receipts(self.dataset_directory)
+        for name in self._scratch:
+            shutil.rmtree(self.directory / name, ignore_errors=True)
+        if not self._in_place:
+            remove_partials(self.directory)
+        (self.directory / UNFINISHED_NAME).unlink(missing_ok=True)
+
+    def _withdraw(self, *, made_directory: bool) -> None:
+        """Undo the mark of a run that failed before it wrote anything, so that a corrected run can have the place."""
+        if self._in_place or not self._names():
+            (self.directory / UNFINISHED_NAME).unlink(missing_ok=True)
+        if made_directory and not self._names():
+            (self.directory / CLAIM_NAME).unlink(missing_ok=True)
+            with suppress(OSError):  # somebody else is faster with a claim of their own
+                self.directory.rmdir()
+
+
+@contextmanager
+def stage_output(
+    tool: str,
+    directory: Path | str,
+    config: StageConfig,
+    *,
+    parents: Sequence[Manifest] = (),
+    pinned: Mapping[str, Any] | None = None,
+    version: str = "",
+    dataset: str = "",
+    scratch: Sequence[str] = (),
+    in_place: bool = False,
+) -> Iterator[StageOutput]:
+    """Open the output of a stage: finished, or claimed for this process alone while the block runs.
+
+    Example:
+        >>> def double(config: DoubleConfig) -> Dataset:
+        ...     source = open_dataset(config.source, Kind.IMAGE_TEXT)
+        ...     with stage_output("my-tools double", config.output, config, parents=[source.manifest]) as output:
+        ...         if output.dataset is None:
+        ...             receipts = map_shards(partial(double_shard, step=output.step), source.manifest.shards)
+        ...             output.finish(name="doubled", details=ImageTextDetails(), shards=receipts)
+        ...     return output.finished()
+
+    Args:
+        tool: Distribution and command, e.g. `oqvl-filter score`.
+        directory: Where the stage writes.
+        config: The configuration of the stage.
+        parents: Manifests of the inputs, in order.
+        pinned: What decides the output beside the configuration and the parents, as JSON values: digests of files whose
+            paths the configuration names, the fingerprint of a model.
+        version: Version of the tool; that of the installed distribution by default.
+        dataset: Name of the directory below `directory` that the manifest goes to; `directory` itself by default.
+        scratch: Names of directories below `directory` that are removed when the output is finished.
+        in_place: Whether the stage describes files that are in the directory already, so that any may be there.
 
     Raises:
-        ConfigError: When it cannot be written, or it holds files of anyone else, or of another step, configuration or
-            inputs; nothing is overwritten.
+        ConfigError: If the directory cannot be written, another run is writing it, or it holds something else.
     """
     directory = Path(directory)
-    marker = directory / UNFINISHED_NAME
-    if (directory / MANIFEST_NAME).exists():
-        dataset = open_dataset(directory)
-        _check_same_step(directory, "the output", dataset.manifest.lineage, lineage)
-        if marker.exists():  # the step was killed right after its manifest came
-            marker.unlink(missing_ok=True)
-        return dataset
+    lineage = Lineage.derive(tool, version or distribution_version(tool.split()[0]), config, parents, pinned=pinned)
+    output = StageOutput(directory, lineage, dataset_directory=directory / dataset, scratch=scratch, in_place=in_place)
+    if output._find():
+        _clean_finished(output)
+        yield output
+        return
+    made_directory = not directory.exists()
+    with ExitStack() as claimed:
+        _claim(directory, tool, claimed)
+        if output._find():  # another run finished it before the claim was ours
+            yield output
+            return
+        try:
+            output._begin()
+            yield output
+        except BaseException:
+            output._withdraw(made_directory=made_directory)
+            raise
+
+
+def _claim(directory: Path, tool: str, until: ExitStack) -> None:
+    """Make `directory` if need be and claim it for this process `until` the stack closes.
+
+    Raises:
+        ConfigError: If it cannot be written, or another run is writing it.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        if not in_place and (names := _names_in(directory)):
-            begun = Lineage.model_validate_json(marker.read_bytes()) if marker.exists() else None
-            if begun is None:
-                raise _foreign(directory, names)
-            _check_same_step(directory, "the unfinished output", begun, lineage)
-        else:  # nothing reads it while it is alone, so processes of one step may all write it
-            marker.write_text(lineage.model_dump_json(), encoding="utf-8")
-    except ValidationError as error:
-        raise ConfigError(f"{marker} is damaged", hint=f"delete {directory}, or name another directory") from error
+        until.enter_context(claim(directory, tool))
     except OSError as error:
         hint = "name a directory that is new or empty, where you may write"
         raise ConfigError(f"{directory} cannot be written: {error.strerror}", hint=hint) from error
-    return None
 
 
-def _names_in(directory: Path) -> list[str]:
-    """Return what lies in `directory` beside the mark of a step that has begun."""
-    return sorted(path.name for path in directory.iterdir() if path.name != UNFINISHED_NAME)
+def _clean_finished(output: StageOutput) -> None:
+    """Remove what a run that was killed right after its manifest left behind; a living one does that itself."""
+    if output._has_leftovers():
+        with suppress(ConfigError, OSError), claim(output.directory, output.lineage.tool):
+            output._remove_leftovers()
 
 
 def _foreign(directory: Path, names: Sequence[str]) -> ConfigError:
@@ -66,7 +279,12 @@ def _foreign(directory: Path, names: Sequence[str]) -> ConfigError:
     )
 
 
-def _check_same_step(directory: Path, what: str, found: Lineage, expected: Lineage) -> None:
+def _check_same_stage(directory: Path, what: str, found: Lineage, expected: Lineage) -> None:
+    """Raise unless two lineages are the same.
+
+    Raises:
+        ConfigError: Names in what they differ: tool, version, keys of the configuration, inputs.
+    """
     if found == expected:
         return
     keys = _differing_keys(found.config, expected.config)
@@ -93,3 +311,45 @@ def _differing_keys(found: Mapping[str, Any], expected: Mapping[str, Any]) -> li
         elif left != right:
             keys.append(key)
     return keys
+
+
+def finished_output(directory: Path | str, lineage: Lineage, *, in_place: bool = False) -> Dataset | None:
+    """Return the dataset in `directory` when a step with this very lineage has finished it, None when none has.
+
+    After None the directory is the step's own: it is there, it can be written, and what it holds the step has written
+    itself before it was stopped. `UNFINISHED_NAME` says so until the manifest is written.
+
+    Args:
+        directory: Where the step writes.
+        lineage: What the step is.
+        in_place: Whether the step describes what lies in the directory already, so that any file may be there.
+
+    Raises:
+        ConfigError: When it cannot be written, or it holds files of anyone else, or of another step, configuration or
+            inputs; nothing is overwritten.
+    """
+    directory = Path(directory)
+    marker = directory / UNFINISHED_NAME
+    if (directory / MANIFEST_NAME).exists():
+        dataset = open_dataset(directory)
+        _check_same_stage(directory, "the output", dataset.manifest.lineage, lineage)
+        if marker.exists():  # the step was killed right after its manifest came
+            marker.unlink(missing_ok=True)
+        return dataset
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if not in_place and (
+            names := sorted(path.name for path in directory.iterdir() if path.name != UNFINISHED_NAME)
+        ):
+            begun = Lineage.model_validate_json(marker.read_bytes()) if marker.exists() else None
+            if begun is None:
+                raise _foreign(directory, names)
+            _check_same_stage(directory, "the unfinished output", begun, lineage)
+        else:  # nothing reads it while it is alone, so processes of one step may all write it
+            marker.write_text(lineage.model_dump_json(), encoding="utf-8")
+    except ValidationError as error:
+        raise ConfigError(f"{marker} is damaged", hint=f"delete {directory}, or name another directory") from error
+    except OSError as error:
+        hint = "name a directory that is new or empty, where you may write"
+        raise ConfigError(f"{directory} cannot be written: {error.strerror}", hint=hint) from error
+    return None

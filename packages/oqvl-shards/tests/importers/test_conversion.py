@@ -83,7 +83,8 @@ def test_a_killed_conversion_resumes_with_the_same_bytes(tmp_path: Path) -> None
         "shard-00000.tar.receipt",
     ]
     calls: list[bytes] = []
-    assert run(tmp_path / "killed", lines, calls=calls) == expected
+    resumed = run(tmp_path / "killed", lines, calls=calls)
+    assert [receipt.shard for receipt in resumed] == [receipt.shard for receipt in expected]
     assert calls == [b"three", b"four", b"five"]
     for receipt in expected:
         killed, whole = (tmp_path / name / receipt.shard.path for name in ("killed", "whole"))

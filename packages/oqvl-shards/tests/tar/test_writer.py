@@ -1,12 +1,13 @@
 import hashlib
 import tarfile
+from pathlib import Path
 from random import Random
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from oqvl_shards.atomic import TEMPORARY_SUFFIX
+from oqvl_shards.atomic import PARTIAL_SUFFIX
 from oqvl_shards.dataset import describe_file
 from oqvl_shards.errors import DataError, UsageError
 from oqvl_shards.tar import writer as tar_writer
@@ -159,14 +160,21 @@ def test_many_headers_are_those_of_one_by_one(members):
     assert tar_writer._plain_headers(names, sizes) == [tar_writer._header_blocks(*member) for member in members]
 
 
+def _partial_of(path: Path) -> Path:
+    (partial,) = path.parent.glob(f"{path.name}.*{PARTIAL_SUFFIX}")
+    return partial
+
+
 def test_names_that_are_copied_together_are_distinct(tmp_path):
     with pytest.raises(DataError, match=r"'a\.txt' is there already"), TarWriter(tmp_path / "s.tar") as writer:
-        writer.copy(tmp_path / "s.tar.partial", [Member("b.txt", 0, 0), Member("a.txt", 0, 0), Member("a.txt", 0, 0)])
+        writer.copy(
+            _partial_of(tmp_path / "s.tar"), [Member("b.txt", 0, 0), Member("a.txt", 0, 0), Member("a.txt", 0, 0)]
+        )
 
 
 def test_a_member_that_ustar_cannot_hold_is_refused(tmp_path):
     with pytest.raises(DataError, match="8589934592 bytes"), TarWriter(tmp_path / "s.tar") as writer:
-        writer.copy(tmp_path / "s.tar.partial", [Member("a.bin", 0, 8**11)])
+        writer.copy(_partial_of(tmp_path / "s.tar"), [Member("a.bin", 0, 8**11)])
 
 
 def test_an_interrupted_writer_leaves_nothing_under_the_final_name(tmp_path):
@@ -174,7 +182,7 @@ def test_an_interrupted_writer_leaves_nothing_under_the_final_name(tmp_path):
     with pytest.raises(KeyboardInterrupt), TarWriter(path) as writer:
         writer.add("a.txt", b"hello")
         assert not path.exists()
-        assert path.with_name(path.name + TEMPORARY_SUFFIX).exists()
+        assert _partial_of(path).exists()
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from oqvl_shards.atomic import TEMPORARY_SUFFIX, atomic_write
+from oqvl_shards.atomic import PARTIAL_SUFFIX, atomic_write
 from oqvl_shards.config import Frozen
 from oqvl_shards.errors import ConfigError, DataError, ManifestError
 from oqvl_shards.manifest import Lineage
@@ -99,4 +99,4 @@ class RunDirectory:
 
 def partial(path: Path) -> Path:
     """Return the name under which the directory `path` is written before it is renamed."""
-    return path.with_name(path.name + TEMPORARY_SUFFIX)
+    return path.with_name(path.name + PARTIAL_SUFFIX)

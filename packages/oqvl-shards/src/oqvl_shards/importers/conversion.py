@@ -151,8 +151,7 @@ def _run_job(job: ConversionJob, convert: Convert, directory: Path, step: str, m
             num_kept += 1
     account = Account(num_in=len(job.records), num_kept=num_kept, rejected=dict(sorted(rejected.items())))
     receipt = Receipt(step=step, shard=tar.shard(num_kept, directory), account=account, statistics=statistics)
-    write_receipt(directory, receipt)
-    return receipt
+    return write_receipt(directory, receipt)
 
 
 def _convert_one(data: bytes | None, convert: Convert, max_record_bytes: int) -> ConvertedSample:
