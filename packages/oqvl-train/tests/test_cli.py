@@ -11,6 +11,7 @@ from processes import MakeConfig
 from oqvl_train import cli
 from oqvl_train.config import TrainConfig
 from oqvl_train.errors import TrainingInterruptedError
+from oqvl_train.report import TrainReport
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -52,6 +53,10 @@ def test_only_the_first_process_prints(
     config = make_config(tmp_path / "run", num_epochs=1)
     assert call(monkeypatch, "run", *overrides(config)) == 0
     assert "3 of 3" in capsys.readouterr().out
+    report = TrainReport.read(config.output)
+    monkeypatch.setattr(
+        "oqvl_train.run.train", lambda _: report
+    )  # a single process of several would wait for the others
     monkeypatch.setenv("RANK", "1")
     assert call(monkeypatch, "run", *overrides(config)) == 0
     assert capsys.readouterr().out == ""

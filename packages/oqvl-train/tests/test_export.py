@@ -11,11 +11,12 @@ from oqvl_shards.config import StageConfig
 from oqvl_shards.dataset import open_dataset
 from oqvl_shards.manifest import CheckpointDetails, Kind, Lineage, PackedDetails
 from oqvl_shards.packed import PackedReader
+from oqvl_shards.stage_output import stage_output
 from oqvl_train.config import TrainConfig
 from oqvl_train.export import export_model
 from oqvl_train.metrics import StepMetrics
 from oqvl_train.parallel import open_world, shard_model
-from oqvl_train.run_directory import RunDirectory, partial
+from oqvl_train.run_directory import RunDirectory
 
 CONFIG = TrainConfig.model_validate(
     {"checkpoint": "a", "packed": "b", "output": "c", "trainee": "d:E", "device": "cpu", "precision": "fp32"}
@@ -30,17 +31,19 @@ METRICS = [
 
 @pytest.fixture
 def directory(tmp_path: Path, inputs: tuple[Path, Path]) -> RunDirectory:
-    """A run that was killed twice: while it wrote the model, and before that with a model of an older run in place."""
+    """A run that was killed while it wrote the model, and has exported it since."""
     directory = RunDirectory(tmp_path / "run")
-    for path in (directory.model, partial(directory.model)):
-        path.mkdir(parents=True)
-        (path / "junk").touch()
     details = PackedReader(inputs[1]).details
     assert isinstance(details, PackedDetails)
     trainee = TinyTrainee(inputs[0], details)
-    with open_world(CONFIG) as world:
+    with (
+        open_world(CONFIG) as world,
+        stage_output("oqvl-train run", directory.path, StageConfig(), version="0.1.0", dataset="model") as output,
+    ):
+        directory.model.mkdir()
+        (directory.model / "junk").touch()
         shard_model(trainee, CONFIG, world)
-        export_model(directory, trainee, DETAILS, METRICS, LINEAGE, world)
+        export_model(directory, trainee, DETAILS, METRICS, output, world)
     return directory
 
 
@@ -60,7 +63,7 @@ def test_its_manifest_names_its_files_and_no_leftover(directory: RunDirectory) -
         "manifest.json",
         "model.safetensors",
     ]
-    assert not partial(directory.model).exists()
+    assert [path.name for path in directory.path.iterdir()] == ["model"]
 
 
 def test_its_manifest_sums_the_run_up(directory: RunDirectory) -> None:

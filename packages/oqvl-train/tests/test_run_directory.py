@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from oqvl_shards.config import StageConfig
-from oqvl_shards.errors import ConfigError, DataError, ManifestError
+from oqvl_shards.errors import DataError, ManifestError
 from oqvl_shards.manifest import Lineage
 from oqvl_train.run_directory import RunDirectory, RunFile, partial
 
@@ -31,17 +31,11 @@ def test_only_complete_checkpoints_count(tmp_path: Path) -> None:
 
 def test_a_directory_remembers_its_run(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
-    directory.check_belongs_to(run_file())
-    directory.begin(run_file())
-    directory.check_belongs_to(run_file())
-    with pytest.raises(ConfigError, match=r"another configuration \(keys \['seed'\]\)"):
-        directory.check_belongs_to(run_file(seed=2))
-
-
-def test_a_run_that_noted_no_number_of_packs_goes_on(tmp_path: Path) -> None:
-    RunDirectory(tmp_path).begin(run_file())
-    RunDirectory(tmp_path).check_belongs_to(run_file().model_copy(update={"num_packs": 5}))
-    assert RunDirectory(tmp_path).read_run_file().num_packs is None
+    partial(directory.checkpoint(4)).mkdir(parents=True)
+    directory.checkpoint(2).mkdir()
+    directory.begin(run_file(seed=2))
+    assert directory.read_run_file() == run_file(seed=2)
+    assert [path.name for path in directory.checkpoints.iterdir()] == ["step-000002"]
 
 
 def test_a_directory_without_a_run_is_named(tmp_path: Path) -> None:

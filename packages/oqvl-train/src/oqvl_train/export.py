@@ -9,13 +9,13 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from oqvl_shards.atomic import sync_directory
-from oqvl_shards.dataset import describe_file, write_manifest
-from oqvl_shards.manifest import Account, CheckpointDetails, Lineage, Manifest
+from oqvl_shards.dataset import describe_file
+from oqvl_shards.manifest import Account, CheckpointDetails, Shard
 from oqvl_shards.natural_order import natural_key
+from oqvl_shards.stage_output import StageOutput
 from oqvl_train.metrics import StepMetrics
 from oqvl_train.parallel import World
-from oqvl_train.run_directory import RunDirectory, partial
+from oqvl_train.run_directory import RunDirectory
 from oqvl_train.trainee import Trainee
 
 
@@ -24,29 +24,32 @@ def export_model(
     trainee: Trainee,
     details: CheckpointDetails,
     metrics: list[StepMetrics],
-    lineage: Lineage,
+    output: StageOutput | None,
     world: World,
 ) -> None:
-    """Write `model/` of a finished run, in one rename; called by all processes.
+    """Write `model/` of a finished run, its manifest last; called by all processes.
 
     Args:
         directory: The run.
         trainee: Its model has been trained.
         details: What the manifest says about the model.
-        metrics: A row for every step.
-        lineage: The run's.
-        world: The processes; rank 0 writes.
+        metrics: One row per step.
+        output: The run's output, in the process with rank 0, which writes; None in the others.
+        world: The processes.
     """
     state = _whole_state(trainee.model, world)
-    if world.is_first:
-        temporary = partial(directory.model)
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        trainee.save(temporary, state)
-        write_manifest(temporary, _manifest(temporary, directory.path.name, details, metrics, lineage))
-        shutil.rmtree(directory.model, ignore_errors=True)
-        temporary.rename(directory.model)
-        sync_directory(directory.path)
+    if output is not None:
+        shutil.rmtree(directory.model, ignore_errors=True)  # of a run that was killed while it wrote
+        directory.model.mkdir(parents=True)
+        trainee.save(directory.model, state)
+        files = _describe_files(directory.model)
+        output.finish(
+            name=directory.path.name,
+            details=details,
+            shards=files,
+            account=Account(num_in=len(files), num_kept=len(files)),
+            statistics=_statistics(metrics),
+        )
     world.barrier()
 
 
@@ -60,28 +63,24 @@ def _whole_state(model: nn.Module, world: World) -> dict[str, Tensor]:
     return state
 
 
-def _manifest(
-    path: Path, name: str, details: CheckpointDetails, metrics: list[StepMetrics], lineage: Lineage
-) -> Manifest:
+def _describe_files(path: Path) -> list[Shard]:
+    """Bring the files below `path` to disk and describe them, in natural order."""
     files = sorted((file for file in path.rglob("*") if file.is_file()), key=lambda file: natural_key(str(file)))
     for file in files:
         _bring_to_disk(file)
-    shards = tuple(describe_file(file, path, num_samples=1) for file in files)
+    return [describe_file(file, path, num_samples=1) for file in files]
+
+
+def _statistics(metrics: list[StepMetrics]) -> dict[str, int | float | str]:
+    """Sum a run up for its manifest."""
     last = metrics[-1]
-    return Manifest(
-        name=name,
-        details=details,
-        shards=shards,
-        account=Account(num_in=len(shards), num_kept=len(shards)),
-        statistics={
-            "num_steps": last.step,
-            "num_skipped_steps": sum(row.is_skipped for row in metrics),
-            "num_tokens": sum(row.num_tokens for row in metrics),
-            "num_targets": sum(row.num_targets for row in metrics),
-            **({} if last.loss is None else {"final_loss": last.loss}),
-        },
-        lineage=lineage,
-    )
+    return {
+        "num_steps": last.step,
+        "num_skipped_steps": sum(row.is_skipped for row in metrics),
+        "num_tokens": sum(row.num_tokens for row in metrics),
+        "num_targets": sum(row.num_targets for row in metrics),
+        **({} if last.loss is None else {"final_loss": last.loss}),
+    }
 
 
 def _bring_to_disk(file: Path) -> None:

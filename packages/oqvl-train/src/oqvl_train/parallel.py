@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -23,6 +24,8 @@ from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selectiv
 from oqvl_shards.errors import ConfigError, HardwareError
 from oqvl_train.config import Precision, Recompute, TrainConfig
 from oqvl_train.trainee import Trainee
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,14 @@ class World:
         flags = torch.tensor(flag, dtype=torch.int32)
         dist.all_reduce(flags, op=dist.ReduceOp.MAX)
         return bool(flags)
+
+    def from_first(self, value: T) -> T:
+        """Return the `value` of rank 0 in every process; it is pickled on its way."""
+        if self.size == 1:
+            return value
+        values = [value]
+        dist.broadcast_object_list(values, src=0)
+        return values[0]
 
     def barrier(self) -> None:
         """Wait for all processes."""

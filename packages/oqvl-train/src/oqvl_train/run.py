@@ -1,10 +1,11 @@
 """One training stage, from a start checkpoint and packed shards to a trained checkpoint.
 
-1. open        start checkpoint and packs; is the output finished already?
-2. build       the model from its dotted path, laid out over the processes; its optimizer
-3. resume      from the latest complete checkpoint, if there is one
-4. train       step by step; metrics, checkpoints, a polite stop
-5. export      the trained model with its manifest
+1. open        start checkpoint and packs
+2. claim       the output, by the first process for all: is it finished, or is another run writing it?
+3. build       the model from its dotted path, laid out over the processes; its optimizer
+4. resume      from the latest complete checkpoint, if there is one
+5. train       step by step; metrics, checkpoints, a polite stop
+6. export      the trained model with its manifest
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 
 import torch
 
+from oqvl_shards.binding import bind
 from oqvl_shards.dataset import Dataset, open_dataset
-from oqvl_shards.errors import ConfigError, DataError
-from oqvl_shards.manifest import CheckpointDetails, Kind, Lineage, PackedDetails
+from oqvl_shards.errors import ConfigError, DataError, OqvlError
+from oqvl_shards.manifest import CheckpointDetails, Kind, PackedDetails
 from oqvl_shards.packed import PackedReader
-from oqvl_shards.stage_output import finished_output
+from oqvl_shards.stage_output import StageOutput, stage_output
 from oqvl_train.checkpoint import load_latest_checkpoint, save_checkpoint
 from oqvl_train.config import TrainConfig
 from oqvl_train.data_order import DataOrder
@@ -37,7 +38,7 @@ from oqvl_train.report import TrainReport
 from oqvl_train.run_directory import RunDirectory, RunFile
 from oqvl_train.schedule import Schedule
 from oqvl_train.stop_request import StopRequest
-from oqvl_train.trainee import Trainee, load_trainee
+from oqvl_train.trainee import Trainee
 from oqvl_train.training_step import training_step
 
 _NUM_PACKS_NAMED = 16
@@ -57,11 +58,33 @@ def train(config: TrainConfig) -> TrainReport:
         TrainingInterruptedError: When SIGTERM or SIGINT came; a checkpoint is saved, and calling again resumes.
     """
     plan = _plan(config)
-    if finished_output(plan.directory.model, plan.run.lineage) is None:
-        plan.directory.check_belongs_to(plan.run)
-        with _determinism(config), open_world(config) as world:
-            _train(config, plan, world)
+    with _determinism(config), open_world(config) as world, _claimed_output(config, plan, world) as output:
+        if not world.from_first(output is not None and output.dataset is not None):
+            _train(config, plan, world, output)
     return TrainReport.read(config.output)
+
+
+@contextmanager
+def _claimed_output(config: TrainConfig, plan: _Plan, world: World) -> Iterator[StageOutput | None]:
+    """Open the output in the first process, for all; the others get None.
+
+    Raises:
+        ConfigError: In every process, if the first one is refused.
+    """
+    with ExitStack() as stack:
+        output, refusal = None, None
+        if world.is_first:
+            parents = [plan.checkpoint.manifest, plan.packs.dataset.manifest]
+            try:
+                output = stack.enter_context(
+                    stage_output("oqvl-train run", config.output, config, parents=parents, dataset="model")
+                )
+            except OqvlError as error:
+                refusal = error
+        refusal = world.from_first(refusal)
+        if refusal is not None:
+            raise refusal
+        yield output
 
 
 @dataclass(frozen=True)
@@ -72,7 +95,7 @@ class _Plan:
     packs: PackedReader
     order: DataOrder
     directory: RunDirectory
-    run: RunFile
+    num_steps: int
 
 
 def _plan(config: TrainConfig) -> _Plan:
@@ -83,11 +106,7 @@ def _plan(config: TrainConfig) -> _Plan:
         raise ConfigError(f"{config.packed} holds no packs")
     order = DataOrder(len(packs), config.global_batch_size, config.seed)
     num_steps = config.max_steps or (config.num_epochs or 1) * order.steps_per_epoch
-    lineage = Lineage.derive(
-        "oqvl-train run", version("oqvl-train"), config, [checkpoint.manifest, packs.dataset.manifest]
-    )
-    run = RunFile(stage=config.stage, num_steps=num_steps, num_packs=len(packs), lineage=lineage)
-    return _Plan(checkpoint, packs, order, RunDirectory(config.output), run)
+    return _Plan(checkpoint, packs, order, RunDirectory(config.output), num_steps)
 
 
 def _check_visual_tokens(config: TrainConfig, packed: PackedDetails) -> None:
@@ -99,15 +118,19 @@ def _check_visual_tokens(config: TrainConfig, packed: PackedDetails) -> None:
         )
 
 
-def _train(config: TrainConfig, plan: _Plan, world: World) -> None:
-    trainee = load_trainee(config.trainee, config.checkpoint, plan.packs.details, config.trainee_options)
+def _train(config: TrainConfig, plan: _Plan, world: World, output: StageOutput | None) -> None:
+    trainee = bind(
+        config.trainee, Trainee, config.checkpoint, plan.packs.details, key="trainee", options=config.trainee_options
+    )
     model = shard_model(trainee, config, world)
     optimizer = Optimizer(model, config)
     first_step = load_latest_checkpoint(plan.directory, model, optimizer)
     world.barrier()
-    if world.is_first:
+    if output is not None:
         _warn_of_one_step_epochs(plan.order)
-        plan.directory.begin(plan.run)
+        plan.directory.begin(
+            RunFile(stage=config.stage, num_steps=plan.num_steps, num_packs=len(plan.packs), lineage=output.lineage)
+        )
         truncate_metrics(plan.directory.metrics, first_step)
     _train_steps(config, plan, world, trainee, optimizer, first_step)
     export_model(
@@ -115,7 +138,7 @@ def _train(config: TrainConfig, plan: _Plan, world: World) -> None:
         trainee,
         _checkpoint_details(plan, config.stage),
         read_metrics(plan.directory.metrics) if world.is_first else [],
-        plan.run.lineage,
+        output,
         world,
     )
 
@@ -133,7 +156,7 @@ def _warn_of_one_step_epochs(order: DataOrder) -> None:
 def _train_steps(
     config: TrainConfig, plan: _Plan, world: World, trainee: Trainee, optimizer: Optimizer, first_step: int
 ) -> None:
-    num_steps = plan.run.num_steps
+    num_steps = plan.num_steps
     schedule = Schedule(config.learning_rate, num_steps, config.warmup_fraction, config.min_learning_rate_ratio)
     loader = Loader(
         plan.packs,
@@ -200,7 +223,7 @@ def _checkpoint_details(plan: _Plan, stage: str) -> CheckpointDetails:
     return CheckpointDetails(
         architecture=start.architecture,
         stage=stage,
-        step=plan.run.num_steps,
+        step=plan.num_steps,
         visual_tokens_per_image=plan.packs.details.visual_tokens_per_image,
     )
 

@@ -10,13 +10,14 @@ model/                    the trained model with its manifest: the dataset that 
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
 from oqvl_shards.atomic import PARTIAL_SUFFIX, atomic_write
 from oqvl_shards.config import Frozen
-from oqvl_shards.errors import ConfigError, DataError, ManifestError
+from oqvl_shards.errors import DataError, ManifestError
 from oqvl_shards.manifest import Lineage
 
 _CHECKPOINT_NAME = re.compile(r"step-(\d{6,})")
@@ -69,31 +70,10 @@ class RunDirectory:
         except ValidationError as error:
             raise DataError(f"{self.run_file} is malformed: {error}") from error
 
-    def check_belongs_to(self, run: RunFile) -> None:
-        """Make sure that what lies here, if anything, belongs to `run`.
-
-        Raises:
-            ConfigError: When it belongs to a run with another configuration or other inputs.
-        """
-        if not self.run_file.exists():
-            return
-        found = self.read_run_file()
-        if (found.lineage, found.num_steps) == (run.lineage, run.num_steps):
-            return
-        keys = sorted(
-            key
-            for key in {*found.lineage.config, *run.lineage.config}
-            if found.lineage.config.get(key) != run.lineage.config.get(key)
-        )
-        inputs = " and other inputs" if found.lineage.parents != run.lineage.parents else ""
-        raise ConfigError(
-            f"{self.path} belongs to a run of {found.lineage.tool} {found.lineage.version} with another configuration "
-            f"(keys {keys}){inputs}",
-            hint="choose another output directory, or delete this one",
-        )
-
     def begin(self, run: RunFile) -> None:
-        """Write `run.json`."""
+        """Write `run.json`, and remove checkpoints that a killed run did not complete."""
+        for path in self.checkpoints.glob(f"*{PARTIAL_SUFFIX}"):
+            shutil.rmtree(path)
         atomic_write(self.run_file, (run.model_dump_json(indent=2) + "\n").encode())
 
 

@@ -1,17 +1,13 @@
-"""What the trainer asks of a model, and how a recipe's dotted path becomes one."""
+"""What the trainer asks of a model; a recipe names its factory by a dotted path."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
 from torch import Tensor, nn
 
-from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import PackedDetails
 from oqvl_shards.packed import Pack
 
 
@@ -81,36 +77,3 @@ class Trainee(Protocol):
             state_dict: All parameters and persistent buffers by their names in `model`, whole, on the CPU.
         """
         ...
-
-
-def load_trainee(path: str, checkpoint: Path, packed: PackedDetails, options: Mapping[str, Any]) -> Trainee:
-    """Import the factory that `path` (`package.module:Name`) names and call it.
-
-    Raises:
-        ConfigError: When there is no such factory, it does not take the options, or its product is no `Trainee`.
-    """
-    factory = _import(path)
-    try:
-        inspect.signature(factory).bind(checkpoint, packed, **options)
-    except TypeError as error:
-        raise ConfigError(
-            f"trainee {path} does not take trainee_options {sorted(options)}: {error}",
-            hint=f"its signature is {inspect.signature(factory)}",
-        ) from error
-    trainee = factory(checkpoint, packed, **options)
-    if not isinstance(trainee, Trainee):
-        missing = sorted(name for name in vars(Trainee) if name[0] != "_" and not hasattr(trainee, name))
-        raise ConfigError(f"trainee {path} made a {type(trainee).__name__} without {', '.join(missing)}")
-    return trainee
-
-
-def _import(path: str) -> Callable[..., Any]:
-    module_name, _, name = path.partition(":")
-    try:
-        return getattr(importlib.import_module(module_name), name)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"trainee {path}: no module {error.name}", hint="install the package that holds the model"
-        ) from error
-    except AttributeError as error:
-        raise ConfigError(f"trainee {path}: module {module_name} has no {name}") from error
