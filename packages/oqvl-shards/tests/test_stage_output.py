@@ -236,9 +236,9 @@ def _killed_at(point: str, directory: Path) -> None:
             die() if number == 2 else original(directory, number, *rest)
         )
     elif point == "before the manifest":
-        StageOutput.finish = die
+        pytest.MonkeyPatch().setattr(StageOutput, "finish", die)
     else:
-        StageOutput._remove_leftovers = die
+        pytest.MonkeyPatch().setattr(StageOutput, "_remove_leftovers", die)
     toy(directory)
 
 
