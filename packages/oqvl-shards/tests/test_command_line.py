@@ -6,7 +6,7 @@ import pytest
 from pydantic import Field
 from typer.testing import CliRunner
 
-from oqvl_shards.command_line import Report, new_app, stage_command
+from oqvl_shards.command_line import Report, add_stage, new_app
 from oqvl_shards.config import Frozen, StageConfig
 from oqvl_shards.errors import ConfigError
 
@@ -23,22 +23,18 @@ class CountReport(Frozen):
         return f"counted {self.count}"
 
 
-app = new_app("Count things.")
-
-
-@stage_command(app, CountConfig)
 def count_all(config: CountConfig) -> Report | None:
-    """Count everything.
-
-    One after another.
-    """
     return CountReport(count=config.count) if config.label != "silent" else None
 
 
-@stage_command(app, CountConfig, name="import")
-def import_(config: CountConfig) -> Report:
-    """Count what comes in."""
+def count_in(config: CountConfig) -> Report:
     return CountReport(count=-config.count)
+
+
+app = new_app("Count things.")
+add_stage(app, "count-all", CountConfig, f"{__name__}:count_all", text="Count everything.\n\nOne after another.")
+add_stage(app, "import", CountConfig, f"{__name__}:count_in", text="Count what comes in.")
+add_stage(app, "absent", CountConfig, "no_such_module:stage", text="Never imported by --help.")
 
 
 def call(*arguments: str):
@@ -71,8 +67,9 @@ def test_help_says_what_it_does_and_which_fields_there_are(text):
     assert text in call("count-all", "--help").output
 
 
-def test_the_function_stays_a_function():
-    assert count_all(CountConfig(count=1)) == CountReport(count=1)
+def test_the_module_of_a_stage_is_imported_when_it_runs():
+    assert "Never imported" in call("absent", "--help").output
+    assert isinstance(call("absent", "count=1").exception, ModuleNotFoundError)
 
 
 def test_nothing_is_no_command():

@@ -9,8 +9,9 @@ All names load lazily, so that a command line pays only for what it runs.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from oqvl_shards.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from oqvl_shards.config import StageConfig
@@ -40,26 +41,4 @@ __all__ = [
     "write_manifest",
 ]
 
-_MODULE_OF = {
-    "Account": "manifest",
-    "Dataset": "dataset",
-    "Kind": "manifest",
-    "Lineage": "manifest",
-    "Manifest": "manifest",
-    "OqvlError": "errors",
-    "Sample": "tar.sample",
-    "SampleError": "tar.sample",
-    "Shard": "manifest",
-    "ShardReader": "tar.reader",
-    "StageConfig": "config",
-    "TarWriter": "tar.writer",
-    "map_shards": "shard_map",
-    "open_dataset": "dataset",
-    "write_manifest": "dataset",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+__getattr__ = lazy_names(__name__, __file__)

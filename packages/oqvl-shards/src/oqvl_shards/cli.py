@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from oqvl_shards.atomic import atomic_open
-from oqvl_shards.command_line import AsJson, Report, new_app, print_report, stage_command
+from oqvl_shards.command_line import AsJson, add_stage, new_app, print_report
 from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import run_cli
 from oqvl_shards.importers.config import (
@@ -28,39 +28,34 @@ app.add_typer(import_app, name="import")
 DirectoryArgument = Annotated[Path, typer.Argument(help="the dataset's directory")]
 
 
-@stage_command(import_app, ImportWebdatasetConfig)
-def webdataset(config: ImportWebdatasetConfig) -> Report:
-    """Write the manifest of a folder of tars.
-
-    It goes into the folder; the tars stay as they are.
-    """
-    from oqvl_shards import run
-
-    return run.import_webdataset(config)
-
-
-@stage_command(import_app, ImportLlavaConfig)
-def llava(config: ImportLlavaConfig) -> Report:
-    """Convert conversations in LLaVA's layout."""
-    from oqvl_shards import run
-
-    return run.import_llava(config)
-
-
-@stage_command(import_app, ImportObelicsConfig)
-def obelics(config: ImportObelicsConfig) -> Report:
-    """Convert interleaved OBELICS documents."""
-    from oqvl_shards import run
-
-    return run.import_obelics(config)
-
-
-@stage_command(import_app, ImportPackedJsonConfig)
-def packed_json(config: ImportPackedJsonConfig) -> Report:
-    """Take Open-Qwen2VL's packed JSON apart into samples."""
-    from oqvl_shards import run
-
-    return run.import_packed_json(config)
+add_stage(
+    import_app,
+    "webdataset",
+    ImportWebdatasetConfig,
+    "oqvl_shards.run:import_webdataset",
+    text="Write the manifest of a folder of tars.\n\nIt goes into the folder; the tars stay as they are.",
+)
+add_stage(
+    import_app,
+    "llava",
+    ImportLlavaConfig,
+    "oqvl_shards.run:import_llava",
+    text="Convert conversations in LLaVA's layout.",
+)
+add_stage(
+    import_app,
+    "obelics",
+    ImportObelicsConfig,
+    "oqvl_shards.run:import_obelics",
+    text="Convert interleaved OBELICS documents.",
+)
+add_stage(
+    import_app,
+    "packed-json",
+    ImportPackedJsonConfig,
+    "oqvl_shards.run:import_packed_json",
+    text="Take Open-Qwen2VL's packed JSON apart into samples.",
+)
 
 
 @app.command()

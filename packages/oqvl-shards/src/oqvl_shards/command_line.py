@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -56,6 +57,30 @@ def new_app(summary: str, distribution: str = "") -> typer.Typer:
         pass
 
     return app
+
+
+def add_stage(app: typer.Typer, name: str, config: type[StageConfig], stage: str, *, text: str) -> None:
+    """Make a stage a command of `app`, called as `NAME [-c FILE] [KEY=VALUE]... [--json]`.
+
+    Its report is printed as text, or with `--json` as JSON; None is not printed.
+
+    Args:
+        app: The command line.
+        name: The command's name.
+        config: The type of the stage's configuration; its fields follow the help text.
+        stage: Dotted path of the function from configuration to report, e.g. `oqvl_filter.run:select`. It is imported
+            when the command runs, so that `--help` answers at once.
+        text: The command's help. The first sentence stands alone in the list of commands.
+    """
+
+    def command(overrides: Overrides = None, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
+        module, _, function = stage.partition(":")
+        settings = config.from_command_line(config_file, overrides or ())
+        report: Report | None = getattr(importlib.import_module(module), function)(settings)
+        if report is not None:
+            print_report(report, as_json=as_json)
+
+    app.command(name, help=text, epilog=config.help_text())(command)
 
 
 def stage_command(

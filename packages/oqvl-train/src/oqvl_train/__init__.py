@@ -6,8 +6,9 @@ The names load lazily: `import oqvl_train` does not import torch.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from oqvl_shards.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from oqvl_train.config import TrainConfig
@@ -29,19 +30,4 @@ __all__ = [
     "train",
 ]
 
-_MODULE_OF = {
-    "Batch": "trainee",
-    "DataOrder": "data_order",
-    "Schedule": "schedule",
-    "TrainConfig": "config",
-    "TrainReport": "report",
-    "Trainee": "trainee",
-    "TrainingInterruptedError": "errors",
-    "train": "run",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+__getattr__ = lazy_names(__name__, __file__)
