@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from oqvl_model.config import InitConfig
-from oqvl_model.processing import OqvlProcessor, ProcessorConfig
+from oqvl_model.processing_oqvl import OqvlProcessor, ProcessorConfig
 from oqvl_pack.assembly import make_record
 from oqvl_pack.config import PackConfig
 from oqvl_pack.documents import DocumentTable, Draft

@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from oqvl_model.configuration import OqvlConfig
-from oqvl_model.modeling import OqvlForConditionalGeneration
-from oqvl_model.processing import OqvlProcessor, ProcessorConfig
+from oqvl_model.configuration_oqvl import OqvlConfig
+from oqvl_model.modeling_oqvl import OqvlForConditionalGeneration
+from oqvl_model.processing_oqvl import OqvlProcessor, ProcessorConfig
 from oqvl_shards.manifest import PackedDetails
 from oqvl_shards.packed.record import Pack, PackRecord
 

@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import Qwen2Config, SiglipVisionConfig
 
-from oqvl_model.configuration import OqvlConfig, TimmTowerConfig
+from oqvl_model.configuration_oqvl import OqvlConfig, TimmTowerConfig
 from oqvl_model.flops import forward_flops, training_flops, vision_flops
 from oqvl_model.trainee import PackedTrainee
 from oqvl_model.vision import TimmTower

@@ -3,8 +3,8 @@ from __future__ import annotations
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 import oqvl_model
-from oqvl_model.modeling import OqvlForConditionalGeneration
-from oqvl_model.processing import OqvlProcessor
+from oqvl_model.modeling_oqvl import OqvlForConditionalGeneration
+from oqvl_model.processing_oqvl import OqvlProcessor
 
 
 def test_the_auto_classes_know_the_model(checkpoint):

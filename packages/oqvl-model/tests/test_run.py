@@ -7,8 +7,8 @@ import pytest
 
 from oqvl_model import run
 from oqvl_model.config import GenerateConfig, InitConfig, ShowConfig
-from oqvl_model.modeling import OqvlForConditionalGeneration
-from oqvl_model.processing import OqvlProcessor
+from oqvl_model.modeling_oqvl import OqvlForConditionalGeneration
+from oqvl_model.processing_oqvl import OqvlProcessor
 from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.manifest import CheckpointDetails, Kind

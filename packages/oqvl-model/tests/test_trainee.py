@@ -10,8 +10,8 @@ import torch
 from torch.utils.checkpoint import checkpoint as checkpoint_function
 
 from oqvl_model.feature_cache import FeatureCache
-from oqvl_model.modeling import OqvlForConditionalGeneration
-from oqvl_model.processing import OqvlProcessor
+from oqvl_model.modeling_oqvl import OqvlForConditionalGeneration
+from oqvl_model.processing_oqvl import OqvlProcessor
 from oqvl_model.trainee import PackedTrainee
 from oqvl_shards.errors import ConfigError, DataError
 from oqvl_shards.packed.record import IGNORE_INDEX, Pack

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from oqvl_model.configuration import TimmTowerConfig
-from oqvl_model.modeling import OqvlForConditionalGeneration
+from oqvl_model.configuration_oqvl import TimmTowerConfig
+from oqvl_model.modeling_oqvl import OqvlForConditionalGeneration
 from oqvl_model.vision import SiglipTower, TimmTower, build_tower, timm_network, timm_stage_channels
 from oqvl_model.weights import load_timm
 from oqvl_shards.errors import ConfigError

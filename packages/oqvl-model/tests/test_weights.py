@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from oqvl_model.configuration import TimmTowerConfig
+from oqvl_model.configuration_oqvl import TimmTowerConfig
 from oqvl_model.vision import TimmTower, timm_network
 from oqvl_model.weights import load_timm
 from oqvl_shards.errors import ConfigError

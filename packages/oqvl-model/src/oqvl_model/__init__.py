@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from oqvl_model.answerer import VlmAnswerer
-    from oqvl_model.configuration import OqvlConfig, TimmTowerConfig
-    from oqvl_model.modeling import OqvlForConditionalGeneration
-    from oqvl_model.processing import OqvlProcessor
+    from oqvl_model.configuration_oqvl import OqvlConfig, TimmTowerConfig
+    from oqvl_model.modeling_oqvl import OqvlForConditionalGeneration
+    from oqvl_model.processing_oqvl import OqvlProcessor
     from oqvl_model.registration import register
     from oqvl_model.trainee import PackedTrainee
 
 _MODULES = {
-    "OqvlConfig": "configuration",
-    "OqvlForConditionalGeneration": "modeling",
-    "OqvlProcessor": "processing",
+    "OqvlConfig": "configuration_oqvl",
+    "OqvlForConditionalGeneration": "modeling_oqvl",
+    "OqvlProcessor": "processing_oqvl",
     "PackedTrainee": "trainee",
-    "TimmTowerConfig": "configuration",
+    "TimmTowerConfig": "configuration_oqvl",
     "VlmAnswerer": "answerer",
     "register": "registration",
 }

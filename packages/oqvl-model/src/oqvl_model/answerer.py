@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from oqvl_model.modeling import OqvlForConditionalGeneration
-from oqvl_model.processing import OqvlProcessor, Prompt
+from oqvl_model.modeling_oqvl import OqvlForConditionalGeneration
+from oqvl_model.processing_oqvl import OqvlProcessor, Prompt
 from oqvl_shards.errors import DataError, HardwareError, UsageError
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from oqvl_model.configuration import OqvlConfig, TimmTowerConfig
+from oqvl_model.configuration_oqvl import OqvlConfig, TimmTowerConfig
 
 
 @dataclass(frozen=True)

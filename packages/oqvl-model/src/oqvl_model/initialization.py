@@ -8,9 +8,9 @@ import torch
 from transformers import GenerationConfig, PreTrainedConfig, Qwen2Config, SiglipVisionConfig
 
 from oqvl_model.config import InitConfig, TextInit, VisionInit
-from oqvl_model.configuration import SIGLIP_MEAN, SIGLIP_STD, OqvlConfig, TimmTowerConfig
-from oqvl_model.modeling import OqvlForConditionalGeneration
-from oqvl_model.processing import OqvlProcessor, ProcessorConfig
+from oqvl_model.configuration_oqvl import SIGLIP_MEAN, SIGLIP_STD, OqvlConfig, TimmTowerConfig
+from oqvl_model.modeling_oqvl import OqvlForConditionalGeneration
+from oqvl_model.processing_oqvl import OqvlProcessor, ProcessorConfig
 from oqvl_model.vision import SiglipTower, TimmTower, timm_stage_channels
 from oqvl_model.weights import load_siglip, load_text, load_timm
 from oqvl_shards.errors import ConfigError

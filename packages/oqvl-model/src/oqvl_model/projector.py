@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from oqvl_model.configuration import OqvlConfig, check_visual_tokens
+from oqvl_model.configuration_oqvl import OqvlConfig, check_visual_tokens
 
 
 class AveragePool(nn.Module):

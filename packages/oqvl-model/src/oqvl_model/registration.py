@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
-from oqvl_model.configuration import OqvlConfig
-from oqvl_model.modeling import OqvlForConditionalGeneration
-from oqvl_model.processing import OqvlProcessor
+from oqvl_model.configuration_oqvl import OqvlConfig
+from oqvl_model.modeling_oqvl import OqvlForConditionalGeneration
+from oqvl_model.processing_oqvl import OqvlProcessor
 
 
 def register() -> None:

@@ -22,8 +22,8 @@ from oqvl_shards.tar.sample import ReadLimits, SampleError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from oqvl_model.modeling import OqvlForConditionalGeneration
-    from oqvl_model.processing import OqvlProcessor
+    from oqvl_model.modeling_oqvl import OqvlForConditionalGeneration
+    from oqvl_model.processing_oqvl import OqvlProcessor
 
 
 class InitLineage(StageConfig):
@@ -63,9 +63,9 @@ def show(config: ShowConfig) -> ShowReport:
     """
     import torch
 
-    from oqvl_model.configuration import OqvlConfig
+    from oqvl_model.configuration_oqvl import OqvlConfig
     from oqvl_model.flops import training_flops, vision_flops
-    from oqvl_model.modeling import OqvlForConditionalGeneration
+    from oqvl_model.modeling_oqvl import OqvlForConditionalGeneration
 
     if not (config.checkpoint / "config.json").is_file():
         raise ConfigError(f"{config.checkpoint} holds no config.json", hint="make a model with oqvl-model init")

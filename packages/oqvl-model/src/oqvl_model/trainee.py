@@ -19,8 +19,8 @@ from torch.nn.functional import cross_entropy
 
 from oqvl_model.feature_cache import FeatureCache
 from oqvl_model.flops import training_flops
-from oqvl_model.modeling import OqvlForConditionalGeneration
-from oqvl_model.processing import TOKENIZER_FILE, OqvlProcessor
+from oqvl_model.modeling_oqvl import OqvlForConditionalGeneration
+from oqvl_model.processing_oqvl import TOKENIZER_FILE, OqvlProcessor
 from oqvl_shards.errors import ConfigError, DataError
 from oqvl_shards.image import decode_image
 from oqvl_shards.manifest import PackedDetails

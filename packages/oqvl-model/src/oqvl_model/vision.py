@@ -16,7 +16,7 @@ from transformers.models.siglip.modeling_siglip import (
     SiglipVisionEmbeddings,
 )
 
-from oqvl_model.configuration import OqvlConfig, TimmTowerConfig
+from oqvl_model.configuration_oqvl import OqvlConfig, TimmTowerConfig
 from oqvl_shards.errors import ConfigError, require_extra
 
 

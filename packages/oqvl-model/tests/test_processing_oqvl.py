@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers import AutoTokenizer
 
-from oqvl_model.processing import OqvlProcessor
+from oqvl_model.processing_oqvl import OqvlProcessor
 from oqvl_shards.errors import ConfigError, DataError
 
 

@@ -7,8 +7,8 @@ import torch
 from transformers import DynamicCache, SiglipVisionModel
 from transformers.models.llava import LlavaConfig, LlavaForConditionalGeneration
 
-from oqvl_model.modeling import OqvlForConditionalGeneration
-from oqvl_model.processing import OqvlProcessor
+from oqvl_model.modeling_oqvl import OqvlForConditionalGeneration
+from oqvl_model.processing_oqvl import OqvlProcessor
 from oqvl_shards.errors import ConfigError, DataError, UsageError
 
 

@@ -19,7 +19,7 @@ from transformers import initialization as init
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from oqvl_model.attention import DOCUMENT_ATTENTION
-from oqvl_model.configuration import OqvlConfig
+from oqvl_model.configuration_oqvl import OqvlConfig
 from oqvl_model.projector import AveragePool, Projector
 from oqvl_model.vision import build_tower
 from oqvl_shards.errors import DataError, UsageError

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from oqvl_model.configuration import OqvlConfig, TimmTowerConfig
+from oqvl_model.configuration_oqvl import OqvlConfig, TimmTowerConfig
 from oqvl_shards.errors import ConfigError
 
 
