@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from oqvl_eval import Item
-from oqvl_eval.aggregate import audit, by_category, by_cluster, chance_level, yes_no
+from oqvl_eval.aggregate import by_category, by_cluster, chance_level, reading_counts, yes_no
 from oqvl_eval.config import JudgingConfig
 from oqvl_eval.item import Rule
 from oqvl_eval.predictions import Prediction
@@ -66,9 +66,9 @@ def test_chance_of_items_with_different_numbers_of_options():
     assert chance_level(open_question) is None
 
 
-def test_the_audit_adds_up():
+def test_the_reading_counts_add_up():
     verdicts = asked(["A", "(A) or (B)", "what?", "x"], ["A", "A", "B", "B"], choices=("x", "y"), rule=None)
-    found = audit(verdicts)
+    found = reading_counts(verdicts)
     assert (found.parsed, found.ambiguous, found.unparsed) == (2, 1, 1)
     assert sum(found.by_rule.values()) == 4
     assert (found.gold_letters, found.read_letters) == ({"A": 2, "B": 2}, {"A": 2})

@@ -37,8 +37,8 @@ def test_a_model_that_sees_is_right(evaluation):
     found = score(ScoreConfig(predictions=evaluation().output))
     assert found.overall.num_correct == 20
     assert found.chance == 0.25
-    assert found.audit.by_rule == {"letter": 20}
-    assert found.audit.read_letters == found.audit.gold_letters
+    assert found.reading_counts.by_rule == {"letter": 20}
+    assert found.reading_counts.read_letters == found.reading_counts.gold_letters
     assert {name: item.num_items for name, item in found.categories.items()} == {"cold": 10, "warm": 10}
     assert found.clusters is not None
     assert found.clusters.num_clusters == 5
@@ -76,7 +76,7 @@ def test_blank_pictures_are_a_reference_when_asked_for(evaluation):
     found = score(ScoreConfig(predictions=config.output, normalisation="pmi"))
     # Grey looks green to this model: where green is right, the pictures add nothing and the options tie.
     assert found.accuracy == found.by_normalisation["pmi"] == 0.75
-    assert found.audit.ambiguous == 5
+    assert found.reading_counts.ambiguous == 5
     with pytest.raises(ValidationError, match="score_blank needs mode=likelihood"):
         evaluation(mode="generate", score_blank=True)
 

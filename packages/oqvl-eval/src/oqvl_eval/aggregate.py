@@ -1,4 +1,4 @@
-"""From verdicts to figures: accuracies with intervals, and the audit of how answers were read."""
+"""From verdicts to figures: accuracies with intervals, and counts of how the answers were read."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class YesNo(Frozen):
     mean_category_f1: float = Field(description="mean of the categories' f1")
 
 
-class Audit(Frozen):
+class ReadingCounts(Frozen):
     """How the answers were read."""
 
     parsed: int = Field(description="answers that say one thing")
@@ -131,11 +131,11 @@ def chance_level(verdicts: Sequence[Verdict]) -> float | None:
     return sum(1 / len(verdict.item.choices) for verdict in verdicts if verdict.item.choices) / len(verdicts)
 
 
-def audit(verdicts: Sequence[Verdict]) -> Audit:
+def reading_counts(verdicts: Sequence[Verdict]) -> ReadingCounts:
     """Count how the answers were read."""
     status = Counter(verdict.extraction.status for verdict in verdicts)
     with_options = [verdict for verdict in verdicts if verdict.item.scoring_rule == "multiple_choice"]
-    return Audit(
+    return ReadingCounts(
         parsed=status["parsed"],
         unparsed=status["unparsed"],
         ambiguous=status["ambiguous"],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from oqvl_eval.aggregate import Accuracy, Audit, ClusterAccuracy, YesNo
+from oqvl_eval.aggregate import Accuracy, ClusterAccuracy, ReadingCounts, YesNo
 from oqvl_eval.intervals import Interval
 from oqvl_eval.mcnemar import McNemar
 from oqvl_shards.config import Frozen
@@ -53,7 +53,7 @@ class ScoreReport(Frozen):
     categories: dict[str, Accuracy] = Field(description="by category; empty when there is one category at most")
     yes_no: YesNo | None = Field(description="precision, recall and F1 of questions of yes or no; null without any")
     by_normalisation: dict[str, float] = Field(description="likelihood mode: the accuracy by every normalisation")
-    audit: Audit = Field(description="how the answers were read")
+    reading_counts: ReadingCounts = Field(description="how the answers were read")
 
     @property
     def accuracy(self) -> float:
@@ -63,15 +63,15 @@ class ScoreReport(Frozen):
     def table(self) -> str:
         """Return the report as text."""
         how = f"{self.profile}, {self.mode}" + (f" ({self.normalisation})" if self.normalisation else "")
-        audit = self.audit
+        counts = self.reading_counts
         header = _pairs(
             ("task", self.task),
             ("model", self.model),
             ("pictures", self.images),
             ("scored", how),
-            ("answers", f"{audit.parsed:,} parsed, {audit.unparsed:,} unparsed, {audit.ambiguous:,} ambiguous"),
-            ("read by", ", ".join(f"{rule} {count:,}" for rule, count in audit.by_rule.items())),
-            ("letters", _letters(audit)),
+            ("answers", f"{counts.parsed:,} parsed, {counts.unparsed:,} unparsed, {counts.ambiguous:,} ambiguous"),
+            ("read by", ", ".join(f"{rule} {count:,}" for rule, count in counts.by_rule.items())),
+            ("letters", _letters(counts)),
             ("yes or no", _yes_no(self.yes_no) if self.yes_no else ""),
             ("normalised", ", ".join(f"{name} {_percent(value)}" for name, value in self.by_normalisation.items())),
         )
@@ -226,9 +226,9 @@ def _yes_no(score: YesNo) -> str:
     )
 
 
-def _letters(audit: Audit) -> str:
-    letters = sorted({*audit.gold_letters, *audit.read_letters})
-    return ", ".join(f"{x} {audit.read_letters.get(x, 0):,}/{audit.gold_letters.get(x, 0):,}" for x in letters) + (
+def _letters(counts: ReadingCounts) -> str:
+    letters = sorted({*counts.gold_letters, *counts.read_letters})
+    return ", ".join(f"{x} {counts.read_letters.get(x, 0):,}/{counts.gold_letters.get(x, 0):,}" for x in letters) + (
         " (read/right)" if letters else ""
     )
 

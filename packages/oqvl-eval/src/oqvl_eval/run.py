@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from oqvl_eval.aggregate import Accuracy, audit, by_category, by_cluster, chance_level, yes_no
+from oqvl_eval.aggregate import Accuracy, by_category, by_cluster, chance_level, reading_counts, yes_no
 from oqvl_eval.asking import Asker
 from oqvl_eval.benchmark import Benchmark, write_benchmark
 from oqvl_eval.comparison import difference_interval, discordance, paired
@@ -98,7 +98,7 @@ def score(config: ScoreConfig) -> ScoreReport:
         categories=by_category(verdicts, config.confidence),
         yes_no=yes_no(verdicts),
         by_normalisation=_by_normalisation(predictions) if is_likelihood else {},
-        audit=audit(verdicts),
+        reading_counts=reading_counts(verdicts),
     )
     path = _score_file(dataset, config.profile, config.normalisation if is_likelihood else None)
     atomic_write(path, (report.model_dump_json(indent=2) + "\n").encode())
