@@ -31,10 +31,10 @@ def test_fields_are_set_on_the_command_line():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("text.num_attention_heads=1", r"num_attention_heads=1 is no multiple of num_key_value_heads=2"),
-        ("text.num_attention_heads=10", r"hidden_size=1536 gives 10 attention heads no even width each"),
-        ("text.hidden_size=12", r"hidden_size=12 gives 12 attention heads no even width each"),
-        ("vision.num_attention_heads=7", r"hidden_size=1152 is no multiple of num_attention_heads=7"),
+        ("text.num_attention_heads=1", r"num_attention_heads=1 is not a multiple of num_key_value_heads=2"),
+        ("text.num_attention_heads=10", r"hidden_size=1536 is not a multiple of 20: each of the 10 attention heads"),
+        ("text.hidden_size=12", r"hidden_size=12 is not a multiple of 24: each of the 12 attention heads"),
+        ("vision.num_attention_heads=7", r"hidden_size=1152 is not a multiple of num_attention_heads=7"),
     ],
 )
 def test_heads_that_do_not_fit_are_refused(override, message):
@@ -54,7 +54,7 @@ def test_a_single_image_is_a_list_of_one():
 def test_every_mark_needs_an_image():
     asked = {"checkpoint": "model", "prompt": "<image> and <image>"}
     assert len(GenerateConfig.from_values(asked | {"images": ["a.png", "b.png"]}).images) == 2
-    with pytest.raises(ConfigError, match="2 <image> marks, but images names 1"):
+    with pytest.raises(ConfigError, match="2 <image> marks, but images has 1"):
         GenerateConfig.from_values(asked | {"images": ["a.png"]})
 
 

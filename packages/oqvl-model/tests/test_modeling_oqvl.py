@@ -71,7 +71,7 @@ def test_another_attention_implementation_is_refused_for_packs_only(model, input
 
 
 def test_images_and_placeholders_must_agree(model, inputs):
-    with pytest.raises(DataError, match="12 image placeholders, but 2 images of 4"):
+    with pytest.raises(DataError, match="12 image placeholders, expected 2 images x 4"):
         model(**{**inputs, "pixel_values": inputs["pixel_values"][:2]})
 
 

@@ -121,5 +121,5 @@ def test_a_damaged_processor_is_named(processor, tmp_path):
 
 
 def test_a_token_that_is_not_special_is_refused(processor, tokenizer_json):
-    with pytest.raises(ConfigError, match="no special token"):
+    with pytest.raises(ConfigError, match="not a special token"):
         OqvlProcessor(processor.config.model_copy(update={"image_token": "a"}), tokenizer_json)

@@ -93,7 +93,7 @@ def test_another_seed_gives_other_weights(values, tmp_path):
     ("change", "message"),
     [
         ({"tokenizer": "missing.json"}, "tokenizer"),
-        ({"image_token": "<picture>"}, "no special token"),
+        ({"image_token": "<picture>"}, "not a special token"),
         ({"visual_tokens_per_image": 6}, "square"),
         ({"visual_tokens_per_image": 25}, "from 1 to 16"),
         ({"text": {"directory": "nowhere"}}, "text.directory"),

@@ -157,7 +157,7 @@ def test_a_full_cache_computes_anew(checkpoint, packed, make_pack):
 
 
 def test_a_tower_that_trains_is_not_cached(checkpoint, packed):
-    with pytest.raises(ConfigError, match="feature_cache_mib needs a frozen tower"):
+    with pytest.raises(ConfigError, match="feature_cache_mib is 1, but trainable includes vision"):
         PackedTrainee(checkpoint, packed, trainable=("vision",), feature_cache_mib=1)
 
 

@@ -62,13 +62,13 @@ def test_the_tower_is_the_configured_one(make_config):
 
 
 def test_networks_and_stages_that_do_not_exist_are_refused():
-    with pytest.raises(ConfigError, match="no network 'nothing'"):
+    with pytest.raises(ConfigError, match="cannot build a network named 'nothing'"):
         timm_network("nothing")
-    with pytest.raises(ConfigError, match="not 5"):
+    with pytest.raises(ConfigError, match="expected 5"):
         TimmTower(TimmTowerConfig(feature_stride=5))
-    with pytest.raises(ConfigError, match="112 channels, not 7"):
+    with pytest.raises(ConfigError, match="112 channels, expected hidden_size=7"):
         TimmTower(TimmTowerConfig(feature_stride=16, hidden_size=7))
-    with pytest.raises(ConfigError, match="not 5"):
+    with pytest.raises(ConfigError, match="expected 5"):
         timm_stage_channels(LITE0, 5)
 
 

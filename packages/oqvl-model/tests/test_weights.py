@@ -63,13 +63,13 @@ def test_another_file_is_described_and_nobody_advised_to_run_it(tmp_path):
     (tmp_path / "page.pth").write_text("<!doctype html>\n<p>Not found\n")
     (tmp_path / "folder.pth").mkdir()
     for name, found in [
-        ("text.pth", "found text that begins 'version 1 of a pointer to the we', expected names and tensors"),
+        ("text.pth", "found text that starts with 'version 1 of a pointer to the we', expected names and tensors saved"),
         ("empty.pth", "found an empty file"),
-        ("bytes.pth", r"found bytes that begin b'\x80\x04]\x94.'"),
-        ("bytes.safetensors", "found bytes that begin"),
-        ("archive.pth", "found a zip archive of 1 files, not one of torch.save"),
+        ("bytes.pth", r"found bytes that start with b'\x80\x04]\x94.'"),
+        ("bytes.safetensors", "found bytes that start with"),
+        ("archive.pth", "found a zip archive of 1 files that torch.save did not write"),
         ("damaged.pth", "found a damaged zip archive"),
-        ("page.pth", r"found text that begins '<!doctype html>\n<p>Not found\n'"),
+        ("page.pth", r"found text that starts with '<!doctype html>\n<p>Not found\n'"),
         ("folder.pth", "found no file"),
     ]:
         with pytest.raises(ConfigError) as caught:

@@ -1,7 +1,7 @@
 """The Open-Qwen2VL architecture as a transformers model: vision tower, projector, Qwen2 decoder, packed forward.
 
-Importing this package is cheap; torch and transformers come with the first name that needs them. Call
-`oqvl_model.register()` once to make transformers' auto classes know the model.
+Importing this package is cheap: torch and transformers are imported when a name that needs them is first used. Call
+`oqvl_model.register()` once to make the model known to transformers' auto classes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from oqvl_model.registration import register
     from oqvl_model.trainee import PackedTrainee
 
-_MODULES = {
+_MODULE_OF = {
     "OqvlConfig": "configuration_oqvl",
     "OqvlForConditionalGeneration": "modeling_oqvl",
     "OqvlProcessor": "processing_oqvl",
@@ -39,6 +39,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -1,4 +1,7 @@
-"""The model as an evaluation sees it: prompts to answers, or to the likelihood of given answers."""
+"""The model as an evaluation sees it: it generates answers, or scores the likelihood of given ones.
+
+Shape suffixes: B rows (prompts or choices), T tokens of the padded prompt, C tokens of the padded choice, V vocabulary.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +19,17 @@ from oqvl_shards.errors import DataError, HardwareError, UsageError
 
 
 class VlmAnswerer:
-    """Answers prompts of text and images with a trained model, greedily.
+    """Answers prompts of text and images with a trained model, using greedy decoding.
 
     Args:
-        checkpoint: A model directory.
-        batch_size: Prompts that are run together.
-        device: `cpu`, `cuda`, or `auto` for CUDA where there is one.
-        dtype: Precision to run in, a name of torch; `auto`: bfloat16 on CUDA, float32 elsewhere.
-        visual_tokens: Visual tokens an image; None keeps the checkpoint's number.
+        checkpoint: The model directory.
+        batch_size: Number of prompts, or of choices, that run together.
+        device: `cpu`, `cuda`, or `auto`, which picks CUDA if it is available.
+        dtype: Name of the torch dtype to run in. `auto` means bfloat16 on CUDA and float32 elsewhere.
+        visual_tokens: Visual tokens per image. None keeps the checkpoint's number.
 
     Raises:
-        HardwareError: When `cuda` was asked for and there is none.
+        HardwareError: If `device` is `cuda` and torch finds no CUDA device.
     """
 
     def __init__(
@@ -38,12 +41,12 @@ class VlmAnswerer:
         dtype: str = "auto",
         visual_tokens: int | None = None,
     ) -> None:
-        self.device = _device(device)
+        self.device = _resolve_device(device)
         if dtype == "auto":
             dtype = "bfloat16" if self.device.type == "cuda" else "float32"
         self.batch_size = batch_size
         processor = OqvlProcessor.from_pretrained(checkpoint)
-        # Any: the annotations of transformers do not know what its mixins are mixed into.
+        # Typed as Any because transformers' annotations do not say which class its mixins are mixed into.
         model: Any = OqvlForConditionalGeneration.from_pretrained(checkpoint, dtype=getattr(torch, dtype))
         if visual_tokens is not None:
             model.set_visual_tokens(visual_tokens)
@@ -56,9 +59,9 @@ class VlmAnswerer:
         """Return the model's answer to each prompt, without the end token.
 
         Args:
-            prompts: Texts and images.
-            chat: Whether to wrap each as a user's turn; else it stands as it is.
-            max_new_tokens: Tokens an answer may have.
+            prompts: The prompts, each a sequence of texts and images.
+            chat: Whether to wrap each prompt as a user turn. If False, the prompt is used as it is.
+            max_new_tokens: Maximum number of tokens per answer.
         """
         answers: dict[int, str] = {}
         for indices in self._batches(prompts):
@@ -71,7 +74,7 @@ class VlmAnswerer:
                 pad_token_id=self.processor.pad_token_id,
             )
             for index, row in zip(indices, ids[:, inputs["input_ids"].shape[1] :].tolist(), strict=True):
-                answers[index] = self.processor.decode(_until(row, self.processor.end_token_id))
+                answers[index] = self.processor.decode(_cut_at(row, self.processor.end_token_id))
         return [answers[index] for index in range(len(prompts))]
 
     @torch.inference_mode()
@@ -80,40 +83,43 @@ class VlmAnswerer:
     ) -> list[list[tuple[float, int]]]:
         """Return how likely each choice is as the continuation of its prompt.
 
-        A prompt runs once, whatever the number of its choices. A choice is tokenised on its own; the end token is not
-        part of it.
+        Each prompt runs once, however many choices it has. Each choice is tokenised on its own and does not include
+        the end token.
 
         Args:
-            prompts: Texts and images.
-            choices: For each prompt the continuations to score.
-            chat: Whether to wrap each prompt as a user's turn.
+            prompts: The prompts, each a sequence of texts and images.
+            choices: The continuations to score, one list per prompt.
+            chat: Whether to wrap each prompt as a user turn.
 
         Returns:
-            For each prompt and choice the sum of the tokens' log-probabilities (natural), and their number.
+            For each choice of each prompt, the sum of its tokens' natural-log probabilities and the number of tokens.
 
         Raises:
-            UsageError: When prompts and choices differ in number.
-            DataError: When a choice has no token.
+            UsageError: If `prompts` and `choices` differ in length.
+            DataError: If a choice has no tokens.
         """
         if len(prompts) != len(choices):
-            raise UsageError(f"{len(prompts)} prompts, but choices for {len(choices)}")
+            raise UsageError(
+                f"choice_logprobs got {len(prompts)} prompts and {len(choices)} lists of choices",
+                hint="pass one list of choices per prompt",
+            )
         scores: dict[int, list[tuple[float, int]]] = {}
         for indices in self._batches(prompts):
-            encoded = [[self._encode_choice(choice) for choice in choices[index]] for index in indices]
-            batch_scores = self._score([prompts[index] for index in indices], encoded, chat=chat)
+            choice_ids = [[self._encode_choice(choice) for choice in choices[index]] for index in indices]
+            batch_scores = self._score([prompts[index] for index in indices], choice_ids, chat=chat)
             scores.update(zip(indices, batch_scores, strict=True))
         return [scores[index] for index in range(len(prompts))]
 
     def _encode_choice(self, choice: str) -> list[int]:
         ids = self.processor.encode_text(choice)
         if not ids:
-            raise DataError(f"the choice {choice!r} has no token")
+            raise DataError(f"the choice {choice!r} has no tokens", hint="a choice needs at least one character")
         return ids
 
     def _score(
-        self, prompts: Sequence[Prompt], choices: Sequence[Sequence[list[int]]], *, chat: bool
+        self, prompts: Sequence[Prompt], choice_ids: Sequence[Sequence[list[int]]], *, chat: bool
     ) -> list[list[tuple[float, int]]]:
-        """Run the prompts once, then all their choices on copies of the cache."""
+        """Run each prompt once, then run all its choices on copies of its cache."""
         inputs = self.processor.batch(prompts, chat=chat).to(self.device)
         mask_BT = inputs["attention_mask"]
         cache = DynamicCache(config=self.model.config.text_config)
@@ -124,20 +130,28 @@ class VlmAnswerer:
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
-        owners = [row for row, item in enumerate(choices) for _ in item]
-        rows = [ids for item in choices for ids in item]
+        # Flatten the choices into rows, and remember which prompt each row continues.
+        prompt_of_row = [prompt for prompt, ids_of_prompt in enumerate(choice_ids) for _ in ids_of_prompt]
+        rows = [ids for ids_of_prompt in choice_ids for ids in ids_of_prompt]
         sums: list[float] = []
         for start in range(0, len(rows), self.batch_size):
-            chunk = slice(start, start + self.batch_size)
-            index = torch.tensor(owners[chunk], device=self.device)
-            sums += self._score_rows(first_BV[index], mask_BT[index], _copy_rows(cache, index), rows[chunk])
-        pairs = iter(zip(sums, map(len, rows), strict=True))
-        return [[next(pairs) for _ in item] for item in choices]
+            batch = slice(start, start + self.batch_size)
+            index = torch.tensor(prompt_of_row[batch], device=self.device)
+            sums += self._score_rows(first_BV[index], mask_BT[index], _copy_rows(cache, index), rows[batch])
+        scores = iter(zip(sums, map(len, rows), strict=True))
+        return [[next(scores) for _ in ids_of_prompt] for ids_of_prompt in choice_ids]
 
     def _score_rows(
         self, first_BV: Tensor, mask_BT: Tensor, cache: DynamicCache, rows: Sequence[Sequence[int]]
     ) -> list[float]:
-        """Return the sum of log-probabilities of each row of ids after its prompt."""
+        """Return the sum of the log-probabilities of each row of ids, given its prompt.
+
+        Args:
+            first_BV: Logits that predict the first id of each row.
+            mask_BT: Attention mask of each row's prompt.
+            cache: Cache of each row's prompt; it is extended in place.
+            rows: Ids of each choice, at least one per row.
+        """
         length = max(map(len, rows))
         ids_BC = torch.tensor([[*row, *[0] * (length - len(row))] for row in rows], device=self.device)
         is_real_BC = torch.tensor(
@@ -145,7 +159,8 @@ class VlmAnswerer:
         )
         logits_BCV = first_BV[:, None]
         if length > 1:
-            # Padding is on the right here, where causality hides it; the last token predicts nothing that is wanted.
+            # The rows are padded on the right, where the causal mask hides the padding. The last id is not fed in,
+            # because what it predicts is not scored.
             following_BCV = self.model(
                 input_ids=ids_BC[:, :-1],
                 attention_mask=torch.cat([mask_BT, torch.ones_like(ids_BC[:, :-1])], dim=1),
@@ -158,31 +173,31 @@ class VlmAnswerer:
         return (logprobs_BC * is_real_BC).sum(1).tolist()
 
     def _batches(self, prompts: Sequence[Prompt]) -> Iterator[list[int]]:
-        """Yield the indices of the prompts, similar lengths together so that little is padded."""
-        order = sorted(range(len(prompts)), key=lambda index: (_length(prompts[index]), index))
+        """Yield batches of prompt indices, grouped by similar length to keep padding low."""
+        order = sorted(range(len(prompts)), key=lambda index: (_size(prompts[index]), index))
         for start in range(0, len(order), self.batch_size):
             yield order[start : start + self.batch_size]
 
 
-def _length(prompt: Prompt) -> tuple[int, int]:
-    """Images and characters."""
-    texts = [part for part in prompt if isinstance(part, str)]
+def _size(prompt: Prompt) -> tuple[int, int]:
+    """Return the number of images and the number of characters in `prompt`."""
+    texts = [piece for piece in prompt if isinstance(piece, str)]
     return len(prompt) - len(texts), sum(map(len, texts))
 
 
-def _until(ids: list[int], end_id: int) -> list[int]:
+def _cut_at(ids: list[int], end_id: int) -> list[int]:
     return ids[: ids.index(end_id)] if end_id in ids else ids
 
 
 def _copy_rows(cache: DynamicCache, index: Tensor) -> DynamicCache:
-    """Return a new cache that holds the given rows of `cache`."""
+    """Return a new cache with the rows of `cache` that `index` selects."""
     layers: list[Any] = cache.layers
     return DynamicCache([(layer.keys[index], layer.values[index]) for layer in layers])
 
 
-def _device(name: str) -> torch.device:
+def _resolve_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise HardwareError(f"device is {name}, but torch finds no CUDA device", hint="use device=cpu")
+        raise HardwareError(f"device is {name!r}, but torch finds no CUDA device", hint="use device=cpu")
     return torch.device(name)

@@ -1,11 +1,15 @@
 """Causal attention that stays inside documents: the attention implementation `oqvl_documents`.
 
-A pack is one row of tokens; `cu_seqlens` says where its documents begin and end. The same result comes from
-variable-length flash attention on CUDA in half precision, and anywhere else from scaled-dot-product attention: over all
-documents at once, padded to the longest, where that pads little, and over one after the other where it pads much. When
-no `cu_seqlens` is passed, transformers' own `sdpa` works with its masks and caches.
+A pack is one row of tokens, and `cu_seqlens` says where its documents begin and end. Three kernels give equal results:
 
-Shape suffixes: B rows, H heads, T tokens of a row, E channels of a head, D documents, L tokens of the longest document.
+1. On CUDA in half precision, variable-length flash attention.
+2. Elsewhere, if the documents are of similar length, scaled-dot-product attention over all documents at once, each
+   padded to the longest.
+3. Elsewhere, if that would add too much padding, scaled-dot-product attention over one document after another.
+
+Without `cu_seqlens`, transformers' own `sdpa` runs, with its masks and caches.
+
+Shape suffixes: B rows, H heads, T tokens per row, E channels per head, D documents, L tokens of the longest document.
 """
 
 from __future__ import annotations
@@ -29,10 +33,10 @@ except ImportError:
     varlen = None
 
 DOCUMENT_ATTENTION = "oqvl_documents"
-"""Name of the implementation in transformers' registry."""
+"""Name of this implementation in transformers' registry."""
 
 MAX_PADDING = 2
-"""Documents are padded to the longest while that makes of T tokens no more than this many times T."""
+"""Documents are padded to the longest only if the padded tokens are at most this many times the T tokens."""
 
 _varlen_attention: Any = None if varlen is None else varlen.varlen_attn
 _VARLEN_TAKES_GQA = varlen is not None and "enable_gqa" in inspect.signature(_varlen_attention).parameters
@@ -51,25 +55,28 @@ def document_attention(
     dropout: float = 0.0,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attend causally within each document; the signature is that of transformers' attention functions.
+    """Attend causally within each document.
+
+    The signature is the one that transformers expects of an attention function.
 
     Args:
         module: The attention layer.
-        query_BHTE: Queries; one row (B = 1) when `cu_seqlens` is given.
-        key_BHTE: Keys; fewer heads than queries mean grouped queries.
-        value_BHTE: Values, as many heads as keys.
-        attention_mask: transformers' mask for ordinary batches; None with `cu_seqlens`.
-        cu_seqlens: int32 [documents + 1], 0 to T; None for an ordinary batch.
-        max_seqlen: Tokens of the longest document; needed with `cu_seqlens`.
-        scaling: Factor on the scores; the inverse root of E when None.
-        dropout: Probability of dropping a weight; only 0 with `cu_seqlens`.
-        **kwargs: Passed on to transformers' `sdpa` for ordinary batches.
+        query_BHTE: Queries. With `cu_seqlens` there is one row (B = 1).
+        key_BHTE: Keys. If there are fewer key heads than query heads, queries are grouped.
+        value_BHTE: Values, with as many heads as the keys.
+        attention_mask: transformers' mask for ordinary batches. Must be None with `cu_seqlens`.
+        cu_seqlens: int32 [D + 1], from 0 to T: where each document begins, and where the last one ends. None means an
+            ordinary batch.
+        max_seqlen: Tokens of the longest document. Required with `cu_seqlens`.
+        scaling: Factor applied to the scores. None means 1 / sqrt(E).
+        dropout: Probability of dropping an attention weight. Must be 0 with `cu_seqlens`.
+        **kwargs: Passed to transformers' `sdpa` for ordinary batches.
 
     Returns:
-        The output [B, T, H, E], and None in place of the weights.
+        The output [B, T, H, E], and None in place of the attention weights.
 
     Raises:
-        UsageError: When a mask, a cache, dropout or several rows come with `cu_seqlens`.
+        UsageError: If `cu_seqlens` comes with a mask, a cache, dropout or more than one row.
     """
     if cu_seqlens is None:
         return sdpa_attention_forward(
@@ -80,24 +87,25 @@ def document_attention(
         output_THE = _varlen(query_BHTE, key_BHTE, value_BHTE, cu_seqlens, max_seqlen, scaling)
     else:
         lengths = cu_seqlens.diff().tolist()
-        is_even = len(lengths) * max(lengths) <= MAX_PADDING * query_BHTE.shape[2]
-        attend = _padded_documents if is_even else _document_loop
+        pads_little = len(lengths) * max(lengths) <= MAX_PADDING * query_BHTE.shape[2]
+        attend = _padded_documents if pads_little else _document_loop
         output_THE = attend(query_BHTE, key_BHTE, value_BHTE, lengths, scaling)
     return output_THE.unsqueeze(0), None
 
 
 def _refuse_what_leaks(query_BHTE: Tensor, key_BHTE: Tensor, attention_mask: Tensor | None, dropout: float) -> None:
+    """Raise `UsageError` for arguments that would let one document see another, or that packs do not support."""
     problems = {
         "an attention mask": attention_mask is not None,
         "cached keys": key_BHTE.shape[2] != query_BHTE.shape[2],
         f"a batch of {query_BHTE.shape[0]} rows": query_BHTE.shape[0] != 1,
         "attention dropout": dropout != 0.0,
     }
-    for problem, found in problems.items():
-        if found:
+    for problem, is_present in problems.items():
+        if is_present:
             raise UsageError(
-                f"packed attention was given {problem} together with cu_seqlens",
-                hint="packs need no mask and no cache; join several packs into one row with joined cu_seqlens",
+                f"packed attention got {problem} together with cu_seqlens",
+                hint="packs need no mask and no cache; concatenate several packs into one row, and their cu_seqlens",
             )
 
 
@@ -113,6 +121,7 @@ def _varlen(
     max_seqlen: int | None,
     scaling: float | None,
 ) -> Tensor:
+    """Run variable-length flash attention; returns [T, H, E]."""
     query_THE, key_THE, value_THE = (x_BHTE[0].transpose(0, 1) for x_BHTE in (query_BHTE, key_BHTE, value_BHTE))
     options: dict[str, Any] = {}
     if _VARLEN_TAKES_GQA:
@@ -137,7 +146,8 @@ def _varlen(
 def _padded_documents(
     query_BHTE: Tensor, key_BHTE: Tensor, value_BHTE: Tensor, lengths: Sequence[int], scaling: float | None
 ) -> Tensor:
-    # Padding comes after a document's tokens, where causality hides it: no mask is needed.
+    """Run one attention call over all documents, each padded to the longest; returns [T, H, E]."""
+    # The padding comes after a document's tokens, where the causal mask hides it, so no further mask is needed.
     longest = max(lengths)
     places_T = torch.cat([torch.arange(length) + document * longest for document, length in enumerate(lengths)])
     places_T = places_T.to(query_BHTE.device)
@@ -158,6 +168,7 @@ def _padded_documents(
 def _document_loop(
     query_BHTE: Tensor, key_BHTE: Tensor, value_BHTE: Tensor, lengths: Sequence[int], scaling: float | None
 ) -> Tensor:
+    """Run one attention call per document; returns [T, H, E]."""
     grouped = query_BHTE.shape[1] != key_BHTE.shape[1]
     documents = zip(*(x_BHTE.split(list(lengths), dim=2) for x_BHTE in (query_BHTE, key_BHTE, value_BHTE)), strict=True)
     outputs_BHTE = [

@@ -8,14 +8,14 @@ from oqvl_model.config import GenerateConfig, InitConfig, ShowConfig
 from oqvl_shards.command_line import Report, new_app, stage_command
 from oqvl_shards.errors import run_cli
 
-app = new_app("Build, inspect and ask Open-Qwen2VL models.", "oqvl-model")
+app = new_app("Build, inspect and query Open-Qwen2VL models.", "oqvl-model")
 
 
 @stage_command(app, InitConfig)
 def init(config: InitConfig) -> Report:
     """Build a model directory.
 
-    It takes a tokenizer, a vision tower and a decoder; the last two fresh or from local files.
+    The tokenizer is copied. The vision tower and the decoder start from fresh weights or from local files.
     """
     from oqvl_model import run
 
@@ -24,7 +24,7 @@ def init(config: InitConfig) -> Report:
 
 @stage_command(app, ShowConfig)
 def show(config: ShowConfig) -> Report:
-    """Count parameters, visual tokens, operations."""
+    """Count a model's parameters, visual tokens and operations."""
     from oqvl_model import run
 
     return run.show(config)
@@ -32,7 +32,7 @@ def show(config: ShowConfig) -> Report:
 
 @stage_command(app, GenerateConfig)
 def generate(config: GenerateConfig) -> Report:
-    """Answer one prompt about image files."""
+    """Answer one prompt, with or without image files."""
     from oqvl_model import run
 
     report = run.generate(config)

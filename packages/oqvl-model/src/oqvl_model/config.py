@@ -1,4 +1,4 @@
-"""Configurations of the command line: building a model, showing one, asking one."""
+"""The configurations of the commands `init`, `show` and `generate`."""
 
 from __future__ import annotations
 
@@ -9,39 +9,46 @@ from pydantic import Field, model_validator
 
 from oqvl_shards.config import Paths, StageConfig
 
-Rgb = tuple[float, float, float]
+_Rgb = tuple[float, float, float]
 
 
 class VisionInit(StageConfig):
     """Where the vision tower comes from."""
 
-    kind: Literal["siglip", "timm"] = Field(default="siglip", description="siglip, or a stage of a timm network")
-    directory: Path | None = Field(
-        default=None, description="siglip: model directory to take sizes and weights from; none: fresh weights"
+    kind: Literal["siglip", "timm"] = Field(
+        default="siglip", description="siglip, or timm for a stage of a timm network"
     )
-    image_size: int = Field(default=384, gt=0, description="side of the square input in pixels")
+    directory: Path | None = Field(
+        default=None, description="siglip: model directory to take sizes and weights from; unset: fresh weights"
+    )
+    image_size: int = Field(default=384, gt=0, description="side of the square input image in pixels")
     hidden_size: int = Field(default=1152, gt=0, description="siglip without directory: width")
     intermediate_size: int = Field(default=4304, gt=0, description="siglip without directory: width of the MLP")
-    num_layers: int = Field(default=27, gt=0, description="siglip without directory: blocks of the whole encoder")
-    num_attention_heads: int = Field(default=16, gt=0, description="siglip without directory: attention heads")
+    num_layers: int = Field(
+        default=27, gt=0, description="siglip without directory: number of blocks of the whole encoder"
+    )
+    num_attention_heads: int = Field(
+        default=16, gt=0, description="siglip without directory: number of attention heads"
+    )
     patch_size: int = Field(default=14, gt=0, description="siglip without directory: side of a patch in pixels")
-    trim_blocks: int = Field(default=1, ge=0, description="siglip: final blocks that are left out")
+    trim_blocks: int = Field(default=1, ge=0, description="siglip: number of final blocks to leave out")
     hidden_act: Literal["gelu", "gelu_pytorch_tanh"] = Field(
-        default="gelu", description="siglip: activation; the original's weights were trained with the exact gelu"
+        default="gelu", description="siglip: activation function; the original weights were trained with the exact gelu"
     )
     architecture: str = Field(default="tf_efficientnet_lite0", description="timm: name of the network")
     weights: Path | None = Field(
-        default=None, description="timm: file with the network's state dict (.pth or .safetensors); none: fresh weights"
+        default=None,
+        description="timm: file with the network's state dict (.pth or .safetensors); unset: fresh weights",
     )
-    feature_stride: int = Field(default=16, gt=0, description="timm: input pixels a feature covers along one axis")
-    image_mean: Rgb = Field(default=(0.5, 0.5, 0.5), description="timm: mean of RGB values in [0, 1]")
-    image_std: Rgb = Field(default=(0.5, 0.5, 0.5), description="timm: standard deviation of RGB values in [0, 1]")
+    feature_stride: int = Field(default=16, gt=0, description="timm: input pixels per feature along one axis")
+    image_mean: _Rgb = Field(default=(0.5, 0.5, 0.5), description="timm: mean of RGB values in [0, 1]")
+    image_std: _Rgb = Field(default=(0.5, 0.5, 0.5), description="timm: standard deviation of RGB values in [0, 1]")
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> Self:
         if self.kind == "siglip" and self.directory is None and self.hidden_size % self.num_attention_heads:
             raise ValueError(
-                f"hidden_size={self.hidden_size} is no multiple of num_attention_heads={self.num_attention_heads}"
+                f"hidden_size={self.hidden_size} is not a multiple of num_attention_heads={self.num_attention_heads}"
             )
         return self
 
@@ -50,20 +57,24 @@ class TextInit(StageConfig):
     """Where the decoder comes from."""
 
     directory: Path | None = Field(
-        default=None, description="Qwen2 model directory to take sizes and weights from; none: fresh weights"
+        default=None, description="Qwen2 model directory to take sizes and weights from; unset: fresh weights"
     )
     hidden_size: int = Field(default=1536, gt=0, description="without directory: width")
     intermediate_size: int = Field(default=8960, gt=0, description="without directory: width of the MLP")
-    num_layers: int = Field(default=28, gt=0, description="without directory: decoder layers")
-    num_attention_heads: int = Field(default=12, gt=0, description="without directory: query heads")
-    num_key_value_heads: int = Field(default=2, gt=0, description="without directory: key and value heads")
+    num_layers: int = Field(default=28, gt=0, description="without directory: number of decoder layers")
+    num_attention_heads: int = Field(default=12, gt=0, description="without directory: number of query heads")
+    num_key_value_heads: int = Field(
+        default=2, gt=0, description="without directory: number of key heads, and of value heads"
+    )
     max_position_embeddings: int = Field(
         default=32768, gt=0, description="without directory: longest document in tokens"
     )
     rope_theta: float = Field(default=1e6, gt=0, description="without directory: base of the rotary embedding")
-    tie_embeddings: bool = Field(default=True, description="without directory: whether the head is the embedding")
+    tie_embeddings: bool = Field(
+        default=True, description="without directory: whether the head shares the embedding's weights"
+    )
     vocab_multiple: int = Field(
-        default=64, gt=0, description="the embedding's rows are filled up to a multiple of this, in tokens"
+        default=64, gt=0, description="the number of embedding rows, in tokens, is rounded up to a multiple of this"
     )
 
     @model_validator(mode="after")
@@ -72,13 +83,13 @@ class TextInit(StageConfig):
             return self
         if self.num_attention_heads % self.num_key_value_heads:
             raise ValueError(
-                f"num_attention_heads={self.num_attention_heads} is no multiple of "
-                f"num_key_value_heads={self.num_key_value_heads}: each of these serves as many query heads"
+                f"num_attention_heads={self.num_attention_heads} is not a multiple of "
+                f"num_key_value_heads={self.num_key_value_heads}: every key head must serve equally many query heads"
             )
         if self.hidden_size % (2 * self.num_attention_heads):
             raise ValueError(
-                f"hidden_size={self.hidden_size} gives {self.num_attention_heads} attention heads no even width each, "
-                "which the rotary embedding needs"
+                f"hidden_size={self.hidden_size} is not a multiple of {2 * self.num_attention_heads}: each of the "
+                f"{self.num_attention_heads} attention heads needs an even width for the rotary embedding"
             )
         return self
 
@@ -86,23 +97,23 @@ class TextInit(StageConfig):
 class InitConfig(StageConfig):
     """Configuration of `oqvl-model init`."""
 
-    output: Path = Field(description="directory to make", json_schema_extra={"lineage": False})
-    name: str = Field(default="model", min_length=1, description="name of the model, for people")
-    tokenizer: Path = Field(description="tokenizer.json, copied byte for byte")
+    output: Path = Field(description="model directory to write", json_schema_extra={"lineage": False})
+    name: str = Field(default="model", min_length=1, description="name of the model, for people to read")
+    tokenizer: Path = Field(description="tokenizer.json to copy byte for byte")
     vision: VisionInit = Field(default_factory=VisionInit, description="the vision tower")
     text: TextInit = Field(default_factory=TextInit, description="the decoder")
-    visual_tokens_per_image: int = Field(default=144, gt=0, description="tokens that an image becomes, a square number")
+    visual_tokens_per_image: int = Field(default=144, gt=0, description="visual tokens per image, a square number")
     projector_hidden_size: int | None = Field(
-        default=None, gt=0, description="width between the projector's layers; none: the decoder's width"
+        default=None, gt=0, description="width between the projector's two layers; unset: the decoder's width"
     )
-    image_token: str = Field(default="<image>", description="special token that holds a visual token's place")
+    image_token: str = Field(default="<image>", description="special token that stands in for every visual token")
     end_token: str = Field(default="<|im_end|>", description="special token that ends a caption or a turn")
-    pad_token: str = Field(default="<|pad|>", description="special token that fills up a batch")
-    bos_token: str = Field(default="<s>", description="special token that a document begins with; empty: none")
-    start_token: str = Field(default="<|im_start|>", description="special token that begins a turn of a chat")
+    pad_token: str = Field(default="<|pad|>", description="special token that pads a batch")
+    bos_token: str = Field(default="<s>", description="special token that begins a document; empty: none")
+    start_token: str = Field(default="<|im_start|>", description="special token that begins a chat turn")
     system_prompt: str = Field(
         default="You are a helpful assistant.",
-        description="system turn; empty: no turn",
+        description="text of the system turn; empty: no system turn",
         json_schema_extra={"prose": True},
     )
     seed: int = Field(default=7, ge=0, description="seed of fresh weights")
@@ -113,7 +124,9 @@ class ShowConfig(StageConfig):
 
     checkpoint: Path = Field(description="model directory")
     document_tokens: int = Field(
-        default=172, gt=0, description="tokens of the document that operations are counted for, visual tokens included"
+        default=172,
+        gt=0,
+        description="length in tokens, visual tokens included, of the document that operations are counted for",
     )
 
 
@@ -121,22 +134,26 @@ class GenerateConfig(StageConfig):
     """Configuration of `oqvl-model generate`."""
 
     checkpoint: Path = Field(description="model directory")
-    images: Paths = Field(default=(), description="image files (jpg, png, webp), in the order of their marks")
+    images: Paths = Field(default=(), description="image files (jpg, png, webp), in the order of their <image> marks")
     prompt: str = Field(
         default="<image>\n",
-        description="text; each <image> mark stands for one image",
+        description="text of the prompt; each <image> mark stands for one image",
         json_schema_extra={"prose": True},
     )
-    chat: bool = Field(default=False, description="whether the prompt is a user's turn of a chat")
-    max_new_tokens: int = Field(default=64, gt=0, description="tokens the answer may have")
+    chat: bool = Field(default=False, description="whether the prompt is a user turn of a chat")
+    max_new_tokens: int = Field(default=64, gt=0, description="maximum length of the answer in tokens")
     visual_tokens_per_image: int | None = Field(
-        default=None, gt=0, description="tokens that an image becomes; none: the checkpoint's number"
+        default=None, gt=0, description="visual tokens per image; unset: the checkpoint's number"
     )
-    device: str = Field(default="auto", description="cpu, cuda, or auto", json_schema_extra={"lineage": False})
+    device: str = Field(
+        default="auto",
+        description="cpu, cuda, or auto for CUDA if it is available",
+        json_schema_extra={"lineage": False},
+    )
 
     @model_validator(mode="after")
     def _marks_match_images(self) -> Self:
         num_marks = self.prompt.count("<image>")
         if num_marks != len(self.images):
-            raise ValueError(f"prompt has {num_marks} <image> marks, but images names {len(self.images)} files")
+            raise ValueError(f"prompt has {num_marks} <image> marks, but images has {len(self.images)} files")
         return self

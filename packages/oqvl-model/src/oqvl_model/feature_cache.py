@@ -1,8 +1,10 @@
-"""Outputs of a frozen vision tower, kept from one epoch to the next.
+"""A cache that keeps the outputs of a frozen vision tower from one epoch to the next.
 
-A frozen tower gives the same features for the same pack every time. Features are computed a pack at a time, whatever
-the size of the micro-batch, so a cached one equals a fresh one to the last bit and a resumed run equals an
-uninterrupted one. Nothing is evicted: when the cache is full, further packs are computed anew.
+A frozen tower always gives the same features for the same pack. Features are computed one pack at a time, whatever the
+micro-batch size. Cached features therefore equal fresh ones to the last bit, and a resumed run equals an uninterrupted
+one. Nothing is evicted: once the cache is full, the features of further packs are computed every time.
+
+Shape suffixes: I images, P features per image, D tower width.
 """
 
 from __future__ import annotations
@@ -14,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class FeatureCache:
-    """Features of whole packs by pack id.
+    """The features of whole packs, by pack id.
 
     Args:
-        max_bytes: What the features may take together, on the device where they were computed.
+        max_bytes: Bytes that all features together may take, on the device where they were computed.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -32,7 +34,7 @@ class FeatureCache:
         return self._features[pack_id]
 
     def add(self, pack_id: int, features_IPD: Tensor) -> None:
-        """Keep the features of a pack if there is room for them."""
+        """Keep a pack's features if they fit into the bytes that are left."""
         size = features_IPD.nbytes
         if pack_id not in self._features and size <= self._bytes_left:
             self._features[pack_id] = features_IPD

@@ -1,9 +1,13 @@
-"""Floating-point operations of the model, counted from shapes: what MFU and plans are made of.
+"""Floating-point operations of the model, computed from shapes. MFU and cost estimates are based on them.
 
-A multiplication and an addition are two operations. Matrix products and convolutions count, element-wise work does
-not. Attention counts the pairs that causality inside documents leaves, so a document of n tokens has n(n + 1) / 2. A
-backward pass costs a product once for its input's gradient and once for its weight's, where they are wanted;
-recomputation is not model work and never counts.
+What counts:
+
+- A multiplication and an addition count as two operations.
+- Matrix products and convolutions count; element-wise work does not.
+- Attention counts the pairs of tokens that the causal mask within documents leaves: n(n + 1) / 2 for n tokens.
+- In the backward pass, a product counts once for the gradient of its input and once for the gradient of its weight, if
+  these are needed.
+- Recomputed activations never count: they are not work of the model.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from oqvl_model.configuration_oqvl import OqvlConfig, TimmTowerConfig
 
 @dataclass(frozen=True)
 class FlopCount:
-    """Operations by part of the model."""
+    """Floating-point operations per part of the model."""
 
     vision: float
     projector: float
@@ -30,7 +34,7 @@ class FlopCount:
 
     @property
     def total(self) -> float:
-        """Sum over all parts."""
+        """The sum over all parts."""
         return sum(astuple(self))
 
 
@@ -45,15 +49,15 @@ def training_flops(
     """Return the operations of one forward and backward pass.
 
     Args:
-        config: The model.
-        document_lengths: Tokens of each document, visual tokens included.
-        num_images: Images in all documents.
-        num_logits: Positions at which the head runs.
-        trainable: Parts of the model that train, of `vision`, `projector`, `text`.
+        config: The model's configuration.
+        document_lengths: Tokens of each document, including visual tokens.
+        num_images: Number of images in all documents.
+        num_logits: Number of positions at which the head runs.
+        trainable: The parts that train: any of `vision`, `projector` and `text`.
     """
     forward = forward_flops(config, document_lengths=document_lengths, num_images=num_images, num_logits=num_logits)
     vision, projector, text = (part in trainable for part in ("vision", "projector", "text"))
-    # Gradients flow back as far as something trains; the tower's own input, the pixels, never has one.
+    # The backward pass goes back to the first part that trains. The pixels, the tower's input, never have a gradient.
     reaches_text, reaches_projector = True, vision or projector
     first, second, pool = _projector_flops(config, num_images)
     return FlopCount(
@@ -70,7 +74,7 @@ def training_flops(
 def forward_flops(
     config: OqvlConfig, *, document_lengths: Sequence[int], num_images: int, num_logits: int
 ) -> FlopCount:
-    """Return the operations of one forward pass; arguments as in `training_flops`."""
+    """Return the operations of one forward pass; see `training_flops` for the arguments."""
     text = config.text_config
     head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     query_width, key_width = text.num_attention_heads * head_dim, text.num_key_value_heads * head_dim
@@ -86,11 +90,11 @@ def forward_flops(
 
 
 def vision_flops(config: OqvlConfig, *, trains: bool = False) -> float:
-    """Return the operations of the tower for one image.
+    """Return the operations of the vision tower for one image.
 
     Args:
-        config: The model.
-        trains: Whether to count a backward pass too.
+        config: The model's configuration.
+        trains: Whether to add a backward pass.
     """
     vision = config.vision_config
     if isinstance(vision, TimmTowerConfig):
@@ -111,7 +115,7 @@ def _siglip_flops(vision: Any, num_patches: int, num_blocks: int, trains: bool) 
 
 @lru_cache
 def _measured_flops(architecture: str, image_size: int, feature_stride: int, hidden_size: int, trains: bool) -> float:
-    """Count a timm tower's operations by running it on tensors without data."""
+    """Count a timm tower's operations by running it on the meta device."""
     from torch.utils.flop_counter import FlopCounterMode
 
     from oqvl_model.vision import TimmTower
@@ -127,7 +131,7 @@ def _measured_flops(architecture: str, image_size: int, feature_stride: int, hid
 
 
 def _projector_flops(config: OqvlConfig, num_images: int) -> tuple[float, float, float]:
-    """First layer, second layer, pooling."""
+    """Return the forward operations of the projector's first layer, its second layer, and the pooling."""
     num_features, num_tokens = config.grid_size**2, config.visual_tokens_per_image
     width, text_width = config.vision_config.hidden_size, config.text_config.hidden_size
     hidden = config.projector_hidden_size or text_width

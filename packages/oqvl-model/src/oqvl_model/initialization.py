@@ -1,4 +1,4 @@
-"""A new model from an `InitConfig`: configuration, processor, fresh weights, weights from files."""
+"""Build a new model from an `InitConfig`: its configuration, its processor, and fresh or loaded weights."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from oqvl_shards.errors import ConfigError
 
 
 def build_model(config: InitConfig) -> tuple[OqvlForConditionalGeneration, OqvlProcessor]:
-    """Make the model and the processor that `config` describes; the same seed gives the same weights.
+    """Build the model and the processor that `config` describes. The same seed gives the same weights.
 
     Raises:
-        ConfigError: When parts do not fit together, or an input file is missing or malformed.
+        ConfigError: If the parts do not fit together, or an input file is missing or malformed.
     """
     vision = _vision_config(config.vision)
     processor = _processor(config, vision)
@@ -48,6 +48,7 @@ def build_model(config: InitConfig) -> tuple[OqvlForConditionalGeneration, OqvlP
 
 
 def _vision_config(vision: VisionInit) -> PreTrainedConfig:
+    """Return the tower's configuration: of a timm stage, of a local SigLIP, or of a fresh SigLIP."""
     if vision.kind == "timm":
         return TimmTowerConfig(
             architecture=vision.architecture,
@@ -58,9 +59,9 @@ def _vision_config(vision: VisionInit) -> PreTrainedConfig:
             image_std=list(vision.image_std),
         )
     if vision.directory is not None:
-        whole = SiglipVisionConfig.from_pretrained(_model_directory("vision.directory", vision.directory))
-        whole.hidden_act = vision.hidden_act
-        return whole
+        siglip = SiglipVisionConfig.from_pretrained(_check_model_directory("vision.directory", vision.directory))
+        siglip.hidden_act = vision.hidden_act
+        return siglip
     return SiglipVisionConfig(
         image_size=vision.image_size,
         patch_size=vision.patch_size,
@@ -73,10 +74,13 @@ def _vision_config(vision: VisionInit) -> PreTrainedConfig:
 
 
 def _processor(config: InitConfig, vision: PreTrainedConfig) -> OqvlProcessor:
+    """Return the processor: the configured tokenizer and special tokens, and the tower's pixel normalisation."""
     try:
         tokenizer_json = config.tokenizer.read_bytes()
     except OSError as error:
-        raise ConfigError(f"tokenizer: {config.tokenizer} cannot be read: {error}") from error
+        raise ConfigError(
+            f"tokenizer: {config.tokenizer} cannot be read: {error}", hint="give the path of a tokenizer.json"
+        ) from error
     return OqvlProcessor(
         ProcessorConfig(
             image_size=vision.image_size,
@@ -95,11 +99,12 @@ def _processor(config: InitConfig, vision: PreTrainedConfig) -> OqvlProcessor:
 
 
 def _text_config(text: TextInit, processor: OqvlProcessor) -> Qwen2Config:
+    """Return the decoder's configuration, with an embedding row for every id of the tokenizer."""
     num_rows = -(-processor.vocab_size // text.vocab_multiple) * text.vocab_multiple
     if text.directory is not None:
-        whole = Qwen2Config.from_pretrained(_model_directory("text.directory", text.directory))
-        whole.vocab_size = max(whole.vocab_size, num_rows)
-        return whole
+        qwen = Qwen2Config.from_pretrained(_check_model_directory("text.directory", text.directory))
+        qwen.vocab_size = max(qwen.vocab_size, num_rows)
+        return qwen
     return Qwen2Config(
         vocab_size=num_rows,
         hidden_size=text.hidden_size,
@@ -113,7 +118,7 @@ def _text_config(text: TextInit, processor: OqvlProcessor) -> Qwen2Config:
     )
 
 
-def _model_directory(key: str, directory: Path) -> Path:
+def _check_model_directory(key: str, directory: Path) -> Path:
     if not (directory / "config.json").is_file():
-        raise ConfigError(f"{key}: {directory} holds no config.json", hint="name a local model directory")
+        raise ConfigError(f"{key}: {directory} has no config.json", hint="give the path of a local model directory")
     return directory

@@ -1,10 +1,15 @@
 """Open-Qwen2VL as a transformers model.
 
-    pixel_values [N, 3, H, W] -> vision tower -> average pool -> Linear, GELU, Linear -> [N, V, width]
-    input_ids [B, T] -> embedding, its image placeholders replaced by the above in order -> Qwen2 -> logits
+    pixel_values [N, 3, H, W] -> vision tower -> average pool -> Linear, GELU, Linear -> visual tokens [N, V, D]
+    input_ids [B, T] -> embedding, with the visual tokens in place of the image placeholders -> Qwen2 -> logits
 
-Two ways to call it. Ordinary: a padded batch with `attention_mask`, or `generate`, as for any transformers model.
-Packed: one row of documents with `cu_seqlens`, where attention stays inside documents (see `attention.py`).
+There are two ways to call it:
+
+- Ordinary: a padded batch with `attention_mask`, or `generate`, as with any transformers model.
+- Packed: one row of documents with `cu_seqlens`. Attention stays inside each document (see `attention.py`).
+
+Shape suffixes: B rows, T tokens per row, D width of the decoder, N images, V visual tokens per image, P features of the
+tower's map.
 """
 
 from __future__ import annotations
@@ -30,14 +35,20 @@ class OqvlOutput(CausalLMOutputWithPast):
     """Output of `OqvlForConditionalGeneration`.
 
     Args:
-        loss: Mean cross entropy over targets when `labels` are given.
+        loss: Mean cross entropy over the targets, if `labels` were given.
         logits: [B, kept positions, vocabulary].
-        past_key_values: The cache, when one is used.
+        past_key_values: The cache, if one is used.
     """
 
 
 class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
-    """A vision tower, a projector and a Qwen2 decoder; the tower is frozen until somebody thaws it."""
+    """A vision tower, a projector and a Qwen2 decoder.
+
+    The tower is frozen. Call `model.vision.requires_grad_()` to train it.
+
+    Args:
+        config: The model's configuration.
+    """
 
     config: OqvlConfig  # pyrefly: ignore[bad-override-mutable-attribute]
     config_class = OqvlConfig
@@ -62,7 +73,7 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        # The pooling matrix is no weight: it is rebuilt after loading, which leaves unsaved buffers undefined.
+        # The pooling matrix is not a saved weight. Loading leaves unsaved buffers undefined, so it is rebuilt here.
         if isinstance(module, AveragePool) and module.matrix_VP is not None:
             init.copy_(module.matrix_VP, module.make_matrix())
 
@@ -83,32 +94,35 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.text.set_output_embeddings(new_embeddings)
 
     def set_visual_tokens(self, num_tokens: int) -> None:
-        """Change the number of visual tokens an image becomes; no weight changes.
+        """Change the number of visual tokens per image. No weight changes.
 
         Raises:
-            ConfigError: When it is no square number, or more than the tower's map has features.
+            ConfigError: If `num_tokens` is not a square number, or exceeds the number of features of the tower's map.
         """
         pool = AveragePool(self.config.grid_size, num_tokens)
         self.projector.pool = pool.to(self.projector.linear_1.weight.device)
         self.config.visual_tokens_per_image = num_tokens
 
     def get_image_features(self, pixel_values: Tensor) -> Tensor:
-        """Return the embeddings [N, V, width] of normalised pixels [N, 3, H, W]."""
+        """Return the visual tokens [N, V, D] of normalised pixels [N, 3, H, W]."""
         return self.project(self.encode_images(pixel_values))
 
     def project(self, vision_features: Tensor) -> Tensor:
-        """Return the embeddings [N, V, width] of the tower's features [N, P, D]."""
+        """Return the visual tokens [N, V, D] of the tower's features [N, P, tower width]."""
         return self.projector(vision_features.to(self.projector.linear_1.weight.dtype))
 
     def encode_images(self, pixel_values: Tensor) -> Tensor:
-        """Return the tower's features [N, P, D] of normalised pixels [N, 3, H, W]; no graph when frozen."""
+        """Return the tower's features [N, P, tower width] of normalised pixels [N, 3, H, W].
+
+        A frozen tower builds no autograd graph.
+        """
         is_frozen = not any(parameter.requires_grad for parameter in self.vision.parameters())
         with torch.set_grad_enabled(torch.is_grad_enabled() and not is_frozen):
             if pixel_values.shape[0]:
                 return self.vision(pixel_values)
             if is_frozen:
                 return pixel_values.new_empty(0, self.config.grid_size**2, self.config.vision_config.hidden_size)
-            # A black image whose features are dropped: the tower's parameters get gradients of zero, not none.
+            # Run one dummy image and drop its features, so that the tower's gradients are zero and not missing.
             return self.vision(pixel_values.new_zeros(1, *pixel_values.shape[1:]))[:0]
 
     def forward(
@@ -129,37 +143,42 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
     ) -> OqvlOutput:
         """Run the model on an ordinary batch, or on packs.
 
+        1. Encode the images with the vision tower, unless `vision_features` has their features already.
+        2. Embed the tokens, and put the projected features in place of the image placeholders.
+        3. For packs, check the arguments, and pass the document boundaries to the attention in place of a mask.
+        4. Run the decoder.
+
         Args:
-            input_ids: int64 [B, T]; every visual token is a placeholder `config.image_token_id`.
+            input_ids: int64 [B, T]. Every visual token is a placeholder `config.image_token_id`.
             pixel_values: [N, 3, H, W], the images in the order of their placeholders. With N = 0 the projector is still
-                part of the graph, so that every process of a training run reduces the same parameters.
-            attention_mask: [B, T], 0 at padding; never with `cu_seqlens`.
-            position_ids: int64 [B, T]; restarting with every document of a pack.
-            past_key_values: A cache; never with `cu_seqlens`.
-            inputs_embeds: [B, T, width] in place of `input_ids`; no image is then put in.
-            labels: int64 [B, T], -100 where no loss is wanted; shifted inside.
+                part of the graph, so every process of a training run reduces the same parameters.
+            attention_mask: [B, T], 0 at padding. Must be None with `cu_seqlens`.
+            position_ids: int64 [B, T]. In a pack, the positions restart at 0 with every document.
+            past_key_values: A cache. Must be None with `cu_seqlens`.
+            inputs_embeds: [B, T, D], used in place of `input_ids`. No visual tokens are inserted then.
+            labels: int64 [B, T], -100 where no loss is wanted. They are shifted inside the decoder.
             use_cache: Whether to return a cache.
-            logits_to_keep: The last so many positions, or an index of positions; 0 keeps all.
-            cu_seqlens: int32 [documents + 1]: the batch is one row (B = 1) of packed documents.
-            max_seqlen: Tokens of the longest document; needed with `cu_seqlens`.
-            vision_features: [N, P, D] what `encode_images` returned, in place of `pixel_values`.
-            **kwargs: Passed on to the decoder.
+            logits_to_keep: Number of final positions to compute logits for, or the indices of positions. 0 keeps all.
+            cu_seqlens: int32 [documents + 1]. If given, the batch is one row (B = 1) of packed documents.
+            max_seqlen: Tokens of the longest document. Required with `cu_seqlens`.
+            vision_features: [N, P, tower width] as returned by `encode_images`, used in place of `pixel_values`.
+            **kwargs: Passed to the decoder.
 
         Raises:
-            UsageError: When a mask, a cache or several rows come with `cu_seqlens`.
-            DataError: When placeholders and visual tokens of an ordinary batch differ in number; who makes packs checks
-                them beforehand.
+            UsageError: If `cu_seqlens` comes with a mask, a cache or more than one row.
+            DataError: If the placeholders and the visual tokens of an ordinary batch differ in number. Packs are not
+                counted here; code that makes packs checks them.
         """
         if inputs_embeds is None:
             if input_ids is None:
-                raise UsageError("neither input_ids nor inputs_embeds were passed")
+                raise UsageError("forward got neither input_ids nor inputs_embeds", hint="pass one of the two")
             if vision_features is None and pixel_values is not None:
                 vision_features = self.encode_images(pixel_values)
             inputs_embeds = self._embed(input_ids, vision_features, is_checked=cu_seqlens is not None)
         mask: Any = attention_mask
         if cu_seqlens is not None:
             self._check_packed(inputs_embeds, attention_mask, position_ids, past_key_values, use_cache)
-            # The decoder builds no mask when it gets one per kind of layer, and packs need none.
+            # Packs need no mask. The decoder builds none if it gets a dict with one entry per layer type.
             mask = dict.fromkeys(self.config.text_config.layer_types)
             use_cache = False
             kwargs |= {"cu_seqlens": cu_seqlens, "max_seqlen": max_seqlen}
@@ -176,18 +195,30 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return OqvlOutput(**outputs)
 
     def _embed(self, input_ids: Tensor, vision_features: Tensor | None, *, is_checked: bool) -> Tensor:
-        """Embed tokens and put the images' embeddings at their placeholders, [B, T, width]."""
+        """Embed the tokens, and put the images' visual tokens in place of their placeholders.
+
+        Args:
+            input_ids: int64 [B, T].
+            vision_features: [N, P, tower width], or None if there are no images.
+            is_checked: Whether the caller has made sure that placeholders and visual tokens are equal in number.
+
+        Returns:
+            The embeddings [B, T, D].
+
+        Raises:
+            DataError: If placeholders and visual tokens differ in number.
+        """
         embeds_BTD = self.get_input_embeddings()(input_ids)
         if vision_features is None:
             return embeds_BTD
         images_NVD = self.project(vision_features)
         is_image_BT = input_ids == self.config.image_token_id
-        # Counting waits for the device, which a training step must not do; its batches are checked when they are made.
+        # Counting makes the CPU wait for the device, which a training step must avoid. Packs are checked when collated.
         if not is_checked and int(is_image_BT.sum()) != images_NVD.shape[0] * images_NVD.shape[1]:
             raise DataError(
-                f"input_ids hold {int(is_image_BT.sum())} image placeholders, but {images_NVD.shape[0]} images of "
-                f"{images_NVD.shape[1]} visual tokens were passed",
-                hint="prepare the images with the number of visual tokens that the model is set to",
+                f"input_ids has {int(is_image_BT.sum())} image placeholders, expected {images_NVD.shape[0]} images x "
+                f"{images_NVD.shape[1]} visual tokens",
+                hint="the processor and the model must be set to the same number of visual tokens per image",
             )
         return embeds_BTD.masked_scatter(is_image_BT.unsqueeze(-1), images_NVD.to(embeds_BTD.dtype))
 
@@ -199,6 +230,7 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
         past_key_values: Any,
         use_cache: bool | None,
     ) -> None:
+        """Raise `UsageError` for arguments that do not go with packs, or would let documents see each other."""
         implementation = self.config.text_config._attn_implementation
         problems = {
             "an attention_mask": attention_mask is not None,
@@ -208,10 +240,10 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
             f"{inputs_embeds.shape[0]} rows": inputs_embeds.shape[0] != 1,
             f"attention implementation {implementation!r}": implementation != DOCUMENT_ATTENTION,
         }
-        for problem, found in problems.items():
-            if found:
+        for problem, is_present in problems.items():
+            if is_present:
                 raise UsageError(
-                    f"a packed forward (cu_seqlens) was called with {problem}",
-                    hint="packs take one row, position_ids that restart with every document, no mask, no cache, "
+                    f"a packed forward pass (with cu_seqlens) got {problem}",
+                    hint="packs need one row, position_ids that restart with every document, no mask, no cache, "
                     f"and the attention implementation {DOCUMENT_ATTENTION!r}",
                 )

@@ -1,8 +1,12 @@
-"""Pictures and text to tensors: the model's pixels, its token ids, its chat template.
+"""The processor: it turns images and text into pixels and token ids, and applies the chat template.
 
-Tokens are made exactly as oqvl-pack makes them for training. A prompt is a row of text, special tokens and images;
-neighbouring texts join, each text between two special tokens or images is tokenised on its own, and text never yields
-the id of a special token, whatever it spells.
+It tokenises exactly as oqvl-pack does for training:
+
+- A prompt is a sequence of texts, special tokens and images.
+- Adjacent texts are joined. Each text between two special tokens or images is tokenised on its own.
+- Text never produces the id of a special token, whatever it spells.
+
+Shape suffixes: B rows, T tokens of the longest row, N images, H and W pixels, C colours.
 """
 
 from __future__ import annotations
@@ -25,40 +29,43 @@ from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import ConfigError, DataError
 
 Prompt = Sequence[str | Image.Image]
-"""Texts and images in reading order; a text may spell `<image>` or any other special token and stays text."""
+"""Texts and images in reading order. A text that spells `<image>` or another special token is still text."""
 
 IMAGE_MARK = "<image>"
-"""What stands for an image in the texts of conversation data."""
+"""The mark that stands for an image in the text of prompts and conversations."""
 
-PROCESSOR_FILE = "processor_config.json"
+_PROCESSOR_FILE = "processor_config.json"
 TOKENIZER_FILE = "tokenizer.json"
 
 
 class ProcessorConfig(StageConfig):
-    """What a processor needs to know beside its tokenizer; saved as `processor_config.json`."""
+    """What a processor needs to know in addition to its tokenizer. It is saved as `processor_config.json`."""
 
-    processor_class: str = Field(default="OqvlProcessor", description="class that reads this file")
+    processor_class: str = Field(default="OqvlProcessor", description="name of the class that reads this file")
     image_size: int = Field(gt=0, description="side of the square that images are resized to, in pixels")
-    image_mean: tuple[float, float, float] = Field(description="mean of RGB values in [0, 1], subtracted")
-    image_std: tuple[float, float, float] = Field(description="standard deviation of RGB values in [0, 1]")
-    visual_tokens_per_image: int = Field(gt=0, description="tokens that an image becomes")
-    image_token: str = Field(default="<image>", description="special token that holds a visual token's place")
+    image_mean: tuple[float, float, float] = Field(description="mean that is subtracted from RGB values in [0, 1]")
+    image_std: tuple[float, float, float] = Field(description="standard deviation that they are divided by")
+    visual_tokens_per_image: int = Field(gt=0, description="visual tokens per image")
+    image_token: str = Field(default="<image>", description="special token that stands in for every visual token")
     end_token: str = Field(default="<|im_end|>", description="special token that ends a caption or a turn")
-    pad_token: str = Field(default="<|pad|>", description="special token that fills up a batch")
-    bos_token: str = Field(default="<s>", description="special token that a document begins with; empty: none")
-    start_token: str = Field(default="<|im_start|>", description="special token that begins a turn of a chat")
-    system_prompt: str = Field(default="You are a helpful assistant.", description="system turn; empty: no turn")
+    pad_token: str = Field(default="<|pad|>", description="special token that pads a batch")
+    bos_token: str = Field(default="<s>", description="special token that begins a document; empty: none")
+    start_token: str = Field(default="<|im_start|>", description="special token that begins a chat turn")
+    system_prompt: str = Field(
+        default="You are a helpful assistant.", description="text of the system turn; empty: no system turn"
+    )
 
 
 class OqvlProcessor:
     """Prepares images and prompts for `OqvlForConditionalGeneration`.
 
     Args:
-        config: Sizes, statistics and special tokens.
-        tokenizer_json: Content of a `tokenizer.json`; kept byte for byte, because its digest ties data to models.
+        config: Image size, pixel statistics and special tokens.
+        tokenizer_json: Content of a `tokenizer.json`. It is kept byte for byte, because packed data names the tokenizer
+            of its model by its digest.
 
     Raises:
-        ConfigError: When the tokenizer is malformed, or a token named in `config` is no special token of it.
+        ConfigError: If the tokenizer is malformed, or lacks a special token that `config` names.
     """
 
     def __init__(self, config: ProcessorConfig, tokenizer_json: bytes) -> None:
@@ -68,7 +75,7 @@ class OqvlProcessor:
             self._tokenizer = Tokenizer.from_str(tokenizer_json.decode())
         except Exception as error:  # tokenizers raises bare Exception
             raise ConfigError(f"tokenizer.json cannot be read: {error}") from error
-        # Text that spells a special token is cut into ordinary tokens.
+        # Despite its name, this makes the tokenizer cut text that spells a special token into ordinary tokens.
         self._tokenizer.encode_special_tokens = True
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -82,28 +89,28 @@ class OqvlProcessor:
         """Read a processor from a model directory.
 
         Args:
-            directory: The local directory.
-            **kwargs: Taken because transformers' auto classes pass them; unused.
+            directory: The local model directory.
+            **kwargs: Ignored; accepted because transformers' auto classes pass them.
 
         Raises:
-            ConfigError: When a file is missing or malformed.
+            ConfigError: If a file is missing or malformed.
         """
         directory = Path(directory)
         try:
-            values = json.loads((directory / PROCESSOR_FILE).read_text(encoding="utf-8"))
+            values = json.loads((directory / _PROCESSOR_FILE).read_text(encoding="utf-8"))
             tokenizer_json = (directory / TOKENIZER_FILE).read_bytes()
         except (OSError, ValueError) as error:
             raise ConfigError(
-                f"{directory} holds no readable processor: {error}", hint="make a model directory with oqvl-model init"
+                f"{directory} has no readable processor: {error}", hint="make a model directory with oqvl-model init"
             ) from error
-        return cls(ProcessorConfig.from_values(values, where=str(directory / PROCESSOR_FILE)), tokenizer_json)
+        return cls(ProcessorConfig.from_values(values, where=str(directory / _PROCESSOR_FILE)), tokenizer_json)
 
     def save_pretrained(self, directory: str | Path, **kwargs: Any) -> None:
         """Write the processor to `directory`: `processor_config.json`, `tokenizer.json`, `tokenizer_config.json`.
 
         Args:
-            directory: A local directory; made when missing.
-            **kwargs: Taken because transformers passes them; unused.
+            directory: The local directory to write to. It is created if it does not exist.
+            **kwargs: Ignored; accepted because transformers passes them.
         """
         directory = Path(directory)
         tokens = {
@@ -112,13 +119,13 @@ class OqvlProcessor:
             "pad_token": self.config.pad_token,
         }
         tokenizer_config = {"tokenizer_class": "PreTrainedTokenizerFast", **tokens}
-        atomic_write(directory / PROCESSOR_FILE, _json_bytes(self.config.model_dump(mode="json")))
+        atomic_write(directory / _PROCESSOR_FILE, _json_bytes(self.config.model_dump(mode="json")))
         atomic_write(directory / "tokenizer_config.json", _json_bytes(tokenizer_config))
         atomic_write(directory / TOKENIZER_FILE, self.tokenizer_json)
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The tokenizer as transformers knows it; unlike this class it reads special tokens in text."""
+        """The tokenizer as a transformers object. Unlike this class, it recognises special tokens in text."""
         return PreTrainedTokenizerFast(
             tokenizer_object=Tokenizer.from_str(self.tokenizer_json.decode()),
             bos_token=self.config.bos_token or None,
@@ -128,62 +135,64 @@ class OqvlProcessor:
 
     @property
     def vocab_size(self) -> int:
-        """Ids that the tokenizer can yield: the largest plus one."""
+        """The largest id that the tokenizer can produce, plus one."""
         return 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values())
 
     def special_id(self, token: str) -> int:
         """Return the id of a special token.
 
         Raises:
-            ConfigError: When the tokenizer has no such special token.
+            ConfigError: If the tokenizer has no such special token.
         """
-        special = {
+        special_ids = {
             added.content: token_id
             for token_id, added in self._tokenizer.get_added_tokens_decoder().items()
             if added.special
         }
-        if token not in special:
+        if token not in special_ids:
             raise ConfigError(
-                f"{token!r} is no special token of the tokenizer, which has {sorted(special)}",
+                f"{token!r} is not a special token of the tokenizer, which has {sorted(special_ids)}",
                 hint="add it to tokenizer.json with special=true, or name another token",
             )
-        return special[token]
+        return special_ids[token]
 
     def encode_text(self, text: str) -> list[int]:
-        """Return the ids of `text`, never one of a special token."""
+        """Return the token ids of `text`, which never include a special token."""
         return self._tokenizer.encode(text, add_special_tokens=False).ids
 
     def encode_prompt(self, prompt: Prompt, *, chat: bool) -> list[int]:
-        """Return the ids of `prompt`, every image as so many placeholders as it has visual tokens.
+        """Return the token ids of `prompt`, with one placeholder per visual token of every image.
 
         Args:
             prompt: Texts and images.
-            chat: Whether to wrap it as the user's turn of a chat, up to where the assistant's answer begins. Else the
-                prompt stands as it is, after the begin-of-document token.
+            chat: Whether to wrap the prompt as the user turn of a chat, up to where the assistant's answer begins. If
+                False, the prompt follows the begin-of-document token as it is.
         """
-        parts: list[str | int | Image.Image] = [] if self.bos_token_id is None else [self.bos_token_id]
-        parts += self._chat(prompt) if chat else prompt
-        return self._encode_parts(parts)
+        pieces: list[str | int | Image.Image] = [] if self.bos_token_id is None else [self.bos_token_id]
+        pieces += self._chat(prompt) if chat else prompt
+        return self._encode_pieces(pieces)
 
     def _chat(self, prompt: Prompt) -> list[str | int | Image.Image]:
+        """Wrap `prompt` in the chat template; special tokens are given as their ids."""
         start, end = self.special_id(self.config.start_token), self.end_token_id
         system_prompt = self.config.system_prompt
         system_turn = [start, f"system\n{system_prompt}", end, "\n"] if system_prompt else []
         return [*system_turn, start, "user\n", *prompt, end, "\n", start, "assistant\n"]
 
-    def _encode_parts(self, parts: Sequence[str | int | Image.Image]) -> list[int]:
+    def _encode_pieces(self, pieces: Sequence[str | int | Image.Image]) -> list[int]:
+        """Join adjacent texts and tokenise each joined text; ids stay, and images become placeholders."""
         ids: list[int] = []
         text = ""
-        for part in [*parts, None]:
-            if isinstance(part, str):
-                text += part
+        for piece in [*pieces, None]:  # the None makes the loop tokenise a text at the end
+            if isinstance(piece, str):
+                text += piece
                 continue
             if text:
                 ids += self.encode_text(text)
                 text = ""
-            if isinstance(part, int):
-                ids.append(part)
-            elif part is not None:
+            if isinstance(piece, int):
+                ids.append(piece)
+            elif piece is not None:
                 ids += [self.image_token_id] * self.config.visual_tokens_per_image
         return ids
 
@@ -192,9 +201,9 @@ class OqvlProcessor:
         return self._tokenizer.decode(list(ids), skip_special_tokens=True)
 
     def pixels(self, images: Sequence[Image.Image]) -> Tensor:
-        """Return the normalised pixels of RGB images, float32 [N, 3, size, size]; N may be 0.
+        """Return the normalised pixels of `images`, float32 [N, 3, H, W]; N may be 0.
 
-        Images are resized to the square with the bicubic filter; their aspect ratio is not kept.
+        Images are converted to RGB and resized to a square with the bicubic filter. Their aspect ratio is not kept.
         """
         size = self.config.image_size
         mean, std = (np.asarray(x, dtype=np.float32) for x in (self.config.image_mean, self.config.image_std))
@@ -205,13 +214,18 @@ class OqvlProcessor:
         return torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2).contiguous()
 
     def batch(self, prompts: Sequence[Prompt], *, chat: bool) -> BatchFeature:
-        """Return a batch padded on the left, as `generate` wants it.
+        """Return a batch that is padded on the left, as `generate` expects.
+
+        Args:
+            prompts: The prompts, each a sequence of texts and images.
+            chat: Whether to wrap each prompt as a user turn; see `encode_prompt`.
 
         Returns:
-            `input_ids` int64 [B, T], `attention_mask` int64 [B, T], and with images `pixel_values` [N, 3, H, W].
+            `input_ids` int64 [B, T], `attention_mask` int64 [B, T], and `pixel_values` float32 [N, 3, H, W] if there
+            are images.
         """
-        inputs = left_pad([self.encode_prompt(prompt, chat=chat) for prompt in prompts], self.pad_token_id)
-        images = [part for prompt in prompts for part in prompt if not isinstance(part, str)]
+        inputs = _left_pad([self.encode_prompt(prompt, chat=chat) for prompt in prompts], self.pad_token_id)
+        images = [piece for prompt in prompts for piece in prompt if not isinstance(piece, str)]
         if images:
             inputs["pixel_values"] = self.pixels(images)
         return BatchFeature(inputs)
@@ -224,28 +238,31 @@ class OqvlProcessor:
         chat: bool = False,
         **kwargs: Any,
     ) -> BatchFeature:
-        """Return the batch of texts whose `<image>` marks stand for `images` in order; see `batch`.
+        """Return a batch of texts in which each `<image>` mark stands for the next image; see `batch`.
 
         Args:
-            images: One image, or all images of all texts.
+            images: One image, or all images of all texts in order.
             text: One text or several.
-            chat: Whether each text is a user's turn; see `encode_prompt`.
-            **kwargs: Taken because transformers' pipelines pass them; unused.
+            chat: Whether to wrap each text as a user turn; see `encode_prompt`.
+            **kwargs: Ignored; accepted because transformers' pipelines pass them.
 
         Raises:
-            DataError: When marks and images differ in number.
+            DataError: If marks and images differ in number.
         """
         texts = [text] if isinstance(text, str) else list(text)
         images = [images] if isinstance(images, Image.Image) else list(images or ())
         num_marks = sum(text.count(IMAGE_MARK) for text in texts)
         if num_marks != len(images):
-            raise DataError(f"the texts hold {num_marks} {IMAGE_MARK} marks, but {len(images)} images were passed")
+            raise DataError(
+                f"the texts have {num_marks} {IMAGE_MARK} marks, but {len(images)} images were passed",
+                hint=f"write one {IMAGE_MARK} mark per image",
+            )
         remaining = iter(images)
         return self.batch([_split_marks(text, remaining) for text in texts], chat=chat)
 
 
-def left_pad(rows: Sequence[Sequence[int]], pad_id: int) -> dict[str, Tensor]:
-    """Return `input_ids` and `attention_mask`, int64 [B, T], with the rows aligned on the right."""
+def _left_pad(rows: Sequence[Sequence[int]], pad_id: int) -> dict[str, Tensor]:
+    """Return `input_ids` and `attention_mask`, int64 [B, T], with `rows` padded on the left."""
     length = max(len(row) for row in rows)
     input_ids = torch.full((len(rows), length), pad_id, dtype=torch.int64)
     attention_mask = torch.zeros_like(input_ids)
@@ -256,11 +273,12 @@ def left_pad(rows: Sequence[Sequence[int]], pad_id: int) -> dict[str, Tensor]:
 
 
 def _split_marks(text: str, images: Any) -> list[str | Image.Image]:
+    """Replace each mark in `text` by the next of `images`."""
     first, *others = text.split(IMAGE_MARK)
-    parts: list[str | Image.Image] = [first]
+    pieces: list[str | Image.Image] = [first]
     for other in others:
-        parts += [next(images), other]
-    return parts
+        pieces += [next(images), other]
+    return pieces
 
 
 def _json_bytes(values: dict[str, Any]) -> bytes:

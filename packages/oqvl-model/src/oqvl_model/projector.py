@@ -1,6 +1,6 @@
-"""From the tower's features to the decoder's embeddings: average pooling, then Linear, GELU, Linear.
+"""The projector turns the tower's features into visual tokens: average pooling, then Linear, GELU, Linear.
 
-Shape suffixes: N images, P features of the tower's map (grid * grid), V visual tokens, D tower width.
+Shape suffixes: N images, P features of the tower's map (grid * grid), V visual tokens per image, D tower width.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from oqvl_model.configuration_oqvl import OqvlConfig, check_visual_tokens
 
 
 class AveragePool(nn.Module):
-    """Adaptive average pooling of a square map as one fixed matrix; nothing at all when the sizes are equal.
+    """Adaptive average pooling of a square map, written as one fixed matrix. Does nothing if the sizes are equal.
 
-    The matrix form equals `torch.nn.functional.adaptive_avg_pool2d` and runs as a matrix product on every device; it
-    is derived data and is never saved.
+    The result equals that of `torch.nn.functional.adaptive_avg_pool2d`, and a matrix product runs on every device. The
+    matrix follows from the sizes and is never saved.
 
     Args:
         grid_size: Side of the map in features.
-        num_tokens: Features to leave, a square number.
+        num_tokens: Number of features to pool to, a square number.
+
+    Raises:
+        ConfigError: If `num_tokens` is not a square number, or exceeds the number of features of the map.
     """
 
     def __init__(self, grid_size: int, num_tokens: int) -> None:
@@ -33,19 +36,23 @@ class AveragePool(nn.Module):
         self.register_buffer("matrix_VP", None if is_identity else self.make_matrix(), persistent=False)
 
     def make_matrix(self) -> Tensor:
-        """Return the float32 matrix [V, P]."""
+        """Return the pooling matrix, float32 [V, P]."""
         rows = _pooling_rows(self.grid_size, math.isqrt(self.num_tokens))
         return torch.kron(rows, rows)
 
     def forward(self, features_NPD: Tensor) -> Tensor:
-        """Return the pooled features [N, V, D] in row order."""
+        """Return the pooled features [N, V, D], in row order."""
         if self.matrix_VP is None:
             return features_NPD
         return self.matrix_VP.to(features_NPD.dtype) @ features_NPD
 
 
 class Projector(nn.Module):
-    """Pool, then Linear, GELU, Linear; no norm."""
+    """Average pooling, then Linear, GELU, Linear, without a norm.
+
+    Args:
+        config: The model's configuration.
+    """
 
     def __init__(self, config: OqvlConfig) -> None:
         super().__init__()
@@ -56,14 +63,17 @@ class Projector(nn.Module):
         self.linear_2 = nn.Linear(hidden_size, width)
 
     def forward(self, features_NPD: Tensor) -> Tensor:
-        """Return the embeddings [N, V, text width] of the tower's features [N, P, D]."""
+        """Return the visual tokens [N, V, text width] of the tower's features [N, P, D]."""
         pooled_NVD = self.pool(features_NPD)
         return self.linear_2(nn.functional.gelu(self.linear_1(pooled_NVD)))
 
 
 def _pooling_rows(size: int, num_outputs: int) -> Tensor:
-    """One axis of adaptive average pooling: output i averages inputs floor(i*s/o) to ceil((i+1)*s/o), [o, s]."""
-    # Always on the CPU: a model that is being loaded is built under the meta device first.
+    """Return the matrix [num_outputs, size] that pools one axis.
+
+    Output i averages the inputs from floor(i * size / num_outputs) up to ceil((i + 1) * size / num_outputs).
+    """
+    # Always on the CPU, because transformers builds a model on the meta device before it loads the weights.
     rows = torch.zeros(num_outputs, size, device="cpu")
     for output in range(num_outputs):
         start, end = output * size // num_outputs, -(-(output + 1) * size // num_outputs)

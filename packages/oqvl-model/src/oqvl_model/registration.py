@@ -1,4 +1,4 @@
-"""Make transformers' auto classes know the model."""
+"""Make the model known to transformers' auto classes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from oqvl_model.processing_oqvl import OqvlProcessor
 
 
 def register() -> None:
-    """Register the model with `AutoConfig`, `AutoModelForImageTextToText` and `AutoProcessor`; twice is harmless.
+    """Register the model with `AutoConfig`, `AutoModelForImageTextToText` and `AutoProcessor`.
 
-    It is a call and no side effect of an import, so that who imports a part of this package changes nothing elsewhere.
+    Calling it twice is harmless. It must be called explicitly, so that importing this package changes nothing in
+    transformers.
     """
     AutoConfig.register(OqvlConfig.model_type, OqvlConfig, exist_ok=True)
     AutoModelForImageTextToText.register(OqvlConfig, OqvlForConditionalGeneration, exist_ok=True)

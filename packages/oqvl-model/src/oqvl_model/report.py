@@ -1,4 +1,4 @@
-"""What the commands return: typed, printed as a table or as JSON."""
+"""What the commands return. A report prints as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from oqvl_shards.config import Frozen
 class InitReport(Frozen):
     """Result of `oqvl-model init`."""
 
-    output: Path = Field(description="the model directory")
+    output: Path = Field(description="model directory that was written")
     digest: str = Field(description="digest of its manifest, 64 hex digits")
-    num_parameters: int = Field(description="parameters, the tower included")
-    num_bytes: int = Field(description="size of all files")
+    num_parameters: int = Field(description="number of parameters, including the tower's")
+    num_bytes: int = Field(description="size of all files in bytes")
 
     def table(self) -> str:
         """Return the report for people."""
@@ -30,29 +30,29 @@ class InitReport(Frozen):
 
 
 class PartReport(Frozen):
-    """One part of a model."""
+    """The size of one part of a model."""
 
-    name: str
-    num_parameters: int
-    share: float = Field(description="of all parameters, 0 to 1")
+    name: str = Field(description="vision, projector or text")
+    num_parameters: int = Field(description="number of parameters")
+    share: float = Field(description="share of all parameters, 0 to 1")
 
 
 class ShowReport(Frozen):
     """Result of `oqvl-model show`."""
 
-    checkpoint: Path
-    parts: tuple[PartReport, ...]
-    num_parameters: int = Field(description="of all parts")
-    image_size: int = Field(description="pixels along one side")
+    checkpoint: Path = Field(description="model directory")
+    parts: tuple[PartReport, ...] = Field(description="size of each part")
+    num_parameters: int = Field(description="number of parameters of all parts")
+    image_size: int = Field(description="side of the square input image in pixels")
     grid_size: int = Field(description="features along one side of the tower's map")
-    visual_tokens_per_image: int
+    visual_tokens_per_image: int = Field(description="visual tokens per image")
     vocab_size: int = Field(description="rows of the embedding")
-    context_length: int = Field(description="tokens of the longest document")
-    vision_gflops_per_image: float = Field(description="GFLOP of the frozen tower, forward")
+    context_length: int = Field(description="length of the longest document in tokens")
+    vision_gflops_per_image: float = Field(description="GFLOP per image of the frozen tower, forward")
     training_gflops_per_token: float = Field(
-        description="GFLOP of training projector and text, forward and backward, per token of a document with one image"
+        description="GFLOP per token of training projector and text, forward and backward, on a document with one image"
     )
-    document_tokens: int = Field(description="tokens of that document")
+    document_tokens: int = Field(description="length of that document in tokens")
 
     def table(self) -> str:
         """Return the report for people."""
@@ -62,9 +62,9 @@ class ShowReport(Frozen):
             f"  {'all':<10} {self.num_parameters:>15,} parameters",
             f"  an image of {self.image_size} x {self.image_size} pixels gives {self.grid_size} x {self.grid_size} "
             f"features, pooled to {self.visual_tokens_per_image} visual tokens "
-            f"with {self.vision_gflops_per_image:.4g} GFLOP",
+            f"({self.vision_gflops_per_image:.4g} GFLOP)",
             f"  {self.vocab_size:,} token ids, documents of up to {self.context_length:,} tokens",
-            f"  training takes {self.training_gflops_per_token:.4g} GFLOP a token (one image and its caption, "
+            f"  training takes {self.training_gflops_per_token:.4g} GFLOP per token (one image and its caption, "
             f"{self.document_tokens} tokens)",
         ]
         return "\n".join(lines)
@@ -73,7 +73,7 @@ class ShowReport(Frozen):
 class GenerateReport(Frozen):
     """Result of `oqvl-model generate`."""
 
-    answer: str
+    answer: str = Field(description="the model's answer")
 
     def table(self) -> str:
         """Return the answer."""

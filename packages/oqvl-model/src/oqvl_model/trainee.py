@@ -1,6 +1,6 @@
-"""The model as a trainer sees it: packs to batches, batches to a loss.
+"""The model as a trainer sees it: it turns packs into batches, and batches into a loss.
 
-Shape suffixes: T tokens of the row, N targets, I images.
+Shape suffixes: T tokens of the row, N targets, I images, P features per image, D tower width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class PackedBatch:
 
     Args:
         input_ids: int64 [1, T].
-        position_ids: int64 [1, T], restarting at 0 with every document.
-        cu_seqlens: int32 [documents + 1].
+        position_ids: int64 [1, T]. The positions restart at 0 with every document.
+        cu_seqlens: int32 [documents + 1], from 0 to T.
         max_seqlen: Tokens of the longest document.
-        source_positions: int64 [N], positions whose logits predict the targets.
+        source_positions: int64 [N], the positions whose logits predict the targets.
         targets: int64 [N].
-        pixel_values: float32 [I, 3, H, W], without the images whose features are cached.
+        pixel_values: float32 [I, 3, H, W], without the images of packs whose features are cached.
         document_lengths: Tokens of each document.
-        pack_images: For each pack its id, and how many rows of `pixel_values` are its; none where it is cached.
+        pack_images: One (pack id, number of its rows in `pixel_values`) per pack; the number is 0 for a cached pack.
     """
 
     input_ids: Tensor
@@ -59,37 +59,32 @@ class PackedBatch:
 
     def to(self, device: torch.device | str, *, non_blocking: bool = True) -> Self:
         """Return the batch with its tensors on `device`."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        moved = {
-            name: value.to(device, non_blocking=non_blocking)
-            for name, value in values.items()
-            if isinstance(value, Tensor)
-        }
+        moved = {name: tensor.to(device, non_blocking=non_blocking) for name, tensor in self._tensors().items()}
         return replace(self, **moved)
 
     def pin_memory(self) -> Self:
-        """Return the batch in page-locked memory, from where copies to a device need not wait."""
+        """Return the batch with its tensors in page-locked memory, so that copies to a device can be asynchronous."""
+        return replace(self, **{name: tensor.pin_memory() for name, tensor in self._tensors().items()})
+
+    def _tensors(self) -> dict[str, Tensor]:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(
-            self, **{name: value.pin_memory() for name, value in values.items() if isinstance(value, Tensor)}
-        )
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
 
 class PackedTrainee:
     """Trains an `OqvlForConditionalGeneration` on packed data.
 
     Args:
-        checkpoint: A model directory.
-        packed: The description of the packed data; it sets the number of visual tokens.
-        trainable: Parts that train, or the one that does, of `vision`, `projector` and `text`; the others are frozen.
-            What trains is float32.
-        frozen_dtype: Precision that frozen parts are kept in, a name of torch such as `bfloat16`.
-        max_image_pixels: Pixels that a stored image may have before it is decoded.
-        feature_cache_mib: Memory in MiB for features of a frozen tower, which later epochs then need not compute again;
-            0: none.
+        checkpoint: The model directory.
+        packed: Description of the packed data. It sets the number of visual tokens per image.
+        trainable: The parts that train: one or several of `vision`, `projector` and `text`. They are kept in float32;
+            the other parts are frozen.
+        frozen_dtype: Name of the torch dtype that frozen parts are kept in, e.g. `bfloat16`.
+        max_image_pixels: Maximum number of pixels of a stored image. Larger images are refused before decoding.
+        feature_cache_mib: Memory in MiB for the features of a frozen tower, which later epochs reuse. 0 means no cache.
 
     Raises:
-        ConfigError: When model and data do not belong together.
+        ConfigError: If the model and the data do not belong together, or the options contradict each other.
     """
 
     def __init__(
@@ -116,20 +111,23 @@ class PackedTrainee:
                 module.to(getattr(torch, frozen_dtype))
         self._limits = ReadLimits(max_image_pixels=max_image_pixels)
         if feature_cache_mib and "vision" in self.trainable:
-            raise ConfigError("feature_cache_mib needs a frozen tower, but trainable names vision")
+            raise ConfigError(
+                f"feature_cache_mib is {feature_cache_mib}, but trainable includes vision, whose features change",
+                hint="set feature_cache_mib=0, or freeze the tower",
+            )
         self._feature_cache = FeatureCache(feature_cache_mib << 20) if feature_cache_mib else None
 
     def collate(self, packs: Sequence[Pack]) -> PackedBatch:
-        """Decode and join packs; CPU only.
+        """Decode the packs' images and join the packs into one row, on the CPU.
 
         Raises:
-            DataError: When a pack does not fit the model, or an image cannot be decoded.
+            DataError: If a pack does not fit the model, or an image cannot be decoded.
         """
         for pack in packs:
             self._check_pack(pack)
         sequence = TrainingSequence.concatenate([pack.record.expand() for pack in packs])
         is_target_T = sequence.labels != IGNORE_INDEX
-        # The logits at a position predict the next token; `expand` makes sure that position 0 is never a target.
+        # The logits at a position predict the next token. Position 0 is never a target: `expand` makes sure of that.
         target_positions_N = np.flatnonzero(is_target_T)
         document_lengths = np.diff(sequence.cu_seqlens)
         cached = self._feature_cache or ()
@@ -147,23 +145,24 @@ class PackedTrainee:
         )
 
     def _check_pack(self, pack: Pack) -> None:
+        """Raise `DataError` unless the pack's images and token ids fit the model."""
         record, config = pack.record, self.model.config
         placeholders = np.flatnonzero(record.input_ids == config.image_token_id)
         expected = config.visual_tokens_per_image
         problems = {
-            "its images and placeholders differ in number": len(pack.images) != len(record.image_positions),
+            "its images and image positions differ in number": len(pack.images) != len(record.image_positions),
             "its image positions do not hold the model's image token": not np.array_equal(
                 placeholders, record.image_positions
             ),
-            f"an image stands for another number of visual tokens than {expected}": bool(
+            f"an image does not have the model's {expected} visual tokens": bool(
                 (record.image_tokens != expected).any()
             ),
             "a token id is outside the model's vocabulary": bool(
                 ((record.input_ids < 0) | (record.input_ids >= config.text_config.vocab_size)).any()
             ),
         }
-        for problem, found in problems.items():
-            if found:
+        for problem, is_present in problems.items():
+            if is_present:
                 raise DataError(f"pack {pack.pack_id}: {problem}", hint="pack the data for this model again")
 
     def _images(self, pack: Pack) -> Iterable[Any]:
@@ -176,14 +175,14 @@ class PackedTrainee:
                 ) from error
 
     def loss(self, model: OqvlForConditionalGeneration, batch: PackedBatch) -> tuple[Tensor, Tensor]:
-        """Return the sum of the targets' cross entropies (float32 scalar) and their number (int64 scalar).
+        """Return the sum of the targets' cross entropies (float32 scalar) and the number of targets (int64 scalar).
 
-        The head runs at the positions that predict a target and nowhere else. A batch without an image passes no row
-        through the projector, whose gradients are then zero, so that every process reduces the same parameters.
+        The head runs only at the positions that predict a target. A batch without images passes zero rows through the
+        projector, which gives it gradients of zero. Every process therefore reduces the same parameters.
         """
         logits_1NV = model(
             input_ids=batch.input_ids,
-            **self._images_of(model, batch),
+            **self._image_arguments(model, batch),
             position_ids=batch.position_ids,
             cu_seqlens=batch.cu_seqlens,
             max_seqlen=batch.max_seqlen,
@@ -192,8 +191,8 @@ class PackedTrainee:
         loss = cross_entropy(logits_1NV[0].float(), batch.targets, reduction="sum")
         return loss, torch.tensor(batch.targets.numel(), device=loss.device)
 
-    def _images_of(self, model: Any, batch: PackedBatch) -> dict[str, Tensor]:
-        """Return what the forward pass takes of the images: pixels, or with a cache the tower's features [I, P, D]."""
+    def _image_arguments(self, model: Any, batch: PackedBatch) -> dict[str, Tensor]:
+        """Return the forward pass's arguments for images: the pixels, or the features [I, P, D] if there is a cache."""
         cache = self._feature_cache
         if cache is None:
             return {"pixel_values": batch.pixel_values}
@@ -206,18 +205,18 @@ class PackedTrainee:
         return {"vision_features": torch.cat(features)}
 
     def shard_units(self, model: OqvlForConditionalGeneration) -> list[nn.Module]:
-        """Return the modules that are sharded one by one: the decoder's layers.
+        """Return the modules to shard one by one: the decoder's layers.
 
-        The projector stays with the root, where it is gathered by every process whether or not it has an image.
+        The projector stays with the root module. Every process gathers it there, whether or not it has an image.
         """
         return list(model.text.model.layers)
 
     def replicated_modules(self, model: OqvlForConditionalGeneration) -> list[nn.Module]:
-        """Return the frozen modules that are kept whole on every process: the tower, unless it trains."""
+        """Return the frozen modules to keep whole on every process: the tower, unless it trains."""
         return [] if "vision" in self.trainable else [model.vision]
 
     def num_flops(self, batch: PackedBatch) -> float:
-        """Return the model FLOPs of a forward and backward pass over `batch`; see `training_flops`."""
+        """Return the model FLOPs of one forward and backward pass over `batch`; see `training_flops`."""
         return training_flops(
             self.model.config,
             document_lengths=batch.document_lengths,
@@ -230,8 +229,8 @@ class PackedTrainee:
         """Write a model directory that `from_pretrained` reads.
 
         Args:
-            directory: Where to; made when missing.
-            state_dict: All parameters and persistent buffers by their names in the model, whole tensors.
+            directory: The directory to write to. It is created if it does not exist.
+            state_dict: All parameters and persistent buffers, by their names in the model, as whole tensors.
         """
         directory.mkdir(parents=True, exist_ok=True)
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
@@ -248,7 +247,10 @@ class PackedTrainee:
 def _check_trainable(trainable: Sequence[str]) -> None:
     unknown = sorted(set(trainable) - set(PARTS))
     if unknown or not trainable:
-        raise ConfigError(f"trainable is {list(trainable)}; expected one or more of {list(PARTS)}")
+        raise ConfigError(
+            f"trainable is {list(trainable)}, expected one or more of {list(PARTS)}",
+            hint='for example trainee_options.trainable=["projector"]',
+        )
 
 
 def _check_tokenizer(processor: OqvlProcessor, packed: PackedDetails, checkpoint: Path) -> None:
@@ -257,29 +259,21 @@ def _check_tokenizer(processor: OqvlProcessor, packed: PackedDetails, checkpoint
         raise ConfigError(
             f"the data was packed with tokenizer {packed.tokenizer_sha256[:12]}, but "
             f"{checkpoint / TOKENIZER_FILE} is {digest[:12]}",
-            hint="pack with the checkpoint's tokenizer.json",
+            hint="pack the data again with the checkpoint's tokenizer.json",
         )
 
 
 def _check_model(model: OqvlForConditionalGeneration, packed: PackedDetails, checkpoint: Path) -> None:
-    config = model.config
-    expectations = {
-        "image_token_id": (
-            config.image_token_id,
-            packed.image_token_id,
-            config.image_token_id == packed.image_token_id,
-        ),
-        "vocab_size": (
-            config.text_config.vocab_size,
-            packed.vocab_size,
-            config.text_config.vocab_size >= packed.vocab_size,
-        ),
-        "longest document": (
-            config.text_config.max_position_embeddings,
-            packed.bin_capacity,
-            config.text_config.max_position_embeddings >= packed.bin_capacity,
-        ),
-    }
-    for name, (found, wanted, fits) in expectations.items():
-        if not fits:
-            raise ConfigError(f"{checkpoint}: {name} is {found}, but the packed data needs {wanted}")
+    """Raise `ConfigError` unless the model has the image token, the ids and the positions that the data needs."""
+    config, text = model.config, model.config.text_config
+    if config.image_token_id != packed.image_token_id:
+        mismatch = f"image_token_id is {config.image_token_id}, but the packed data needs {packed.image_token_id}"
+    elif text.vocab_size < packed.vocab_size:
+        mismatch = f"vocab_size is {text.vocab_size}, but the packed data needs {packed.vocab_size}"
+    elif text.max_position_embeddings < packed.bin_capacity:
+        mismatch = (
+            f"longest document is {text.max_position_embeddings}, but the packed data needs {packed.bin_capacity}"
+        )
+    else:
+        return
+    raise ConfigError(f"{checkpoint}: {mismatch}", hint="pack the data again for this checkpoint")

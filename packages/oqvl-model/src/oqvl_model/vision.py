@@ -1,6 +1,9 @@
-"""Vision towers: pixels in, a square map of features out. Frozen unless asked otherwise, always in inference mode.
+"""Vision towers turn pixels into a square map of features.
 
-Shape suffixes: N images, C colours, H and W pixels, P features of the map in row order (grid * grid), D tower width.
+A tower always stays in inference mode. Its parameters are frozen unless training asks for them.
+
+Shape suffixes: N images, C colours, H and W pixels, P features of the map in row order (grid * grid), D tower width,
+h and w features per side of the map.
 """
 
 from __future__ import annotations
@@ -24,8 +27,8 @@ class SiglipTower(SiglipPreTrainedModel):
     """SigLIP without its last blocks, final norm and pooling head.
 
     Args:
-        config: The whole SigLIP's configuration.
-        num_blocks: Blocks to run; one less than the whole has gives the second-to-last block's output.
+        config: Configuration of the whole SigLIP.
+        num_blocks: Number of blocks to run. One fewer than the whole has gives the output of the second-to-last block.
     """
 
     config: SiglipVisionConfig  # pyrefly: ignore[bad-override-mutable-attribute]
@@ -51,11 +54,16 @@ class SiglipTower(SiglipPreTrainedModel):
 
 
 class TimmTower(PreTrainedModel):
-    """The stages of a timm network up to the one with the wanted stride; statistics of batch norms never move.
+    """The first stages of a timm network, up to the last one with the configured stride.
+
+    The statistics of its batch norms never change.
+
+    Args:
+        config: The tower's configuration.
 
     Raises:
-        MissingExtraError: When timm is not installed.
-        ConfigError: When the network has no stage of that stride, or another number of channels there.
+        MissingExtraError: If timm is not installed.
+        ConfigError: If the network has no stage of that stride, or the stage has another number of channels.
     """
 
     config: TimmTowerConfig  # pyrefly: ignore[bad-override-mutable-attribute]
@@ -67,13 +75,18 @@ class TimmTower(PreTrainedModel):
         network = timm_network(config.architecture)
         strides = [stage["reduction"] for stage in network.feature_info]
         if config.feature_stride not in strides:
-            raise ConfigError(f"{config.architecture} has stages of strides {strides}, not {config.feature_stride}")
-        # Several stages may share a stride; the last one sees most.
+            raise ConfigError(
+                f"{config.architecture} has stages of strides {strides}, expected {config.feature_stride}",
+                hint="set feature_stride to one of them",
+            )
+        # Several stages may share a stride. The last of them is the deepest.
         self.stage = len(strides) - 1 - strides[::-1].index(config.feature_stride)
         num_channels = network.feature_info[self.stage]["num_chs"]
         if num_channels != config.hidden_size:
             raise ConfigError(
-                f"stage {self.stage} of {config.architecture} has {num_channels} channels, not {config.hidden_size}"
+                f"stage {self.stage} of {config.architecture} has {num_channels} channels, expected hidden_size="
+                f"{config.hidden_size}",
+                hint=f"set hidden_size to {num_channels}",
             )
         network.prune_intermediate_layers([self.stage], prune_norm=True)
         self.network = network
@@ -85,7 +98,7 @@ class TimmTower(PreTrainedModel):
 
     def forward(self, pixel_values_NCHW: Tensor) -> Tensor:
         """Return the features [N, P, D] of normalised pixels [N, 3, H, W]."""
-        # Colours last: convolutions run up to 1.5 times faster so on a CPU, and on tensor cores.
+        # With colours last in memory, convolutions run up to 1.5 times faster on a CPU, and also on tensor cores.
         pixel_values_NCHW = pixel_values_NCHW.to(self.dtype, memory_format=torch.channels_last)
         (map_NDhw,) = self.network.forward_intermediates(
             pixel_values_NCHW, indices=[self.stage], intermediates_only=True, output_fmt="NCHW"
@@ -98,7 +111,7 @@ class TimmTower(PreTrainedModel):
 
 
 def build_tower(config: OqvlConfig) -> SiglipTower | TimmTower:
-    """Make the tower that `config` describes, with fresh weights."""
+    """Build the tower that `config` describes, with fresh weights."""
     vision = config.vision_config
     if isinstance(vision, TimmTowerConfig):
         return TimmTower(vision)
@@ -106,30 +119,36 @@ def build_tower(config: OqvlConfig) -> SiglipTower | TimmTower:
 
 
 def timm_network(architecture: str) -> Any:
-    """Return the whole timm network of that name with fresh weights.
+    """Return the whole timm network `architecture`, with fresh weights.
 
     Raises:
-        MissingExtraError: When timm is not installed.
-        ConfigError: When timm knows no such network.
+        MissingExtraError: If timm is not installed.
+        ConfigError: If timm has no such network.
     """
     with require_extra("oqvl-model", "timm"):
         import timm
     try:
         return timm.create_model(architecture, pretrained=False)
     except RuntimeError as error:
-        raise ConfigError(f"timm makes no network {architecture!r}: {error}") from error
+        raise ConfigError(
+            f"timm cannot build a network named {architecture!r}: {error}",
+            hint="timm.list_models() lists the names that the installed version has",
+        ) from error
 
 
 def timm_stage_channels(architecture: str, feature_stride: int) -> int:
-    """Return the channels of the last stage of `architecture` with that stride.
+    """Return the number of channels of the last stage of `architecture` with stride `feature_stride`.
 
     Raises:
-        MissingExtraError: When timm is not installed.
-        ConfigError: When there is no such stage.
+        MissingExtraError: If timm is not installed.
+        ConfigError: If there is no such stage.
     """
     with torch.device("meta"):
         stages = timm_network(architecture).feature_info
     channels = {stage["reduction"]: stage["num_chs"] for stage in stages}
     if feature_stride not in channels:
-        raise ConfigError(f"{architecture} has stages of strides {sorted(channels)}, not {feature_stride}")
+        raise ConfigError(
+            f"{architecture} has stages of strides {sorted(channels)}, expected {feature_stride}",
+            hint="set feature_stride to one of them",
+        )
     return channels[feature_stride]
