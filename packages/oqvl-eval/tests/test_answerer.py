@@ -1,37 +1,32 @@
 from __future__ import annotations
 
+import importlib
+import inspect
 from pathlib import Path
 
 import pytest
 
-from oqvl_eval.answerer import Answerer, bind_answerer
-from oqvl_shards.errors import ConfigError
+from oqvl_eval.answerer import Answerer
+from oqvl_shards.binding import protocol_members
 
 
-@pytest.fixture(autouse=True)
-def _tests_are_importable(monkeypatch):
+@pytest.fixture
+def answerers(monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parent)
+    return importlib.import_module("colour_answerer")
 
 
-def test_a_factory_is_called_with_checkpoint_and_options(checkpoint):
-    answerer = bind_answerer("colour_answerer:ColourAnswerer", checkpoint.path, {"blind_to": ["blue"]})
-    assert isinstance(answerer, Answerer)
-    assert vars(answerer) == {"blind_to": ["blue"]}
+def test_an_answerer_generates_and_scores_choices(answerers, checkpoint):
+    assert protocol_members(Answerer) == ["choice_logprobs", "generate"]
+    assert isinstance(answerers.ColourAnswerer(checkpoint.path), Answerer)
+    assert not isinstance(answerers.HalfAnswerer(checkpoint.path), Answerer)
 
 
-@pytest.mark.parametrize(
-    ("path", "options", "message"),
-    [
-        ("colour_answerer.ColourAnswerer", {}, "is not a dotted path"),
-        (":ColourAnswerer", {}, "is not a dotted path"),
-        ("no_such_module:Answerer", {}, "cannot be imported: No module named 'no_such_module'"),
-        ("colour_answerer:Missing", {}, "colour_answerer has no callable 'Missing'"),
-        ("colour_answerer:COLOURS", {}, "has no callable 'COLOURS'"),
-        ("colour_answerer:ColourAnswerer", {"colour": 1}, r"does not take the options \['colour'\]"),
-        ("colour_answerer:HalfAnswerer", {}, "made a HalfAnswerer, which lacks generate or choice_logprobs"),
-    ],
-)
-def test_what_cannot_be_bound_is_named(checkpoint, path, options, message):
-    with pytest.raises(ConfigError, match=message) as caught:
-        bind_answerer(path, checkpoint.path, options)
-    assert path in caught.value.message
+@pytest.mark.parametrize("method", ["choice_logprobs", "generate"])
+def test_the_answerers_of_these_tests_take_what_the_protocol_declares(answerers, method):
+    declared = inspect.signature(getattr(Answerer, method)).parameters
+    for answerer in (answerers.ColourAnswerer, answerers.AlwaysA):
+        parameters = inspect.signature(getattr(answerer, method)).parameters
+        assert {name: one.kind for name, one in parameters.items()} == {
+            name: one.kind for name, one in declared.items()
+        }

@@ -110,9 +110,9 @@ def test_problems_are_named(tmp_path, items, pictures):
 
     with pytest.raises(DataError, match="at least one item"):
         write([])
-    with pytest.raises(DataError, match="two items are named 'q00'"):
+    with pytest.raises(DataError, match="two items have the id 'q00'"):
         write([items[0], items[0]])
-    with pytest.raises(DataError, match=r"'q00' shows the picture 'red-0.png', which was not given"):
+    with pytest.raises(DataError, match=r"'q00' shows the picture 'red-0.png', which does not exist"):
         write(items, {})
     with pytest.raises(DataError, match=r"'q00', picture 'red-0.png'"):
         write(items, {**pictures, "red-0.png": pictures["red-0.png"][:40]})
@@ -139,7 +139,7 @@ def test_a_segment_must_be_text_or_a_picture(benchmark):
         rows = table.to_pylist()
         rows[0]["segments"] = [bad]
         pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
-        with pytest.raises(DataError, match="neither text nor one of 1 pictures"):
+        with pytest.raises(DataError, match="neither a text nor one of 1 pictures"):
             Benchmark(open_dataset(benchmark.path))
 
 

@@ -57,7 +57,7 @@ def test_a_day_with_the_command_line(command, tmp_path):
         (("run", *ASK, "output=x", "mode=guess"), 3, "mode: Input should be 'generate' or 'likelihood'; found 'guess'"),
         (("run", *ASK, "output=x", "temprature=1"), 3, "temprature: no such field"),
         (("run", *ASK[1:], "output=x", "benchmark=none"), 3, "error: none "),
-        (("run", *ASK[:-1], "output=x", "answerer=colours:X"), 3, "No module named 'colours'"),
+        (("run", *ASK[:-1], "output=x", "answerer=colours:X"), 3, "there is no module colours"),
         (("score", "predictions=seer"), 3, "of kind checkpoint, expected predictions"),
         (("import", "source=none.jsonl", "output=x", "task=t"), 5, "none.jsonl cannot be read"),
         (("score", "-c", "none.toml"), 3, "no configuration file at none.toml"),

@@ -7,11 +7,9 @@ import pytest
 
 from oqvl_eval import Item
 from oqvl_eval.predictions import Candidate, Prediction, is_finished_chunk, read_chunk, write_chunk
-from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import ConfigError, DataError
-from oqvl_shards.manifest import Lineage
 
-LINEAGE, OTHER = (Lineage.derive("test", version, StageConfig()) for version in ("1", "2"))
+STEP, OTHER_STEP = "1" * 64, "2" * 64
 ITEM = Item("q", "c", (), ("x", "y"), "B", "cat", None, True, {"n": [1, {"deep": None}]})
 GENERATED = Prediction(ITEM, " B\u2028\n", (), "ab")
 SCORED = Prediction(replace(ITEM, item_id="r"), None, (Candidate(0, " A", -1.5, 1), Candidate(1, "B", -0.25, 2)), "cd")
@@ -19,7 +17,7 @@ SCORED = Prediction(replace(ITEM, item_id="r"), None, (Candidate(0, " A", -1.5, 
 
 @pytest.fixture
 def chunk(tmp_path):
-    write_chunk(tmp_path / "chunk.parquet", [GENERATED, SCORED], LINEAGE)
+    write_chunk(tmp_path / "chunk.parquet", [GENERATED, SCORED], STEP)
     return tmp_path / "chunk.parquet"
 
 
@@ -27,13 +25,13 @@ def test_predictions_come_back_as_they_were(chunk):
     assert read_chunk(chunk) == [GENERATED, SCORED]
 
 
-def test_a_finished_chunk_is_known_by_its_items_and_its_lineage(chunk, tmp_path):
+def test_a_finished_chunk_is_known_by_its_items_and_its_evaluation(chunk, tmp_path):
     items = [GENERATED.item, replace(SCORED.item, segments=("shown",))]
-    assert is_finished_chunk(chunk, items, LINEAGE)
-    assert not is_finished_chunk(tmp_path / "none.parquet", items, LINEAGE)
-    for other_items, lineage in ((items, OTHER), (items[:1], LINEAGE)):
-        with pytest.raises(ConfigError, match="left from an unfinished evaluation"):
-            is_finished_chunk(chunk, other_items, lineage)
+    assert is_finished_chunk(chunk, items, STEP)
+    assert not is_finished_chunk(tmp_path / "none.parquet", items, STEP)
+    for other_items, step in ((items, OTHER_STEP), (items[:1], STEP)):
+        with pytest.raises(ConfigError, match="left by an unfinished evaluation"):
+            is_finished_chunk(chunk, other_items, step)
 
 
 def test_a_missing_column_is_named(chunk):

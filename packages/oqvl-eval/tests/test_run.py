@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import signal
@@ -146,8 +147,12 @@ def test_a_killed_evaluation_ends_as_if_it_had_not_been(evaluation, mode):
     code = KILLED.format(tests=str(Path(__file__).parent))
     process = subprocess.run([sys.executable, "-c", code], input=killed.model_dump_json(), text=True, check=False)
     assert process.returncode == -signal.SIGKILL
-    assert sorted(path.name for path in killed.output.iterdir()) == ["predictions-00000.parquet", "unfinished.json"]
-    (killed.output / "predictions-00001.parquet.partial").write_bytes(b"half")
+    assert sorted(path.name for path in killed.output.iterdir()) == [
+        "claim.json",
+        "predictions-00000.parquet",
+        "unfinished.json",
+    ]
+    (killed.output / "predictions-00001.parquet.0123abcd.partial").write_bytes(b"half")
     report = evaluate(killed)
     assert report.num_reused == 4
     assert files(killed.output) == files(whole.output)
@@ -155,7 +160,7 @@ def test_a_killed_evaluation_ends_as_if_it_had_not_been(evaluation, mode):
 
 def test_a_finished_evaluation_is_not_repeated(evaluation, monkeypatch):
     first = evaluate(evaluation())
-    monkeypatch.setattr("oqvl_eval.asking.bind_answerer", lambda *_: pytest.fail("the model was loaded again"))
+    monkeypatch.setattr("oqvl_eval.asking.bind", lambda *_, **__: pytest.fail("the model was loaded again"))
     second = evaluate(evaluation())
     assert (second.digest, second.num_reused) == (first.digest, 20)
 
@@ -184,6 +189,58 @@ def test_chunks_of_another_evaluation_are_not_taken_over(evaluation):
         evaluate(evaluation(items_per_chunk=5, chat=True))
 
 
+def test_a_chunk_of_another_evaluation_is_never_mixed_in(evaluation):
+    evaluate(evaluation("greedy", items_per_chunk=5))
+    evaluate(evaluation("chat", items_per_chunk=5, chat=True))
+    greedy, foreign = (evaluation(name).output / "predictions-00002.parquet" for name in ("greedy", "chat"))
+    unfinish(greedy.parent)
+    greedy.write_bytes(foreign.read_bytes())
+    before = files(greedy.parent)
+    with pytest.raises(ConfigError, match=r"predictions-00002.parquet was left by an unfinished evaluation"):
+        evaluate(evaluation("greedy", items_per_chunk=5))
+    assert files(greedy.parent) == before
+
+
+def test_an_output_that_another_run_is_writing_is_refused(evaluation, monkeypatch):
+    answerer = importlib.import_module("colour_answerer").ColourAnswerer
+    generate, refusals = answerer.generate, []
+
+    def generate_while_others_start(self, prompts, **options):
+        for others_fields in ({}, {"chat": True}):
+            with pytest.raises(ConfigError, match="is being written by oqvl-eval run") as caught:
+                evaluate(evaluation(items_per_chunk=5, **others_fields))
+            refusals.append(caught.value)
+        return generate(self, prompts, **options)
+
+    monkeypatch.setattr(answerer, "generate", generate_while_others_start)
+    assert evaluate(evaluation(items_per_chunk=5)).num_reused == 0
+    assert len(refusals) == 2 * 4
+    monkeypatch.undo()
+    assert score(ScoreConfig(predictions=evaluation().output)).accuracy == 1.0
+    assert {path.name for path in evaluation().output.iterdir() if path.is_file()} == {
+        *(f"predictions-{number:05d}.parquet" for number in range(4)),
+        "manifest.json",
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"answerer": "colour_answerer.ColourAnswerer"},
+            "answerer='colour_answerer.ColourAnswerer' is not a dotted path",
+        ),
+        ({"answerer": "colour_answerer:HalfAnswerer"}, "makes a HalfAnswerer without choice_logprobs"),
+        ({"answerer_options": {"colour": 1}}, r"does not take the options \['colour'\]"),
+    ],
+)
+def test_a_model_that_cannot_be_bound_is_named_and_leaves_the_output_free(evaluation, fields, message):
+    with pytest.raises(ConfigError, match=message):
+        evaluate(evaluation(**fields))
+    assert not evaluation().output.exists()
+    assert evaluate(evaluation()).num_items == 20
+
+
 def test_a_damaged_chunk_is_named(evaluation):
     evaluate(evaluation())
     path = evaluation().output / "predictions-00000.parquet"
@@ -198,7 +255,7 @@ def test_a_damaged_chunk_is_named(evaluation):
 def test_likelihood_needs_options(evaluation, tmp_path, items, pictures):
     open_items = [*items[:3], replace(items[3], choices=(), answer="red")]
     dataset = write_benchmark(tmp_path / "open", "open", open_items, pictures)
-    with pytest.raises(ConfigError, match="1 items of open have none \\(the first: 'q03'\\)"):
+    with pytest.raises(ConfigError, match="1 items of open have none \\(the first is 'q03'\\)"):
         evaluate(evaluation(benchmark=dataset.path, mode="likelihood"))
     assert evaluate(evaluation(benchmark=dataset.path, mode="likelihood", limit=3)).num_items == 3
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
 import pytest
 
-from oqvl_model import run
+from oqvl_model import initialization, run
 from oqvl_model.config import GenerateConfig, InitConfig, ShowConfig
 from oqvl_model.modeling_oqvl import OqvlForConditionalGeneration
 from oqvl_model.processing_oqvl import OqvlProcessor
@@ -87,6 +88,29 @@ def test_another_seed_gives_other_weights(values, tmp_path):
     assert first.digest != second.digest
     with pytest.raises(ConfigError, match="already holds"):
         run.init(InitConfig.from_values(values | {"seed": 8}))
+
+
+def test_an_output_that_another_run_is_writing_is_refused(values, monkeypatch):
+    config, build_model = InitConfig.from_values(values), initialization.build_model
+
+    def build_while_another_starts(config):
+        with pytest.raises(ConfigError, match="is being written by oqvl-model init"):
+            run.init(config)
+        return build_model(config)
+
+    monkeypatch.setattr(initialization, "build_model", build_while_another_starts)
+    run.init(config)
+    assert open_dataset(values["output"]).manifest.kind == Kind.CHECKPOINT
+    assert not {"claim.json", "unfinished.json"} & set(files(values["output"]))
+
+
+def test_the_lineage_names_inputs_by_their_digests(values, tokenizer_json):
+    run.init(InitConfig.from_values(values))
+    lineage = open_dataset(values["output"]).manifest.lineage
+    assert lineage.config["inputs"] == {"tokenizer": hashlib.sha256(tokenizer_json).hexdigest()}
+    assert lineage.config["config"]["tokenizer"] == "tokenizer.json"
+    assert "output" not in lineage.config["config"]
+    assert lineage.parents == ()
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,12 @@ def test_weights_that_do_not_fit_are_refused(network, tmp_path):
     for name, content, message in [
         ("short", {k: v for k, v in state.items() if k != first}, "tensors"),
         ("shape", state | {first: torch.zeros(1)}, "shape"),
-        ("list", [1, 2], "no state dict"),
-        ("code", {"f": torch.nn.Identity()}, "found a file of torch.save with other objects than tensors"),
+        ("list", [1, 2], "is not a state dict: found a list"),
+        (
+            "code",
+            {"f": torch.nn.Identity()},
+            "found a torch.save file that is damaged or has objects other than tensors",
+        ),
     ]:
         torch.save(content, tmp_path / f"{name}.pth")
         with pytest.raises(ConfigError, match=message):
@@ -63,7 +67,10 @@ def test_another_file_is_described_and_nobody_advised_to_run_it(tmp_path):
     (tmp_path / "page.pth").write_text("<!doctype html>\n<p>Not found\n")
     (tmp_path / "folder.pth").mkdir()
     for name, found in [
-        ("text.pth", "found text that starts with 'version 1 of a pointer to the we', expected names and tensors saved"),
+        (
+            "text.pth",
+            "found text that starts with 'version 1 of a pointer to the we', expected names and tensors saved",
+        ),
         ("empty.pth", "found an empty file"),
         ("bytes.pth", r"found bytes that start with b'\x80\x04]\x94.'"),
         ("bytes.safetensors", "found bytes that start with"),

@@ -1,4 +1,4 @@
-"""Ask a model: items become prompts, answers become predictions."""
+"""Ask a model the items of a benchmark: items become prompts, and answers become predictions."""
 
 from __future__ import annotations
 
@@ -6,23 +6,27 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from oqvl_eval.answerer import Answerer, Prompt, bind_answerer
+from oqvl_eval.answerer import Answerer, Prompt
 from oqvl_eval.benchmark import Benchmark
 from oqvl_eval.config import EvalConfig
 from oqvl_eval.controls import Pictures
 from oqvl_eval.item import Item
 from oqvl_eval.predictions import Candidate, Prediction, checked_candidates, with_blank
 from oqvl_eval.prompt import continuations, prompt_sha256, render, resolve_style
+from oqvl_shards.binding import bind
 from oqvl_shards.errors import DataError
 
 
 class Asker:
-    """A model, a benchmark, and how to put the one to the other.
+    """Asks a model the items of a benchmark, as a configuration says.
 
     Args:
-        config: The evaluation.
+        config: The configuration of the evaluation.
         benchmark: The benchmark.
         answerer: The model.
+
+    Raises:
+        ConfigError: If the configured pictures (shuffled or blank) do not go with the benchmark.
     """
 
     def __init__(self, config: EvalConfig, benchmark: Benchmark, answerer: Answerer) -> None:
@@ -36,15 +40,22 @@ class Asker:
 
     @classmethod
     def bind(cls, config: EvalConfig, benchmark: Benchmark) -> Asker:
-        """Make the model that `config` names; see `bind_answerer` for the errors."""
-        return cls(config, benchmark, bind_answerer(config.answerer, config.checkpoint, config.answerer_options))
+        """Make the model that `config.answerer` names; see `oqvl_shards.binding.bind` for the errors."""
+        answerer: Answerer = bind(
+            config.answerer, Answerer, config.checkpoint, key="answerer", options=config.answerer_options
+        )
+        return cls(config, benchmark, answerer)
 
     def progress(self, num_items: int, num_todo: int) -> tqdm:
-        """Return a progress bar over the items, silent where stderr is no terminal."""
+        """Return a progress bar over the items. It is silent if stderr is not a terminal."""
         return tqdm(total=num_items, initial=num_items - num_todo, desc=self._benchmark.task, unit="item", disable=None)
 
     def ask(self, rows: Sequence[int], progress: tqdm) -> list[Prediction]:
-        """Return the predictions for the items at `rows`, `items_per_call` at a time."""
+        """Return the predictions for the items at `rows`; the model gets `items_per_call` of them at a time.
+
+        Raises:
+            DataError: If a picture cannot be decoded, or the model returns something that is not an answer.
+        """
         predictions: list[Prediction] = []
         for start in range(0, len(rows), self._config.items_per_call):
             batch = rows[start : start + self._config.items_per_call]
@@ -59,6 +70,7 @@ class Asker:
         return self._score_choices(rows, prompts, digests)
 
     def _prompt(self, row: int, pictures: Pictures) -> tuple[Prompt, str]:
+        """Return the prompt for the item at `row` and the prompt's digest."""
         item = self._benchmark.items[row]
         images, image_digests = pictures.of_item(row)
         prompt = render(item, images, self._layout, list_choices=self._list_choices)
@@ -73,26 +85,36 @@ class Asker:
     def _score_choices(
         self, rows: Sequence[int], prompts: Sequence[Prompt], digests: Sequence[str]
     ) -> list[Prediction]:
+        """Score every option of the items, and score them again under blank pictures if the configuration asks to."""
         items = [self._benchmark.items[row] for row in rows]
         choices_as, chat = self._config.choices_as, self._config.chat
-        scored = [
+        continuations_of_items = [
             continuations(item, prompt, choices_as, chat=chat) for item, prompt in zip(items, prompts, strict=True)
         ]
-        candidates = self._candidates(items, prompts, scored)
+        candidates = self._candidates(items, prompts, continuations_of_items)
         if self._blank_pictures is not None:
             blank_prompts = [self._prompt(row, self._blank_pictures)[0] for row in rows]
-            blanks = self._candidates(items, blank_prompts, scored)
+            blanks = self._candidates(items, blank_prompts, continuations_of_items)
             candidates = [with_blank(given, blank) for given, blank in zip(candidates, blanks, strict=True)]
         return [Prediction(*values) for values in zip(items, [None] * len(items), candidates, digests, strict=True)]
 
     def _candidates(
-        self, items: Sequence[Item], prompts: Sequence[Prompt], scored: Sequence[Sequence[tuple[int, str]]]
+        self,
+        items: Sequence[Item],
+        prompts: Sequence[Prompt],
+        continuations_of_items: Sequence[Sequence[tuple[int, str]]],
     ) -> list[tuple[Candidate, ...]]:
-        texts = [[text for _, text in pairs] for pairs in scored]
-        logprobs = self._answerer.choice_logprobs(prompts, texts, chat=self._config.chat)
-        self._check_number(len(logprobs), len(prompts))
-        return [checked_candidates(*parts) for parts in zip(items, scored, logprobs, strict=True)]
+        texts = [[text for _, text in item_continuations] for item_continuations in continuations_of_items]
+        scores_of_items = self._answerer.choice_logprobs(prompts, texts, chat=self._config.chat)
+        self._check_number(len(scores_of_items), len(prompts))
+        return [
+            checked_candidates(item, item_continuations, scores)
+            for item, item_continuations, scores in zip(items, continuations_of_items, scores_of_items, strict=True)
+        ]
 
-    def _check_number(self, found: int, expected: int) -> None:
-        if found != expected:
-            raise DataError(f"{self._config.answerer} returned {found} answers to {expected} prompts")
+    def _check_number(self, num_answers: int, num_prompts: int) -> None:
+        if num_answers != num_prompts:
+            raise DataError(
+                f"{self._config.answerer} returned {num_answers} answers to {num_prompts} prompts",
+                hint="an Answerer returns one entry per prompt, in order",
+            )

@@ -1,21 +1,21 @@
-"""The canonical benchmark dataset: items in parquet, their pictures inside.
+"""The benchmark dataset: parquet files with the items and their pictures.
 
-A dataset of kind `benchmark` holds `items-00000.parquet`, `items-00001.parquet`, ... with one row an item:
+A dataset of kind `benchmark` consists of `items-00000.parquet`, `items-00001.parquet`, ... with one row per item:
 
     column         type                       meaning
     item_id        string                     unique in the dataset
     cluster_id     string                     items of one cluster are not independent (one question's rotations)
-    choices        list<string>               options in order, without letters; empty for an open question
+    choices        list<string>               the options in order, without letters; empty for an open question
     answer         string                     the right option's letter, yes or no, or the expected short answer
-    category       string                     the item's row in the table of accuracies; may be empty
-    rule           string                     how answers are judged; null: by whether there are choices
-    shows_options  bool                       whether the segments show the options already
-    metadata       string                     a JSON object with anything else of the source
-    segments       list<struct<text, image>>  the question; of a pair exactly one is set, image counts into images
+    category       string                     the row of the accuracy table that the item counts in; may be empty
+    rule           string                     how answers are judged; null: depends on whether there are choices
+    shows_options  bool                       whether the segments already show the options
+    metadata       string                     a JSON object with anything else from the source
+    segments       list<struct<text, image>>  the question; each segment has either a text or an index into images
     images         list<struct<bytes, path>>  encoded picture files and their names, as in Hugging Face files
 
-Row groups are small, so that an item's pictures are read without megabytes of its neighbours'; a picture that several
-items of a row group share is stored once (parquet's dictionary encoding).
+Row groups are small: reading an item's pictures does not read megabytes of other items' pictures. A picture that
+several items of a row group share is stored once, thanks to parquet's dictionary encoding.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +33,18 @@ from PIL import Image
 from pydantic import Field
 
 from oqvl_eval.item import ImageRef, Item
-from oqvl_eval.version import VERSION
 from oqvl_shards.atomic import atomic_open
 from oqvl_shards.config import StageConfig
-from oqvl_shards.dataset import Dataset, describe_file, open_dataset, write_manifest
+from oqvl_shards.dataset import Dataset, describe_file, open_dataset
 from oqvl_shards.errors import DataError
 from oqvl_shards.image import decode_image
-from oqvl_shards.manifest import Account, BenchmarkDetails, FieldSpec, Kind, Lineage, Manifest
-from oqvl_shards.stage_output import finished_output
+from oqvl_shards.manifest import Account, BenchmarkDetails, FieldSpec, Kind, Manifest
+from oqvl_shards.stage_output import StageOutput, stage_output
 from oqvl_shards.tar.sample import ReadLimits, SampleError
 
 ROWS_PER_GROUP = 32
 ROWS_PER_FILE = 2048
-_DICTIONARY_BYTES = 256 << 20  # above any row group's pictures: parquet gives up its dictionary at this size
+_DICTIONARY_BYTES = 256 << 20  # parquet gives up its dictionary at this size, so it is above any row group's pictures
 _LIMITS = ReadLimits(min_image_side=1)
 
 ITEM_SCHEMA = pa.schema(
@@ -59,7 +59,7 @@ ITEM_SCHEMA = pa.schema(
         pa.field("metadata", pa.string(), nullable=False),
     ]
 )
-"""What an item is judged by; predictions repeat these columns, so they can be scored without the benchmark."""
+"""The columns that judging needs. Predictions repeat them, so they can be scored without the benchmark."""
 
 BENCHMARK_SCHEMA = pa.schema(
     [
@@ -70,21 +70,21 @@ BENCHMARK_SCHEMA = pa.schema(
 )
 
 
-class BenchmarkSource(StageConfig):
-    """What a benchmark dataset was made of; the configuration in its lineage."""
+class _Content(StageConfig):
+    """What decides the bytes of a benchmark dataset: the configuration in its lineage."""
 
     task: str = Field(description="name of the task")
-    content_sha256: str = Field(description="digest of all items and of the pictures they show")
+    content_sha256: str = Field(description="digest of all items and of the pictures that they show")
 
 
 class Benchmark:
-    """A benchmark opened for reading: items in memory, pictures on disk until they are asked for.
+    """A benchmark opened for reading. Items are in memory; pictures stay on disk until they are read.
 
     Args:
         dataset: A dataset of kind `benchmark`.
 
     Raises:
-        DataError: When a file lacks a column or holds a malformed item.
+        DataError: If a file lacks a column or has a malformed item.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -102,7 +102,7 @@ class Benchmark:
 
     @classmethod
     def open(cls, directory: Path | str) -> Benchmark:
-        """Open the benchmark in `directory`; see `oqvl_shards.dataset.open_dataset` for the errors."""
+        """Open the benchmark at `directory`; see `oqvl_shards.dataset.open_dataset` for the errors."""
         return cls(open_dataset(directory, Kind.BENCHMARK))
 
     @property
@@ -112,7 +112,7 @@ class Benchmark:
         return self.dataset.manifest.details.task
 
     def image_bytes(self, row: int) -> list[bytes]:
-        """Return the encoded pictures of item `row`, in the order of its segments."""
+        """Return the encoded pictures of the item at `row`, in the order of its segments."""
         group = max(index for index, first in enumerate(self._first_rows) if first <= row)
         if self._loaded is None or self._loaded[0] != group:
             file, group_in_file = self._groups[group]
@@ -121,17 +121,17 @@ class Benchmark:
         return [images[index]["bytes"] for index in self._image_indices(row, images)]
 
     def images(self, row: int) -> list[Image.Image]:
-        """Return the pictures of item `row`, decoded to RGB, in the order of its segments."""
+        """Return the pictures of the item at `row`, decoded to RGB, in the order of its segments."""
         where = f"item {self.items[row].item_id!r}"
         return [decode_picture(data, where) for data in self.image_bytes(row)]
 
     def _image_indices(self, row: int, images: Sequence[Mapping[str, Any]]) -> list[int]:
-        by_name = {image["path"]: index for index, image in enumerate(images)}
-        return [by_name[name] for name in self.items[row].image_names]
+        index_of = {image["path"]: index for index, image in enumerate(images)}
+        return [index_of[name] for name in self.items[row].image_names]
 
 
 def read_benchmark(dataset: Dataset) -> Iterator[tuple[Item, list[Image.Image]]]:
-    """Yield every item with its decoded pictures (RGB, in the order of the item's `ImageRef` segments)."""
+    """Yield every item with its decoded pictures: RGB, in the order of the item's `ImageRef` segments."""
     benchmark = Benchmark(dataset)
     for row, item in enumerate(benchmark.items):
         yield item, benchmark.images(row)
@@ -147,41 +147,47 @@ def write_benchmark(
     tool: str = "oqvl-eval write_benchmark",
     parents: Sequence[Manifest] = (),
 ) -> Dataset:
-    """Write `items` as a dataset of kind `benchmark`; every picture is decoded once, to be sure that it can be.
+    """Write `items` as a dataset of kind `benchmark`.
+
+    Every picture is decoded once, to make sure that it can be.
 
     Args:
-        directory: Where to write; may hold this very benchmark already, and then nothing is done.
+        directory: The directory to write to. If it already has this very benchmark, nothing is done.
         task: The name of the task, e.g. `mmstar`.
-        items: The items in the order in which they are to be asked.
-        images: The encoded picture files (jpg, png, webp) by the names that the items' `ImageRef` segments use. Any
-            mapping does, so that a folder need not be in memory.
-        name: The dataset's name; `task` when empty.
-        tool: What goes into the lineage as the writer.
+        items: The items, in the order in which a model is asked.
+        images: The encoded picture files (jpg, png, webp), by the names that the items' `ImageRef` segments use. Any
+            mapping works, so the pictures need not be in memory.
+        name: The dataset's name. `task` if empty.
+        tool: The writer's name in the lineage.
         parents: Manifests of the datasets that the items were made from.
 
     Raises:
-        DataError: When an item's name is taken, a picture is missing or unreadable, or there are no items.
-        ConfigError: When `directory` holds something else.
+        DataError: If two items have the same id, a picture is missing or unreadable, or there are no items.
+        ConfigError: If `directory` holds something else, or another run is writing it.
     """
-    directory, items, images = Path(directory), list(items), images or {}
-    content = _check_and_digest(items, images)
-    source = BenchmarkSource(task=task, content_sha256=content)
-    lineage = Lineage.derive(tool, VERSION, source, parents)
-    finished = finished_output(directory, lineage)
-    if finished is not None:
-        return finished
-    directory.mkdir(parents=True, exist_ok=True)
+    items, images = list(items), images or {}
+    content = _Content(task=task, content_sha256=_check_and_digest(items, images))
+    with stage_output(tool, directory, content, parents=parents, version=version("oqvl-eval")) as output:
+        if output.dataset is None:
+            _write_benchmark(output, items, images, task, name)
+    return output.finished()
+
+
+def _write_benchmark(
+    output: StageOutput, items: Sequence[Item], images: Mapping[str, bytes], task: str, name: str
+) -> None:
+    """Write the items' files, then the manifest over them."""
     shards = []
     for number, start in enumerate(range(0, len(items), ROWS_PER_FILE)):
-        path = directory / f"items-{number:05d}.parquet"
-        rows = items[start : start + ROWS_PER_FILE]
-        _write_items(path, rows, images)
-        shards.append(describe_file(path, directory, len(rows)))
-    manifest = Manifest(
+        path = output.directory / f"items-{number:05d}.parquet"
+        file_items = items[start : start + ROWS_PER_FILE]
+        _write_items(path, file_items, images)
+        shards.append(describe_file(path, output.directory, len(file_items)))
+    output.finish(
         name=name or task,
         details=BenchmarkDetails(task=task),
-        shards=tuple(shards),
-        fields=tuple(FieldSpec(name=column.name, dtype=str(column.type)) for column in BENCHMARK_SCHEMA),
+        shards=shards,
+        fields=[FieldSpec(name=column.name, dtype=str(column.type)) for column in BENCHMARK_SCHEMA],
         account=Account(num_in=len(items), num_kept=len(items)),
         statistics={
             "num_clusters": len({item.cluster_id for item in items}),
@@ -189,21 +195,19 @@ def write_benchmark(
             "num_images": len({name for item in items for name in item.image_names}),
             "num_multiple_choice": sum(item.scoring_rule == "multiple_choice" for item in items),
         },
-        lineage=lineage,
     )
-    return write_manifest(directory, manifest)
 
 
 def decode_picture(data: bytes, where: str) -> Image.Image:
     """Decode an encoded picture to RGB.
 
     Raises:
-        DataError: When it cannot be decoded; the message names `where`. A benchmark never drops an item in silence.
+        DataError: If it cannot be decoded; the message names `where`. A benchmark never drops an item silently.
     """
     try:
         return decode_image(data, _LIMITS)
     except SampleError as error:
-        raise DataError(f"{where}: {error}", hint="pictures are whole JPEG, PNG or WebP files") from error
+        raise DataError(f"{where}: {error}", hint="pictures must be whole JPEG, PNG or WebP files") from error
 
 
 def item_to_row(item: Item) -> dict[str, Any]:
@@ -221,7 +225,7 @@ def item_to_row(item: Item) -> dict[str, Any]:
 
 
 def item_from_row(row: Mapping[str, Any], segments: tuple[str | ImageRef, ...] = ()) -> Item:
-    """Return the item of a row of `ITEM_SCHEMA`, with `segments`."""
+    """Return the item of a row with the columns of `ITEM_SCHEMA`, and give it `segments`."""
     return Item(
         item_id=row["item_id"],
         cluster_id=row["cluster_id"],
@@ -236,12 +240,17 @@ def item_from_row(row: Mapping[str, Any], segments: tuple[str | ImageRef, ...] =
 
 
 def _check_and_digest(items: Sequence[Item], images: Mapping[str, bytes]) -> str:
+    """Return the sha256 of the items and of the pictures that they show, and check all of them on the way.
+
+    Raises:
+        DataError: If two items have the same id, a picture is missing or unreadable, or there are no items.
+    """
     if not items:
-        raise DataError("a benchmark needs at least one item, found none")
+        raise DataError("a benchmark needs at least one item, found none", hint="check the source of the items")
     digest, image_digests, seen = hashlib.sha256(), dict[str, str](), set[str]()
     for item in items:
         if item.item_id in seen:
-            raise DataError(f"two items are named {item.item_id!r}", hint="item_id must be unique in a benchmark")
+            raise DataError(f"two items have the id {item.item_id!r}", hint="item_id must be unique in a benchmark")
         seen.add(item.item_id)
         for name in item.image_names:
             if name not in image_digests:
@@ -259,7 +268,10 @@ def _checked_image_digest(item: Item, name: str, images: Mapping[str, bytes]) ->
     try:
         data = images[name]
     except KeyError as error:
-        raise DataError(f"item {item.item_id!r} shows the picture {name!r}, which was not given") from error
+        raise DataError(
+            f"item {item.item_id!r} shows the picture {name!r}, which does not exist",
+            hint="check the picture's name, and the folder that it is relative to",
+        ) from error
     decode_picture(data, f"item {item.item_id!r}, picture {name!r}")
     return hashlib.sha256(data).hexdigest()
 
@@ -272,11 +284,12 @@ def _write_items(path: Path, items: Sequence[Item], images: Mapping[str, bytes])
         ) as writer,
     ):
         for start in range(0, len(items), ROWS_PER_GROUP):
-            rows = [_benchmark_row(item, images) for item in items[start : start + ROWS_PER_GROUP]]
+            rows = [_row_with_pictures(item, images) for item in items[start : start + ROWS_PER_GROUP]]
             writer.write_table(pa.Table.from_pylist(rows, schema=BENCHMARK_SCHEMA))
 
 
-def _benchmark_row(item: Item, images: Mapping[str, bytes]) -> dict[str, Any]:
+def _row_with_pictures(item: Item, images: Mapping[str, bytes]) -> dict[str, Any]:
+    """Return the columns of `BENCHMARK_SCHEMA` for `item`."""
     names = list(dict.fromkeys(item.image_names))
     segments = [
         {"image": names.index(segment.name)} if isinstance(segment, ImageRef) else {"text": segment}
@@ -287,15 +300,19 @@ def _benchmark_row(item: Item, images: Mapping[str, bytes]) -> dict[str, Any]:
 
 
 def _item_from_row(row: Mapping[str, Any]) -> Item:
+    """Return the item of a row with the columns of `BENCHMARK_SCHEMA`, its segments checked."""
     names = [image["path"] for image in row["images"]]
     if len(set(names)) != len(names):
-        raise DataError(f"item {row['item_id']!r} has two pictures of one name: {names}")
+        raise DataError(
+            f"item {row['item_id']!r} has two pictures with the same name: {names}", hint="import the benchmark again"
+        )
     segments: list[str | ImageRef] = []
     for segment in row["segments"]:
         text, image = segment["text"], segment["image"]
         if (text is None) == (image is None) or (image is not None and not 0 <= image < len(names)):
             raise DataError(
-                f"item {row['item_id']!r}: segment {segment} is neither text nor one of {len(names)} pictures"
+                f"item {row['item_id']!r}: segment {segment} is neither a text nor one of {len(names)} pictures",
+                hint="import the benchmark again",
             )
         segments.append(ImageRef(names[image]) if image is not None else text)
     return item_from_row(row, tuple(segments))

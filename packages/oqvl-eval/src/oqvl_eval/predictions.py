@@ -1,23 +1,23 @@
-"""The predictions dataset: what a model answered, raw, one row an item.
+"""The predictions dataset: a model's raw answers, with one row per item.
 
-`predictions-00000.parquet`, `predictions-00001.parquet`, ... hold the columns of the item that scoring needs (see
-`oqvl_eval.benchmark.ITEM_SCHEMA`), and
+`predictions-00000.parquet`, `predictions-00001.parquet`, ... have the columns of the item that scoring needs (see
+`oqvl_eval.benchmark.ITEM_SCHEMA`), and these:
 
     column          type                                      meaning
     output          string                                    the generated text; null in likelihood mode
-    candidates      list<struct<choice, text, logprob,        every continuation that was scored: its option (0-based),
-                    num_tokens, blank_logprob>>               its text, its tokens' natural-log probabilities added
-                                                              up, their number, and the former under blank pictures
-                                                              (null: not asked); empty in generate mode
+    candidates      list<struct<choice, text, logprob,        the continuations that were scored; empty in generate
+                    num_tokens, blank_logprob>>               mode
     prompt_sha256   string                                    digest of the prompt as the model saw it
 
-A file holds one chunk of items and the digest of the lineage it was made under (in the file's own metadata), so a
-killed evaluation takes up its finished chunks and no others.
+A candidate has the index of the option that it stands for, its text, the sum of its tokens' natural-log probabilities,
+the number of its tokens, and the same sum under blank pictures (null if it was not asked for).
+
+Each file has one chunk of items. Its own metadata names the evaluation that wrote it, by the digest of the lineage. A
+killed evaluation therefore resumes from its own finished chunks, and from no others.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -31,9 +31,9 @@ from oqvl_eval.item import Item
 from oqvl_shards.atomic import atomic_open
 from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import ConfigError, DataError
-from oqvl_shards.manifest import Lineage
 
 _LINEAGE_KEY = b"oqvl.lineage_sha256"
+_DAMAGED_HINT = "delete it and the manifest.json in its directory, and evaluate again"
 
 PREDICTIONS_SCHEMA = pa.schema(
     [
@@ -64,11 +64,11 @@ class Candidate:
     """One continuation that was scored.
 
     Args:
-        choice: Index of the option that it stands for.
+        choice: Index of the option that it stands for, from 0.
         text: The continuation.
         logprob: Sum of the natural-log probabilities of its tokens.
         num_tokens: Number of its tokens.
-        blank_logprob: The same sum under blank pictures; None when it was not asked for.
+        blank_logprob: The same sum under blank pictures. None if it was not asked for.
     """
 
     choice: int
@@ -80,12 +80,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model answered to one item.
+    """A model's answer to one item.
 
     Args:
-        item: The item; read back from a file, its segments are empty.
-        output: The generated text; None in likelihood mode.
-        candidates: The scored continuations; empty in generate mode.
+        item: The item. If it was read from a file, its segments are empty.
+        output: The generated text. None in likelihood mode.
+        candidates: The continuations that were scored. Empty in generate mode.
         prompt_sha256: Digest of the prompt.
     """
 
@@ -99,18 +99,27 @@ def read_predictions(dataset: Dataset) -> Iterator[Prediction]:
     """Yield the predictions of `dataset` in the order of the benchmark.
 
     Raises:
-        DataError: When a file is damaged or its rows are not as the manifest says.
+        DataError: If a file is damaged, or the number of its rows is not the one in the manifest.
     """
     for shard in dataset.manifest.shards:
         path = dataset.shard_path(shard)
         predictions = read_chunk(path)
         if len(predictions) != shard.num_samples:
-            raise DataError(f"{path} holds {len(predictions)} predictions, its manifest says {shard.num_samples}")
+            raise DataError(
+                f"{path} has {len(predictions)} predictions, expected {shard.num_samples} according to the manifest",
+                hint=_DAMAGED_HINT,
+            )
         yield from predictions
 
 
-def write_chunk(path: Path, predictions: Sequence[Prediction], lineage: Lineage) -> None:
-    """Write one chunk atomically."""
+def write_chunk(path: Path, predictions: Sequence[Prediction], step: str) -> None:
+    """Write one chunk atomically.
+
+    Args:
+        path: The file to write.
+        predictions: The chunk's predictions, in the order of the benchmark.
+        step: Digest of the lineage of the evaluation (`StageOutput.step`).
+    """
     rows = [
         {
             **item_to_row(prediction.item),
@@ -120,7 +129,7 @@ def write_chunk(path: Path, predictions: Sequence[Prediction], lineage: Lineage)
         }
         for prediction in predictions
     ]
-    schema = PREDICTIONS_SCHEMA.with_metadata({_LINEAGE_KEY: lineage_sha256(lineage)})
+    schema = PREDICTIONS_SCHEMA.with_metadata({_LINEAGE_KEY: step.encode()})
     with atomic_open(path) as file:
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), file, compression="zstd")
 
@@ -129,76 +138,83 @@ def read_chunk(path: Path) -> list[Prediction]:
     """Read one chunk.
 
     Raises:
-        DataError: When the file is missing, damaged, or lacks a column.
+        DataError: If the file is missing, damaged, or lacks a column.
     """
     return _predictions(_read_table(path))
 
 
-def is_finished_chunk(path: Path, items: Sequence[Item], lineage: Lineage) -> bool:
-    """Return whether `path` holds the predictions for `items` made under `lineage`; False when it is not there.
+def is_finished_chunk(path: Path, items: Sequence[Item], step: str) -> bool:
+    """Return whether the file at `path` has the predictions of one evaluation for `items`.
+
+    Args:
+        path: The chunk's file. If there is none, the answer is False.
+        items: The items of the chunk.
+        step: Digest of the lineage of the evaluation (`StageOutput.step`).
 
     Raises:
-        ConfigError: When it holds something else, which is not overwritten.
-        DataError: When it is damaged.
+        ConfigError: If the file is from another evaluation, or for other items. It is not overwritten.
+        DataError: If the file is damaged.
     """
     if not path.exists():
         return False
     table = _read_table(path)
-    found = (table.schema.metadata or {}).get(_LINEAGE_KEY)
+    written_by = (table.schema.metadata or {}).get(_LINEAGE_KEY)
     expected_items = [replace(item, segments=()) for item in items]
-    if found == lineage_sha256(lineage) and [prediction.item for prediction in _predictions(table)] == expected_items:
+    if written_by == step.encode() and [prediction.item for prediction in _predictions(table)] == expected_items:
         return True
     raise ConfigError(
-        f"{path} is left from an unfinished evaluation with another configuration, benchmark or checkpoint",
+        f"{path} was left by an unfinished evaluation with another configuration, benchmark or checkpoint",
         hint="choose another output directory, or delete this one",
     )
-
-
-def lineage_sha256(lineage: Lineage) -> bytes:
-    """Return the digest (64 hex digits) by which a chunk names the evaluation it belongs to."""
-    return hashlib.sha256(lineage.model_dump_json().encode()).hexdigest().encode()
 
 
 def checked_candidates(
     item: Item, continuations: Sequence[tuple[int, str]], scores: Sequence[tuple[float, int]]
 ) -> tuple[Candidate, ...]:
-    """Join continuations with the (log-probability, number of tokens) pairs that an answerer returned.
+    """Join an item's continuations with the scores that an answerer returned for them, and check the scores.
+
+    Args:
+        item: The item.
+        continuations: (index of the option, text) of each continuation.
+        scores: (log-probability, number of tokens) of each continuation.
 
     Raises:
-        DataError: When their number differs, a log-probability is above zero or not a number, or a continuation has no
-            tokens.
+        DataError: If the numbers of scores and of continuations differ, a log-probability is above zero or not a
+            number, or a continuation has no tokens.
     """
     if len(scores) != len(continuations):
         raise DataError(
-            f"item {item.item_id!r}: the answerer scored {len(scores)} continuations, expected {len(continuations)}"
+            f"item {item.item_id!r}: the answerer scored {len(scores)} continuations, expected {len(continuations)}",
+            hint="choice_logprobs must return one score per choice, in order",
         )
     candidates = []
     for (choice, text), (logprob, num_tokens) in zip(continuations, scores, strict=True):
         if math.isnan(logprob) or logprob > 1e-3 or num_tokens < 1:
             raise DataError(
                 f"item {item.item_id!r}, continuation {text!r}: the answerer returned log-probability {logprob} over "
-                f"{num_tokens} token(s), expected at most 0 over at least 1"
+                f"{num_tokens} token(s), expected at most 0 over at least 1",
+                hint="choice_logprobs must return the sum of the tokens' natural-log probabilities, and their number",
             )
         candidates.append(Candidate(choice, text, float(logprob), int(num_tokens)))
     return tuple(candidates)
 
 
 def with_blank(candidates: Sequence[Candidate], blanks: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """Return `candidates` with the log-probabilities that the same continuations have under blank pictures."""
+    """Return `candidates`, each with the log-probability of the same continuation under blank pictures."""
     return tuple(
         replace(candidate, blank_logprob=blank.logprob) for candidate, blank in zip(candidates, blanks, strict=True)
     )
 
 
 def _read_table(path: Path) -> pa.Table:
-    hint = "delete it, and the manifest beside it, and evaluate again"
+    """Read a chunk's table, and check that it has all columns."""
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path} is not a readable parquet file: {error}", hint=hint) from error
+        raise DataError(f"{path} is not a readable parquet file: {error}", hint=_DAMAGED_HINT) from error
     missing = [name for name in PREDICTIONS_SCHEMA.names if name not in table.column_names]
     if missing:
-        raise DataError(f"{path} lacks the columns {missing}", hint=hint)
+        raise DataError(f"{path} lacks the columns {missing}", hint=_DAMAGED_HINT)
     return table
 
 

@@ -1,4 +1,4 @@
-"""The stages: evaluate (ask a model), score (judge one run), compare (two runs), import and show."""
+"""The commands, each as a list of steps: evaluate, score, compare, import and show."""
 
 from __future__ import annotations
 
@@ -26,35 +26,38 @@ from oqvl_eval.mcnemar import mcnemar
 from oqvl_eval.predictions import PREDICTIONS_SCHEMA, Prediction, is_finished_chunk, read_predictions, write_chunk
 from oqvl_eval.report import CompareReport, EvalReport, ImportReport, ScoreReport, ShownItem, ShowReport
 from oqvl_eval.scoring import has_blank, judge
-from oqvl_eval.version import VERSION
 from oqvl_shards.atomic import atomic_write
-from oqvl_shards.dataset import Dataset, describe_file, open_dataset, write_manifest
+from oqvl_shards.dataset import Dataset, describe_file, open_dataset
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import Account, FieldSpec, Kind, Lineage, Manifest, PredictionsDetails
-from oqvl_shards.stage_output import finished_output
+from oqvl_shards.manifest import Account, FieldSpec, Kind, PredictionsDetails
+from oqvl_shards.stage_output import StageOutput, stage_output
 
 
 def evaluate(config: EvalConfig) -> EvalReport:
-    """Ask a model every item of a benchmark and store its raw answers as a dataset of kind `predictions`.
+    """Ask a model every item of a benchmark, and store its raw answers as a dataset of kind `predictions`.
 
-    The steps: 1. open benchmark and checkpoint; 2. lay the items out in chunks; 3. ask for each chunk that no earlier,
-    killed run has finished; 4. write the manifest.
+    1. Open the benchmark and the checkpoint.
+    2. Claim the output directory. If an earlier run has finished it, return its report.
+    3. Divide the items into chunks, and ask the model for each chunk that an earlier, killed run has not finished.
+    4. Write the manifest.
 
     Raises:
-        ManifestError: When an input is no dataset of its kind.
-        ConfigError: When the configuration does not fit the benchmark, or the output holds something else.
-        DataError: When a picture cannot be decoded or the answerer returns nonsense.
+        ManifestError: If an input is not a dataset of the expected kind.
+        ConfigError: If the configuration does not fit the benchmark or the model, another run is writing the output,
+            or the output directory holds something else.
+        DataError: If a picture cannot be decoded, or the answerer returns something that is not an answer.
     """
     benchmark = Benchmark.open(config.benchmark)
     checkpoint = open_dataset(config.checkpoint, Kind.CHECKPOINT)
-    lineage = Lineage.derive("oqvl-eval run", VERSION, config, [benchmark.dataset.manifest, checkpoint.manifest])
     _check_mode(config, benchmark)
-    dataset = finished_output(config.output, lineage)
-    if dataset is None:
-        num_reused = _answer_chunks(config, benchmark, lineage)
-        dataset = _finish(config, benchmark, checkpoint, lineage)
-    else:
-        num_reused = dataset.manifest.num_samples
+    parents = [benchmark.dataset.manifest, checkpoint.manifest]
+    with stage_output("oqvl-eval run", config.output, config, parents=parents) as output:
+        if output.dataset is None:
+            num_reused = _answer_chunks(config, benchmark, output)
+            _finish(config, benchmark, checkpoint, output)
+        else:
+            num_reused = output.dataset.manifest.num_samples
+    dataset = output.finished()
     return EvalReport(
         task=benchmark.task,
         model=checkpoint.manifest.name,
@@ -70,13 +73,14 @@ def evaluate(config: EvalConfig) -> EvalReport:
 def score(config: ScoreConfig) -> ScoreReport:
     """Judge the predictions of one run.
 
-    The report is also written to `scores/{profile}.json` (with `-{normalisation}` for likelihoods) in the predictions'
-    directory: beside the dataset, not part of it, so the manifest and its digest stay as they are. It is a function of
-    the predictions and the configuration alone and is overwritten by the next scoring of its kind.
+    The report is also written to `scores/{profile}.json` in the predictions' directory, or to
+    `scores/{profile}-{normalisation}.json` for likelihoods. The file is not part of the dataset, so the manifest and
+    its digest do not change. It depends on the predictions and the configuration alone, and the next scoring with the
+    same profile and normalisation overwrites it.
 
     Raises:
-        ManifestError: When `config.predictions` is no dataset of predictions.
-        DataError: When its files are damaged.
+        ManifestError: If `config.predictions` is not a dataset of kind `predictions`.
+        DataError: If its files are damaged.
     """
     dataset = open_dataset(config.predictions, Kind.PREDICTIONS)
     details = _details(dataset)
@@ -106,11 +110,11 @@ def score(config: ScoreConfig) -> ScoreReport:
 
 
 def compare(config: CompareConfig) -> CompareReport:
-    """Compare two runs on the same items, in pairs.
+    """Compare two runs on the same items, item by item.
 
     Raises:
-        ManifestError: When an input is no dataset of predictions.
-        DataError: When the two runs did not answer the same items.
+        ManifestError: If an input is not a dataset of kind `predictions`.
+        DataError: If the two runs did not answer the same items.
     """
     dataset_a, dataset_b = (open_dataset(path, Kind.PREDICTIONS) for path in (config.a, config.b))
     pairs = paired(list(read_predictions(dataset_a)), list(read_predictions(dataset_b)))
@@ -142,11 +146,11 @@ def compare(config: CompareConfig) -> CompareReport:
 
 
 def import_benchmark(config: ImportConfig) -> ImportReport:
-    """Make a benchmark dataset of local files; see `oqvl_eval.importers`.
+    """Make a benchmark dataset from local files; see `oqvl_eval.importers`.
 
     Raises:
-        DataError: When a row is not an item, or a picture is missing or unreadable.
-        ConfigError: When the output directory holds something else.
+        DataError: If a row is not an item, or a picture is missing or unreadable.
+        ConfigError: If the output directory holds something else, or another run is writing it.
     """
     if config.format == "jsonl":
         folder = config.images if config.images is not None else config.source.parent
@@ -167,21 +171,27 @@ def import_benchmark(config: ImportConfig) -> ImportReport:
 
 
 def show(config: ShowConfig) -> ShowReport:
-    """Return items of a benchmark, or of a run with what was read from its answers.
+    """Return items of a benchmark, or the judged answers of a run.
 
     Raises:
-        ManifestError: When the dataset is of another kind.
-        ConfigError: When no item matches, or answers are asked for where there are none.
+        ManifestError: If the dataset is neither a benchmark nor predictions.
+        ConfigError: If no item matches, or `only` is set for a benchmark, which has no answers.
     """
     dataset = open_dataset(config.dataset, Kind.BENCHMARK, Kind.PREDICTIONS)
     is_benchmark = dataset.manifest.kind == Kind.BENCHMARK
     if is_benchmark and config.only is not None:
-        raise ConfigError(f"only={config.only} asks for answers, and {config.dataset} is a benchmark")
+        raise ConfigError(
+            f"only={config.only} selects answers, but {config.dataset} is a benchmark",
+            hint="leave only unset, or show a predictions dataset",
+        )
     normalisation = None if is_benchmark else _shown_normalisation(dataset, config)
     shown = _shown_items(dataset) if is_benchmark else _shown_answers(dataset, config, normalisation)
     matching = [item for item in shown if config.item in (None, item.item_id)]
     if not matching:
-        raise ConfigError(f"no item of {config.dataset} matches item={config.item} only={config.only}")
+        raise ConfigError(
+            f"no item of {config.dataset} matches item={config.item} only={config.only}",
+            hint="show the dataset without item and only to see what it has",
+        )
     return ShowReport(
         dataset=str(config.dataset),
         normalisation=normalisation,
@@ -194,8 +204,8 @@ def _check_mode(config: EvalConfig, benchmark: Benchmark) -> None:
     open_questions = [item.item_id for item in benchmark.items[: config.limit] if not item.choices]
     if config.mode == "likelihood" and open_questions:
         raise ConfigError(
-            f"mode=likelihood needs options, and {len(open_questions)} items of {benchmark.task} have none "
-            f"(the first: {open_questions[0]!r})",
+            f"mode=likelihood needs options, but {len(open_questions)} items of {benchmark.task} have none "
+            f"(the first is {open_questions[0]!r})",
             hint="use mode=generate",
         )
 
@@ -205,45 +215,45 @@ def _chunk_path(directory: Path, number: int) -> Path:
 
 
 def _chunks(config: EvalConfig, benchmark: Benchmark) -> Iterator[tuple[Path, range]]:
-    """Yield each chunk's file and the rows of its items."""
+    """Yield the file of each chunk and the rows of its items."""
     num_items = len(benchmark.items[: config.limit])
     for number, start in enumerate(range(0, num_items, config.items_per_chunk)):
         yield _chunk_path(config.output, number), range(start, min(start + config.items_per_chunk, num_items))
 
 
-def _answer_chunks(config: EvalConfig, benchmark: Benchmark, lineage: Lineage) -> int:
-    """Write every chunk that is not there; return how many items earlier runs had answered."""
+def _answer_chunks(config: EvalConfig, benchmark: Benchmark, output: StageOutput) -> int:
+    """Write every chunk that does not exist yet; return the number of items that earlier runs answered."""
     chunks = list(_chunks(config, benchmark))
     todo = [
         (path, rows)
         for path, rows in chunks
-        if not is_finished_chunk(path, [benchmark.items[row] for row in rows], lineage)
+        if not is_finished_chunk(path, [benchmark.items[row] for row in rows], output.step)
     ]
+    num_items, num_todo = (sum(len(rows) for _, rows in some) for some in (chunks, todo))
     if todo:
         asker = Asker.bind(config, benchmark)
-        with asker.progress(sum(len(rows) for _, rows in chunks), sum(len(rows) for _, rows in todo)) as progress:
+        with asker.progress(num_items, num_todo) as progress:
             for path, rows in todo:
-                write_chunk(path, asker.ask(rows, progress), lineage)
-    return sum(len(rows) for _, rows in chunks) - sum(len(rows) for _, rows in todo)
+                write_chunk(path, asker.ask(rows, progress), output.step)
+    return num_items - num_todo
 
 
-def _finish(config: EvalConfig, benchmark: Benchmark, checkpoint: Dataset, lineage: Lineage) -> Dataset:
-    shards = tuple(describe_file(path, config.output, len(rows)) for path, rows in _chunks(config, benchmark))
+def _finish(config: EvalConfig, benchmark: Benchmark, checkpoint: Dataset, output: StageOutput) -> None:
+    """Write the manifest over the chunks. Items beyond `limit` are accounted for as rejected."""
+    shards = [describe_file(path, config.output, len(rows)) for path, rows in _chunks(config, benchmark)]
     num_answered = sum(shard.num_samples for shard in shards)
     num_left_out = len(benchmark.items) - num_answered
-    manifest = Manifest(
+    output.finish(
         name=f"{benchmark.task}-{checkpoint.manifest.name}",
         details=PredictionsDetails(task=benchmark.task, model=checkpoint.manifest.name, mode=config.mode),
         shards=shards,
-        fields=tuple(FieldSpec(name=column.name, dtype=str(column.type)) for column in PREDICTIONS_SCHEMA),
+        fields=[FieldSpec(name=column.name, dtype=str(column.type)) for column in PREDICTIONS_SCHEMA],
         account=Account(
             num_in=len(benchmark.items),
             num_kept=num_answered,
             rejected={"over_limit": num_left_out} if num_left_out else {},
         ),
-        lineage=lineage,
     )
-    return write_manifest(config.output, manifest)
 
 
 def _details(dataset: Dataset) -> PredictionsDetails:
@@ -265,7 +275,9 @@ def _by_normalisation(predictions: list[Prediction]) -> dict[str, float]:
 
 def _shown_items(dataset: Dataset) -> Iterator[ShownItem]:
     for item in Benchmark(dataset).items:
-        question = "".join(f"<{part.name}>" if isinstance(part, ImageRef) else part for part in item.segments)
+        question = "".join(
+            f"<{segment.name}>" if isinstance(segment, ImageRef) else segment for segment in item.segments
+        )
         yield _shown(item, question)
 
 
@@ -275,6 +287,7 @@ def _score_file(dataset: Dataset, profile: Profile, normalisation: Normalisation
 
 
 def _shown_normalisation(dataset: Dataset, config: ShowConfig) -> Normalisation | None:
+    """Return the configured normalisation; else that of the only stored score; else `sum`. None in generate mode."""
     if _details(dataset).mode != "likelihood":
         return None
     if config.normalisation is not None:
@@ -286,6 +299,7 @@ def _shown_normalisation(dataset: Dataset, config: ShowConfig) -> Normalisation 
 
 
 def _shown_answers(dataset: Dataset, config: ShowConfig, normalisation: Normalisation | None) -> Iterator[ShownItem]:
+    """Yield the judged answers that `config.only` selects."""
     for prediction in read_predictions(dataset):
         verdict = judge(prediction, normalisation or "sum")
         extraction = verdict.extraction

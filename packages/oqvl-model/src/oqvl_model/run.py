@@ -1,4 +1,4 @@
-"""The commands as lists of steps."""
+"""The commands, each as a list of steps."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
 from oqvl_model.config import GenerateConfig, InitConfig, ShowConfig
 from oqvl_model.report import GenerateReport, InitReport, PartReport, ShowReport
-from oqvl_model.version import VERSION
-from oqvl_shards.config import StageConfig
-from oqvl_shards.dataset import UNFINISHED_NAME, Dataset, describe_file, write_manifest
+from oqvl_shards.claim import CLAIM_NAME
+from oqvl_shards.dataset import UNFINISHED_NAME, describe_file
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.image import decode_image
-from oqvl_shards.manifest import Account, CheckpointDetails, Lineage, Manifest
-from oqvl_shards.stage_output import finished_output
+from oqvl_shards.manifest import Account, CheckpointDetails
+from oqvl_shards.stage_output import StageOutput, stage_output
 from oqvl_shards.tar.sample import ReadLimits, SampleError
 
 if TYPE_CHECKING:
@@ -26,27 +23,26 @@ if TYPE_CHECKING:
     from oqvl_model.processing_oqvl import OqvlProcessor
 
 
-class InitLineage(StageConfig):
-    """What decides the bytes of a new model: its configuration, with the digests of files in place of their paths."""
-
-    config: InitConfig = Field(description="the configuration without paths")
-    inputs: dict[str, str] = Field(description="sha256 of the input files, by configuration key")
-
-
 def init(config: InitConfig) -> InitReport:
     """Build a model directory: configuration, weights, processor, manifest.
 
-    Raises:
-        ConfigError: When parts do not fit together, an input is missing, or the output holds something else.
-    """
-    lineage = Lineage.derive("oqvl-model init", VERSION, _init_lineage(config))
-    finished = finished_output(config.output, lineage)
-    if finished is None:
-        from oqvl_model.initialization import build_model
+    1. Digest the input files. The lineage names them by their digests and not by their paths.
+    2. Claim the output directory. If an earlier run has finished it, return its report.
+    3. Build the model and the processor.
+    4. Write them, and then the manifest over their files.
 
-        model, processor = build_model(config)
-        finished = _write(model, processor, config, lineage)
-    manifest = finished.manifest
+    Raises:
+        ConfigError: If the parts do not fit together, an input is missing, another run is writing the output, or the
+            output directory holds something else.
+    """
+    pinned = {"inputs": _digest_inputs(config)}
+    with stage_output("oqvl-model init", config.output, _without_paths(config), pinned=pinned) as output:
+        if output.dataset is None:
+            from oqvl_model.initialization import build_model
+
+            model, processor = build_model(config)
+            _write(model, processor, config, output)
+    manifest = output.finished().manifest
     return InitReport(
         output=config.output,
         digest=manifest.digest(),
@@ -59,7 +55,7 @@ def show(config: ShowConfig) -> ShowReport:
     """Count a model's parameters and operations.
 
     Raises:
-        ConfigError: When the directory holds no model.
+        ConfigError: If there is no model at `config.checkpoint`.
     """
     import torch
 
@@ -68,7 +64,7 @@ def show(config: ShowConfig) -> ShowReport:
     from oqvl_model.modeling_oqvl import OqvlForConditionalGeneration
 
     if not (config.checkpoint / "config.json").is_file():
-        raise ConfigError(f"{config.checkpoint} holds no config.json", hint="make a model with oqvl-model init")
+        raise ConfigError(f"{config.checkpoint} has no config.json", hint="make a model with oqvl-model init")
     model_config = OqvlConfig.from_pretrained(config.checkpoint)
     with torch.device("meta"):
         model = OqvlForConditionalGeneration(model_config)
@@ -88,7 +84,7 @@ def show(config: ShowConfig) -> ShowReport:
     total = sum(counts.values())
     return ShowReport(
         checkpoint=config.checkpoint,
-        parts=tuple(PartReport(name=name, num_parameters=n, share=n / total) for name, n in counts.items()),
+        parts=tuple(PartReport(name=name, num_parameters=count, share=count / total) for name, count in counts.items()),
         num_parameters=total,
         image_size=model_config.vision_config.image_size,
         grid_size=model_config.grid_size,
@@ -102,10 +98,10 @@ def show(config: ShowConfig) -> ShowReport:
 
 
 def generate(config: GenerateConfig) -> GenerateReport:
-    """Answer one prompt about image files.
+    """Answer one prompt, with or without image files.
 
     Raises:
-        ConfigError: When an image file is missing or broken.
+        ConfigError: If the checkpoint has no readable processor, or an image file is missing or damaged.
     """
     from oqvl_model.answerer import VlmAnswerer
 
@@ -121,54 +117,58 @@ def generate(config: GenerateConfig) -> GenerateReport:
     return GenerateReport(answer=answer)
 
 
-def _init_lineage(config: InitConfig) -> InitLineage:
+def _without_paths(config: InitConfig) -> InitConfig:
+    """Return `config` without the paths of input files, which do not decide the model's bytes."""
     vision = config.vision.model_copy(update={"directory": None, "weights": None})
     text = config.text.model_copy(update={"directory": None})
-    bare = config.model_copy(update={"tokenizer": Path("tokenizer.json"), "vision": vision, "text": text})
+    return config.model_copy(update={"tokenizer": Path("tokenizer.json"), "vision": vision, "text": text})
+
+
+def _digest_inputs(config: InitConfig) -> dict[str, str]:
+    """Return the sha256 of every input that `config` uses, by its configuration key."""
     paths = {
         "tokenizer": config.tokenizer,
         "vision.directory": config.vision.directory if config.vision.kind == "siglip" else None,
         "vision.weights": config.vision.weights if config.vision.kind == "timm" else None,
         "text.directory": config.text.directory,
     }
-    return InitLineage(config=bare, inputs={key: _digest(key, path) for key, path in paths.items() if path is not None})
+    return {key: _digest(key, path) for key, path in paths.items() if path is not None}
 
 
 def _digest(key: str, path: Path) -> str:
-    """Digest of a file, or of a model directory's files."""
+    """Return the sha256 of a file, or of the configuration and weight files of a model directory."""
     if path.is_file():
         return describe_file(path, path.parent, 1).sha256
     if not path.is_dir():
-        raise ConfigError(f"{key}: nothing at {path}")
+        raise ConfigError(f"{key}: there is no file or directory at {path}", hint="check the path")
     files = sorted(file for file in path.iterdir() if file.suffix in (".json", ".safetensors"))
     digests = "".join(f"{file.name} {describe_file(file, path, 1).sha256}\n" for file in files)
     return hashlib.sha256(digests.encode()).hexdigest()
 
 
 def _write(
-    model: OqvlForConditionalGeneration, processor: OqvlProcessor, config: InitConfig, lineage: Lineage
-) -> Dataset:
-    """Write the model's files, then the manifest that makes a model of them."""
+    model: OqvlForConditionalGeneration, processor: OqvlProcessor, config: InitConfig, output: StageOutput
+) -> None:
+    """Write the model's files, then the manifest over them."""
     model.save_pretrained(config.output)
     processor.save_pretrained(config.output)
-    paths = sorted(path for path in config.output.iterdir() if path.name != UNFINISHED_NAME)
-    files = tuple(describe_file(path, config.output, num_samples=1) for path in paths)
-    details = CheckpointDetails(
-        architecture=type(model).__name__, stage="init", visual_tokens_per_image=config.visual_tokens_per_image
-    )
-    manifest = Manifest(
+    paths = sorted(path for path in config.output.iterdir() if path.name not in (CLAIM_NAME, UNFINISHED_NAME))
+    files = [describe_file(path, config.output, num_samples=1) for path in paths]
+    output.finish(
         name=config.name,
-        details=details,
+        details=CheckpointDetails(
+            architecture=type(model).__name__, stage="init", visual_tokens_per_image=config.visual_tokens_per_image
+        ),
         shards=files,
         account=Account(num_in=len(files), num_kept=len(files)),
         statistics={"num_parameters": model.num_parameters()},
-        lineage=lineage,
     )
-    return write_manifest(config.output, manifest)
 
 
 def _open_image(path: Path) -> Image.Image:
     try:
         return decode_image(path.read_bytes(), ReadLimits())
     except (OSError, SampleError) as error:
-        raise ConfigError(f"images: {path} cannot be read: {error}") from error
+        raise ConfigError(
+            f"images: {path} cannot be read: {error}", hint="give whole jpg, png or webp files"
+        ) from error
