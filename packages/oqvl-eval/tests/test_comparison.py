@@ -50,5 +50,5 @@ def test_other_items_are_refused():
     with pytest.raises(DataError, match=r"1 only in A \['q3'\], 0 only in B \[\]"):
         paired(a, a[:3])
     moved = [*a[:3], replace(a[3], item=replace(a[3].item, cluster_id="elsewhere"))]
-    with pytest.raises(DataError, match="1 items have other options, answers or clusters in B, the first 'q3'"):
+    with pytest.raises(DataError, match="1 items have different options, answers or clusters in B; the first is 'q3'"):
         paired(a, moved)

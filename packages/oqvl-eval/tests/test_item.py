@@ -43,8 +43,8 @@ def test_accepted_answers():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"item_id": ""}, "names must be given"),
-        ({"cluster_id": ""}, "names must be given"),
+        ({"item_id": ""}, "ids must be non-empty"),
+        ({"cluster_id": ""}, "ids must be non-empty"),
         ({"answer": "C"}, "expected one of A, B"),
         ({"answer": "y"}, "expected one of A, B"),
         ({"answer": " "}, "no answer"),

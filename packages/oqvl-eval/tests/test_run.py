@@ -315,7 +315,9 @@ def test_compare_needs_the_same_items(evaluation, tmp_path, items, pictures):
     corrected = [replace(items[0], answer="C"), *items[1:]]
     other = write_benchmark(tmp_path / "corrected", "colours", corrected, pictures)
     evaluate(evaluation("c", benchmark=other.path))
-    with pytest.raises(DataError, match=r"1 items have other options, answers or clusters in B, the first 'q00'"):
+    with pytest.raises(
+        DataError, match=r"1 items have different options, answers or clusters in B; the first is 'q00'"
+    ):
         compare(CompareConfig(a=evaluation("a").output, b=evaluation("c").output))
 
 

@@ -1,6 +1,6 @@
 """Benchmarks for vision-language models: generation and likelihood scoring, intervals, exact paired comparison.
 
-Importing this package is cheap; numpy, pyarrow and Pillow come with the first name that needs them.
+Importing this package is cheap: numpy, pyarrow and Pillow are imported when a name that needs them is first used.
 """
 
 from __future__ import annotations

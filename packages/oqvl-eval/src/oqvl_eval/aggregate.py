@@ -14,16 +14,21 @@ from oqvl_shards.config import Frozen
 
 
 class Accuracy(Frozen):
-    """How many of some items were answered rightly."""
+    """How many of a group of items were answered correctly."""
 
-    num_items: int = Field(description="items")
-    num_correct: int = Field(description="right answers")
+    num_items: int = Field(description="number of items")
+    num_correct: int = Field(description="number of correct answers")
     accuracy: float = Field(description="num_correct / num_items")
-    wilson: Interval = Field(description="Wilson's score interval, which treats items as independent")
+    wilson: Interval = Field(description="Wilson score interval of the accuracy, which treats items as independent")
 
     @classmethod
     def of(cls, outcomes: Iterable[bool], confidence: float) -> Accuracy:
-        """Count `outcomes`, of which there must be one at least."""
+        """Count `outcomes`: True for each item that was answered correctly. There must be at least one.
+
+        Args:
+            outcomes: One outcome per item.
+            confidence: Coverage of the interval, e.g. 0.95.
+        """
         correct = list(outcomes)
         return cls(
             num_items=len(correct),
@@ -34,37 +39,39 @@ class Accuracy(Frozen):
 
 
 class ClusterAccuracy(Frozen):
-    """The same, where items come in clusters."""
+    """The accuracy of items that come in clusters."""
 
-    num_clusters: int = Field(description="clusters")
-    bootstrap: Interval = Field(description="interval of the items' accuracy when whole clusters are resampled")
-    all_correct: Accuracy = Field(description="clusters of which every item was answered rightly")
+    num_clusters: int = Field(description="number of clusters")
+    bootstrap: Interval = Field(description="interval of the items' accuracy, from resampling whole clusters")
+    all_correct: Accuracy = Field(description="share of clusters in which every item was answered correctly")
 
 
 class YesNo(Frozen):
-    """How a model answers questions of yes or no, `yes` being the positive answer."""
+    """How a model answers yes-or-no questions; `yes` is the positive answer."""
 
-    precision: float = Field(description="right among the answers read as yes; 0 when there are none")
-    recall: float = Field(description="answers read as yes among the questions whose answer is yes")
+    precision: float = Field(description="share of correct answers among those read as yes; 0 if there are none")
+    recall: float = Field(description="share of answers read as yes among the questions whose answer is yes")
     f1: float = Field(description="harmonic mean of precision and recall")
-    yes_ratio: float = Field(description="answers read as yes among all; the questions' own ratio is gold_yes_ratio")
-    gold_yes_ratio: float = Field(description="questions whose answer is yes among all")
+    yes_ratio: float = Field(description="share of all answers that were read as yes")
+    gold_yes_ratio: float = Field(description="share of all questions whose answer is yes")
     mean_category_f1: float = Field(description="mean of the categories' f1")
 
 
 class ReadingCounts(Frozen):
-    """How the answers were read."""
+    """Counts of how the answers were read."""
 
-    parsed: int = Field(description="answers that say one thing")
-    unparsed: int = Field(description="answers in which nothing was found; wrong")
-    ambiguous: int = Field(description="answers that say several things, or options that tie; wrong")
-    by_rule: dict[str, int] = Field(description="answers by the rule that decided, e.g. letter, declaration, no_rule")
-    gold_letters: dict[str, int] = Field(description="how often each letter is right, over items with options")
-    read_letters: dict[str, int] = Field(description="how often each letter was read, over items with options")
+    parsed: int = Field(description="answers with exactly one reading")
+    unparsed: int = Field(description="answers without a reading; they count as wrong")
+    ambiguous: int = Field(description="answers with several readings, or options that tie; they count as wrong")
+    by_rule: dict[str, int] = Field(
+        description="answers per rule that decided the reading, e.g. letter, declaration, no_rule"
+    )
+    gold_letters: dict[str, int] = Field(description="items with options, per letter of the right option")
+    read_letters: dict[str, int] = Field(description="items with options, per letter that was read")
 
 
 def by_category(verdicts: Sequence[Verdict], confidence: float) -> dict[str, Accuracy]:
-    """Return the accuracy of each category, in the order of their names; empty when there are fewer than two."""
+    """Return the accuracy of each category, sorted by name, or nothing if there are fewer than two categories."""
     outcomes: dict[str, list[bool]] = {}
     for verdict in verdicts:
         outcomes.setdefault(verdict.item.category, []).append(verdict.is_correct)
@@ -74,7 +81,7 @@ def by_category(verdicts: Sequence[Verdict], confidence: float) -> dict[str, Acc
 
 
 def by_cluster(verdicts: Sequence[Verdict], config: JudgingConfig) -> ClusterAccuracy | None:
-    """Return what clusters add to the score; None when every cluster has one item."""
+    """Return the accuracy with clusters taken into account, or None if every cluster has a single item."""
     all_correct: dict[str, bool] = {}
     for verdict in verdicts:
         cluster = verdict.item.cluster_id
@@ -95,23 +102,25 @@ def by_cluster(verdicts: Sequence[Verdict], config: JudgingConfig) -> ClusterAcc
 
 
 def yes_no(verdicts: Sequence[Verdict]) -> YesNo | None:
-    """Return precision, recall and F1 of the items of rule `yes_no`; None without any.
+    """Return precision, recall and F1 of the items with the rule `yes_no`, or None if there are none.
 
-    An answer that could not be read is no `yes`: it costs recall where `yes` is right, and accuracy everywhere.
+    An answer that could not be read does not count as `yes`. It lowers recall if the right answer is `yes`, and it
+    always lowers accuracy.
     """
-    asked = [verdict for verdict in verdicts if verdict.item.scoring_rule == "yes_no"]
-    if not asked:
+    yes_no_verdicts = [verdict for verdict in verdicts if verdict.item.scoring_rule == "yes_no"]
+    if not yes_no_verdicts:
         return None
     categories: dict[str, list[Verdict]] = {}
-    for verdict in asked:
+    for verdict in yes_no_verdicts:
         categories.setdefault(verdict.item.category, []).append(verdict)
-    precision, recall, f1 = _precision_recall_f1(asked)
+    precision, recall, f1 = _precision_recall_f1(yes_no_verdicts)
+    num_questions = len(yes_no_verdicts)
     return YesNo(
         precision=precision,
         recall=recall,
         f1=f1,
-        yes_ratio=sum(verdict.extraction.answer == "yes" for verdict in asked) / len(asked),
-        gold_yes_ratio=sum(verdict.item.answer == "yes" for verdict in asked) / len(asked),
+        yes_ratio=sum(verdict.extraction.answer == "yes" for verdict in yes_no_verdicts) / num_questions,
+        gold_yes_ratio=sum(verdict.item.answer == "yes" for verdict in yes_no_verdicts) / num_questions,
         mean_category_f1=sum(_precision_recall_f1(group)[2] for group in categories.values()) / len(categories),
     )
 
@@ -125,7 +134,10 @@ def _precision_recall_f1(verdicts: Sequence[Verdict]) -> tuple[float, float, flo
 
 
 def chance_level(verdicts: Sequence[Verdict]) -> float | None:
-    """Return the expected accuracy of drawing an option evenly, open questions never right; None without options."""
+    """Return the expected accuracy of choosing options at random, or None if no item has options.
+
+    Open questions count as wrong.
+    """
     if not any(verdict.item.choices for verdict in verdicts):
         return None
     return sum(1 / len(verdict.item.choices) for verdict in verdicts if verdict.item.choices) / len(verdicts)

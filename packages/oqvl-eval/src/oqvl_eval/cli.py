@@ -13,7 +13,7 @@ app = new_app("Evaluate vision-language models: ask, score, compare.", "oqvl-eva
 def run(config: EvalConfig) -> Report:
     """Ask a model every item of a benchmark.
 
-    Its raw answers are stored; judging them is another command, as often as wanted.
+    The raw answers are stored. Judge them with the command score, as often as you like.
     """
     from oqvl_eval.run import evaluate
 
@@ -24,7 +24,7 @@ def run(config: EvalConfig) -> Report:
 def score(config: ScoreConfig) -> Report:
     """Judge the answers of one run.
 
-    Accuracy, intervals, and how the answers were read.
+    Prints the accuracy, its intervals, and how the answers were read.
     """
     from oqvl_eval import run as stages
 
@@ -35,7 +35,7 @@ def score(config: ScoreConfig) -> Report:
 def compare(config: CompareConfig) -> Report:
     """Compare two runs on the same items.
 
-    Exact McNemar test, interval of the difference.
+    Prints the exact McNemar test and an interval of the difference.
     """
     from oqvl_eval import run as stages
 
@@ -44,9 +44,9 @@ def compare(config: CompareConfig) -> Report:
 
 @stage_command(app, ImportConfig, name="import")
 def import_(config: ImportConfig) -> Report:
-    """Make a benchmark of local files.
+    """Make a benchmark from local files.
 
-    From a JSON Lines file and a folder of pictures, or from a published benchmark's files.
+    The source is a JSON Lines file with a folder of pictures, or the files of a published benchmark.
     """
     from oqvl_eval import run as stages
 
@@ -55,7 +55,7 @@ def import_(config: ImportConfig) -> Report:
 
 @stage_command(app, ShowConfig)
 def show(config: ShowConfig) -> Report:
-    """Print items of a benchmark, or answers of a run."""
+    """Print items of a benchmark, or judged answers of a run."""
     from oqvl_eval import run as stages
 
     return stages.show(config)

@@ -1,4 +1,4 @@
-"""Two runs on the same items: pairing them, counting agreement, and the interval of the difference."""
+"""Compare two runs on the same items: pair their predictions, count agreement, and bound the difference."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Discordance:
     """The 2 x 2 table of two systems on the same items.
 
     Args:
-        both_correct: Items that both answered rightly.
-        only_a: Items that only A answered rightly.
-        only_b: Items that only B answered rightly.
-        both_wrong: Items that neither did.
+        both_correct: Number of items that both systems answered correctly.
+        only_a: Number of items that only A answered correctly.
+        only_b: Number of items that only B answered correctly.
+        both_wrong: Number of items that neither answered correctly.
     """
 
     both_correct: int
@@ -33,29 +33,29 @@ def paired(a: Sequence[Prediction], b: Sequence[Prediction]) -> list[tuple[Predi
     """Pair the predictions of two runs by item, in A's order.
 
     Raises:
-        DataError: When the two did not answer the same items, or an item's options, answer or cluster differ.
+        DataError: If the two runs did not answer the same items, or an item's options, answer or cluster differ.
     """
-    by_id = {prediction.item.item_id: prediction for prediction in b}
-    only_a = [prediction.item.item_id for prediction in a if prediction.item.item_id not in by_id]
-    only_b = sorted(by_id.keys() - {prediction.item.item_id for prediction in a})
+    b_by_id = {prediction.item.item_id: prediction for prediction in b}
+    only_a = [prediction.item.item_id for prediction in a if prediction.item.item_id not in b_by_id]
+    only_b = sorted(b_by_id.keys() - {prediction.item.item_id for prediction in a})
     if only_a or only_b:
         raise DataError(
             f"the two runs answered different items: {len(only_a)} only in A {only_a[:3]}, "
             f"{len(only_b)} only in B {only_b[:3]}",
             hint="evaluate both on the same benchmark with the same limit",
         )
-    pairs = [(prediction, by_id[prediction.item.item_id]) for prediction in a]
+    pairs = [(prediction, b_by_id[prediction.item.item_id]) for prediction in a]
     differing = [first.item.item_id for first, second in pairs if first.item != second.item]
     if differing:
         raise DataError(
-            f"{len(differing)} items have other options, answers or clusters in B, the first {differing[0]!r}",
+            f"{len(differing)} items have different options, answers or clusters in B; the first is {differing[0]!r}",
             hint="evaluate both on the same version of the benchmark",
         )
     return pairs
 
 
 def discordance(verdicts: Sequence[tuple[Verdict, Verdict]]) -> Discordance:
-    """Count the items by which of the two systems answered them rightly."""
+    """Count the items by which of the two systems answered them correctly."""
     outcomes = [(a.is_correct, b.is_correct) for a, b in verdicts]
     return Discordance(
         both_correct=outcomes.count((True, True)),
@@ -66,7 +66,7 @@ def discordance(verdicts: Sequence[tuple[Verdict, Verdict]]) -> Discordance:
 
 
 def difference_interval(verdicts: Sequence[tuple[Verdict, Verdict]], config: JudgingConfig) -> Interval:
-    """Return the cluster bootstrap's interval of accuracy B - accuracy A; a cluster's items stay paired."""
+    """Return the cluster bootstrap interval of accuracy B - accuracy A. A cluster's items stay paired."""
     return cluster_bootstrap(
         ((a.item.cluster_id, float(b.is_correct) - float(a.is_correct)) for a, b in verdicts),
         num_resamples=config.num_resamples,

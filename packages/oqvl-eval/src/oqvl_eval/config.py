@@ -10,32 +10,28 @@ from pydantic.config import JsonDict
 
 from oqvl_shards.config import StageConfig
 
-Mode = Literal["generate", "likelihood"]
-"""Free generation, or the likelihood of every option."""
-
 ChoicesAs = Literal["letter", "text"]
 """Which continuation stands for an option in likelihood mode."""
 
 ImageCondition = Literal["given", "shuffled", "blank"]
-"""Which pictures an item shows; see `oqvl_eval.controls`."""
+"""Which pictures the model sees with an item; see `oqvl_eval.controls`."""
 
 Profile = Literal["strict"]
 """A named way of judging; see `oqvl_eval.scoring`."""
 
 Normalisation = Literal["sum", "per_token", "per_byte", "pmi"]
-"""How log-probabilities of unlike continuations are made comparable.
+"""How log-probabilities of continuations of different length are made comparable.
 
-They are divided by nothing, by tokens, or by UTF-8 bytes; or, `pmi`, the log-probability under blank pictures is taken
-off, which leaves what the pictures add (pointwise mutual information; Holtzman et al., 2021, arXiv 2104.08315).
+- `sum`: as they are.
+- `per_token`, `per_byte`: divided by the number of tokens, or of UTF-8 bytes.
+- `pmi`: minus the log-probability under blank pictures. What is left is what the pictures add (pointwise mutual
+  information; Holtzman et al., 2021, arXiv 2104.08315).
 """
 
 NORMALISATIONS: tuple[Normalisation, ...] = ("sum", "per_token", "per_byte", "pmi")
 
 SourceFormat = Literal["ai2d", "jsonl", "mmbench", "mmstar", "pope", "realworldqa"]
-"""Which foreign files a benchmark is imported from."""
-
-Show = Literal["right", "wrong", "parsed", "unparsed", "ambiguous"]
-"""Which answers are shown."""
+"""The formats that a benchmark can be imported from."""
 
 _PLACE: JsonDict = {"lineage": False}
 _PROSE: JsonDict = {"prose": True}
@@ -46,14 +42,14 @@ class PromptConfig(StageConfig):
 
     style: Literal["completion", "instruction"] | None = Field(
         default=None,
-        description="completion: end on answer_cue; instruction: end on an instruction; "
+        description="completion: end with answer_cue; instruction: end with an instruction; "
         "unset: instruction with chat, completion without",
     )
     before: str = Field(default="", description="text before the item", json_schema_extra=_PROSE)
     image_separator: str = Field(default="\n", description="text after every picture", json_schema_extra=_PROSE)
     choice_line: str = Field(
         default="{letter}. {choice}",
-        description="one line an option; {letter} and {choice} are filled in",
+        description="one line per option; {letter} and {choice} are filled in",
         json_schema_extra=_PROSE,
     )
     multiple_choice_instruction: str = Field(
@@ -63,7 +59,7 @@ class PromptConfig(StageConfig):
     )
     yes_no_instruction: str = Field(
         default="Reply with yes or no only.",
-        description="last line of an item of rule yes_no, style instruction",
+        description="last line of an item with rule yes_no, style instruction",
         json_schema_extra=_PROSE,
     )
     short_answer_instruction: str = Field(
@@ -83,10 +79,10 @@ class EvalConfig(StageConfig):
     checkpoint: Path = Field(description="directory of a checkpoint dataset", json_schema_extra=_PLACE)
     output: Path = Field(description="directory of the predictions dataset to write", json_schema_extra=_PLACE)
     answerer: str = Field(
-        description="factory of the model's Answerer, module:attribute, e.g. oqvl_model.answerer:VlmAnswerer"
+        description="factory of the model's Answerer as package.module:factory, e.g. oqvl_model.answerer:VlmAnswerer"
     )
     answerer_options: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the factory")
-    mode: Mode = Field(
+    mode: Literal["generate", "likelihood"] = Field(
         default="generate", description="generate: free text; likelihood: log-probability of every option"
     )
     choices_as: ChoicesAs = Field(
@@ -96,39 +92,44 @@ class EvalConfig(StageConfig):
     )
     score_blank: bool = Field(
         default=False,
-        description="likelihood mode: also score every option under even grey pictures, for normalisation=pmi",
+        description="likelihood mode: score every option under plain grey pictures too, for normalisation=pmi",
     )
     chat: bool = Field(default=False, description="apply the model's chat template; off for base models")
-    max_new_tokens: int = Field(default=16, ge=1, description="generate mode: tokens generated at most")
-    prompt: PromptConfig = Field(default=PromptConfig(), description="how an item is laid out")
+    max_new_tokens: int = Field(default=16, ge=1, description="generate mode: maximum number of tokens per answer")
+    prompt: PromptConfig = Field(default=PromptConfig(), description="layout of the prompts")
     images: ImageCondition = Field(
-        default="given", description="given; shuffled: every item shows other items' pictures; blank: even grey ones"
+        default="given",
+        description="given: the items' own pictures; shuffled: the pictures of other items; blank: plain grey pictures",
     )
     image_seed: int = Field(default=0, ge=0, description="seed of images=shuffled")
-    limit: int | None = Field(default=None, ge=1, description="ask the first items only; unset: all")
+    limit: int | None = Field(default=None, ge=1, description="number of items to ask, from the first; unset: all")
     items_per_call: int = Field(
-        default=32, ge=1, description="items the answerer is given at once, pictures decoded; it batches them itself"
+        default=32,
+        ge=1,
+        description="items, with decoded pictures, that the answerer gets per call; it batches them itself",
     )
-    items_per_chunk: int = Field(default=256, ge=1, description="items a file; a killed run repeats at most one file")
+    items_per_chunk: int = Field(
+        default=256, ge=1, description="items per file; a killed run repeats at most one file's items"
+    )
 
     @model_validator(mode="after")
     def _blank_is_a_reference(self) -> Self:
         if self.score_blank and (self.mode != "likelihood" or self.images == "blank"):
-            raise ValueError("score_blank needs mode=likelihood, and pictures that are not blank themselves")
+            raise ValueError("score_blank needs mode=likelihood and images other than blank")
         return self
 
 
 class JudgingConfig(StageConfig):
-    """How predictions are judged, wherever they are."""
+    """How predictions are judged."""
 
     profile: Profile = Field(default="strict", description="how answers are read; strict: no randomness, no guessing")
     normalisation: Normalisation = Field(
         default="sum",
-        description="likelihood mode: divide log-probabilities by nothing (sum), by tokens, or by bytes; or "
-        "pmi: take off those under blank pictures",
+        description="likelihood mode: compare log-probabilities as they are (sum), divided by tokens or bytes "
+        "(per_token, per_byte), or minus those under blank pictures (pmi)",
     )
     confidence: float = Field(default=0.95, gt=0, lt=1, description="coverage of the intervals")
-    num_resamples: int = Field(default=10_000, ge=100, description="resamples of the cluster bootstrap")
+    num_resamples: int = Field(default=10_000, ge=100, description="number of resamples of the cluster bootstrap")
     seed: int = Field(default=0, ge=0, description="seed of the cluster bootstrap")
 
 
@@ -146,24 +147,25 @@ class CompareConfig(JudgingConfig):
 
 
 class ImportConfig(StageConfig):
-    """`oqvl-eval import`: make a benchmark dataset of local files."""
+    """`oqvl-eval import`: make a benchmark dataset from local files."""
 
     source: Path = Field(
-        description="jsonl: JSON Lines file, one item a line; else the published parquet or TSV file, or their folder",
+        description="jsonl: JSON Lines file with one item per line; other formats: the published parquet or TSV file, "
+        "or a folder of parquet files",
         json_schema_extra=_PLACE,
     )
     format: SourceFormat = Field(
-        default="jsonl", description="jsonl, or the benchmark: ai2d, mmbench, mmstar, pope, realworldqa"
+        default="jsonl", description="jsonl, or a published benchmark: ai2d, mmbench, mmstar, pope, realworldqa"
     )
     images: Path | None = Field(
         default=None,
-        description="jsonl: folder that picture names are relative to; unset: the source's",
+        description="jsonl: folder that picture names are relative to; unset: the folder of the source",
         json_schema_extra=_PLACE,
     )
     output: Path = Field(description="directory of the benchmark dataset to write", json_schema_extra=_PLACE)
     task: str = Field(
         default="",
-        description="name of the task; empty: the format, or the JSON Lines file's stem",
+        description="name of the task; empty: the format, or the stem of the JSON Lines file",
     )
 
 
@@ -171,11 +173,13 @@ class ShowConfig(StageConfig):
     """`oqvl-eval show`: print items of a benchmark, or answers of a run."""
 
     dataset: Path = Field(description="directory of a benchmark or a predictions dataset", json_schema_extra=_PLACE)
-    item: str | None = Field(default=None, description="this item only; unset: the first ones")
-    only: Show | None = Field(default=None, description="predictions: only answers that are so; unset: all")
+    item: str | None = Field(default=None, description="id of the only item to show; unset: the first items")
+    only: Literal["right", "wrong", "parsed", "unparsed", "ambiguous"] | None = Field(
+        default=None, description="predictions: show only answers that were judged so; unset: all"
+    )
     normalisation: Normalisation | None = Field(
         default=None,
-        description="likelihood mode, see score; unset: the one that the predictions were scored by, or sum when by "
-        "none or by several",
+        description="likelihood mode, see score; unset: the one of the only stored score, or sum if there is no stored "
+        "score or more than one",
     )
-    limit: int = Field(default=5, ge=1, description="items shown at most")
+    limit: int = Field(default=5, ge=1, description="maximum number of items to show")

@@ -1,7 +1,7 @@
-"""Control runs: what a model answers when the pictures say nothing about the question.
+"""Control runs: what does a model answer if the pictures say nothing about the question?
 
-A benchmark measures sight only as far as its score falls when every item shows other items' pictures (`shuffled`) or
-an even grey (`blank`).
+A benchmark measures vision only to the extent that the score drops when every item shows the pictures of other items
+(`shuffled`) or plain grey ones (`blank`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from oqvl_eval.config import ImageCondition
 from oqvl_shards.errors import ConfigError
 
 BLANK_RGB = (127, 127, 127)
-"""Mid-grey: near zero after the usual scaling to [-1, 1]."""
+"""Mid-grey, which is close to zero after the usual scaling to [-1, 1]."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Slot:
 
     Args:
         row: The item's row in the benchmark.
-        position: Which of its pictures, in the order of its segments.
+        position: Index of the picture among the item's pictures, in the order of its segments.
     """
 
     row: int
@@ -40,23 +40,23 @@ class Pictures:
     Args:
         benchmark: The benchmark.
         condition: `given`, `shuffled` or `blank`.
-        seed: Decides the shuffling; without effect otherwise.
+        seed: Seed of the shuffling. It has no effect under the other conditions.
 
     Raises:
-        ConfigError: When `condition` needs pictures and there are none, or too few different ones to shuffle.
+        ConfigError: If `condition` needs pictures and there are none, or too few different ones to shuffle.
     """
 
     def __init__(self, benchmark: Benchmark, condition: ImageCondition, seed: int) -> None:
         if condition != "given" and not any(item.image_names for item in benchmark.items):
             raise ConfigError(
-                f"images={condition} with a benchmark without pictures ({benchmark.task})", hint="use images=given"
+                f"images={condition}, but the benchmark {benchmark.task} is without pictures", hint="use images=given"
             )
         self._benchmark = benchmark
         self._is_blank = condition == "blank"
         self._source_of = shuffle_pictures(_digests(benchmark), seed) if condition == "shuffled" else {}
 
     def of_item(self, row: int) -> tuple[list[Image.Image], list[str]]:
-        """Return the pictures to show with item `row` (RGB), and for each what identifies it."""
+        """Return the pictures to show with the item at `row`, in RGB, and a text per picture that identifies it."""
         slots = [Slot(row, position) for position in range(len(self._benchmark.items[row].image_names))]
         files = [self._file(self._source_of.get(slot, slot)) for slot in slots]
         where = f"item {self._benchmark.items[row].item_id!r}"
@@ -76,23 +76,23 @@ def _digests(benchmark: Benchmark) -> list[list[bytes]]:
 
 
 def shuffle_pictures(shown: Sequence[Sequence[bytes]], seed: int) -> dict[Slot, Slot]:
-    """Deal every picture to a place that is not its own: a seeded derangement.
+    """Give every slot the picture of another slot: a seeded derangement.
 
-    No item gets a picture of its own, nor one of an item with which it shares a picture (directly or through others):
-    the same photograph under another question would still answer it.
+    Items that share a picture, directly or through other items, form a group. No item gets a picture of its own group:
+    the same photograph under another question could still answer it.
 
-    The pictures are laid out group by group, in random order, and shifted by the size of the largest group: no picture
-    can stay in its group exactly when that group is at most half of all.
+    The slots are lined up group by group, in random order, and the pictures are shifted by the size of the largest
+    group. Every picture then leaves its group, provided that the largest group has at most half of all slots.
 
     Args:
-        shown: For each item what identifies its pictures (a digest of each).
+        shown: For each item, a digest of each of its pictures.
         seed: Seed of numpy's default generator.
 
     Returns:
-        For each place the place whose picture it gets; empty when there are no pictures.
+        For each slot, the slot whose picture it gets. Empty if there are no pictures.
 
     Raises:
-        ConfigError: When more than half of the pictures belong to one group.
+        ConfigError: If more than half of the pictures belong to one group.
     """
     groups = _groups_of_slots(shown)
     rng = np.random.default_rng(seed)
@@ -111,7 +111,7 @@ def _permuted(group: list[Slot], rng: np.random.Generator) -> list[Slot]:
 
 
 def _groups_of_slots(shown: Sequence[Sequence[bytes]]) -> list[list[Slot]]:
-    """Return the places of items that hang together by shared pictures, one list a group, in order of appearance."""
+    """Return one list of slots per group of items that share pictures, in order of appearance (union-find)."""
     parent = list(range(len(shown)))
 
     def root(row: int) -> int:

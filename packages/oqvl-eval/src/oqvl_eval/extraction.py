@@ -1,7 +1,7 @@
-"""What a free answer says: the letter of an option, or a short answer brought to a normal form.
+"""Read a free answer: the letter of an option, yes or no, or a short answer in normal form.
 
-Nothing here guesses. An answer that names no option is `unparsed`, one that names several is `ambiguous`; both count as
-wrong and are counted beside the score.
+Nothing here guesses. An answer that names no option is `unparsed`, and one that names several is `ambiguous`. Both
+count as wrong, and the report says how many there were.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Extraction:
     Args:
         status: `parsed`, `unparsed` or `ambiguous`.
         by: The name of the rule that decided.
-        answer: What it read: a letter or a normalised short answer; empty unless `parsed`.
+        answer: What was read: a letter, `yes` or `no`, or a normalised short answer. Empty unless `parsed`.
     """
 
     status: Status
@@ -38,35 +38,41 @@ class Extraction:
 
 
 def extract_letter(output: str, choices: Sequence[str]) -> Extraction:
-    """Read the chosen option's letter from a free answer.
+    """Read the letter of the chosen option from a free answer.
 
-    The rules, in order; the first that finds a letter decides, and one that finds several makes it `ambiguous`:
+    The rules are tried in order. The first one that finds a letter decides. If it finds several, the answer is
+    `ambiguous`.
 
-    1. `letter`: the first line is a letter and nothing else but brackets and punctuation (`B`, `(b)`, `**B.**`), or
+    1. `letter`: the first line consists of a letter with brackets and punctuation (`B`, `(b)`, `**B.**`), or of
        `option B`.
-    2. `option_text`: the first line is an option's text, letter case, articles and punctuation aside. When the
-       letter read by rule 1 and the text disagree (options that are letters themselves), it is ambiguous.
-    3. `leading_letter`: the first line begins with a letter and a mark, `B. a pear` or `(B) a pear`, and brackets no
-       other letter; not when the next line begins with another letter (the options are being repeated).
-    4. `declaration`: `answer is B`, `answer: (B)`, `option B`, anywhere.
-    5. `bracketed_letter`: `(B)` anywhere.
-    6. `final_letter`: the last word is a capital letter; other capital letters that stand alone in its line make it
-       ambiguous.
-    7. `option_text_within`: an option's text occurs in the answer as whole words; an option that only occurs inside a
-       longer one that occurs too is not counted.
+    2. `option_text`: the first line is an option's text, ignoring case, articles and punctuation. If rules 1 and 2
+       disagree, which happens when options are letters themselves, the answer is ambiguous.
+    3. `leading_letter`: the first line starts with a marked letter, such as `B. a pear` or `(B) a pear`. Another letter
+       in brackets in the same line makes the answer ambiguous. The rule does not apply if the second line starts with
+       another letter: then the model is repeating the options.
+    4. `declaration`: `answer is B`, `answer: (B)` or `option B`, anywhere.
+    5. `bracketed_letter`: `(B)`, anywhere.
+    6. `final_letter`: the last word is a capital letter. Other capital letters that stand alone in the same line make
+       the answer ambiguous.
+    7. `option_text_within`: an option's text occurs in the answer as whole words. An option that occurs only inside a
+       longer option's text does not count.
 
-    Only the letters of existing options count. "A" as an article is never read: a letter in running text must be
-    marked, declared or last.
+    Only the letters of existing options count. The article "A" is never read as a letter: in running text, a letter
+    must be marked, declared or last.
 
     Args:
         output: The model's answer.
-        choices: The options, `choices[0]` is A.
+        choices: The options; `choices[0]` is A.
+
+    Example:
+        >>> extract_letter("The answer is (B).", ["an apple", "a pear"])
+        Extraction(status='parsed', by='declaration', answer='B')
     """
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     if not lines:
         return Extraction("unparsed", "empty")
     letters = LETTERS[: len(choices)]
-    for name, found in (
+    for rule, letters_read in (
         ("letter", _lone_letter(lines[0], letters) | _exact_option(lines[0], choices)),
         ("leading_letter", _leading_letter(lines, letters)),
         ("declaration", _declared_letters(output, letters)),
@@ -74,16 +80,16 @@ def extract_letter(output: str, choices: Sequence[str]) -> Extraction:
         ("final_letter", _final_letter(lines[-1], letters)),
         ("option_text_within", _options_within(output, choices)),
     ):
-        if len(found) == 1:
-            by = "option_text" if name == "letter" and not _lone_letter(lines[0], letters) else name
-            return Extraction("parsed", by, found.pop())
-        if found:
-            return Extraction("ambiguous", name)
+        if len(letters_read) == 1:
+            by = "option_text" if rule == "letter" and not _lone_letter(lines[0], letters) else rule
+            return Extraction("parsed", by, letters_read.pop())
+        if letters_read:
+            return Extraction("ambiguous", rule)
     return Extraction("unparsed", "no_rule")
 
 
 def extract_short_answer(output: str) -> Extraction:
-    """Read a short answer: the first line that is not empty, without `Answer:` before it, normalised."""
+    """Read a short answer: the first line that is not empty, without a leading `Answer:`, in normal form."""
     for line in output.splitlines():
         answer = normalize(re.sub(r"^\s*(?:the\s+)?answer\s*(?:is\b|:)\s*", "", line, flags=re.IGNORECASE))
         if answer:
@@ -94,7 +100,8 @@ def extract_short_answer(output: str) -> Extraction:
 def extract_yes_no(output: str) -> Extraction:
     """Read yes or no from the first sentence of a free answer.
 
-    `yes` is said by that word, `no` by no, not or a contraction of not; a sentence that says both is ambiguous.
+    The word yes means `yes`. The words no and not, and contractions of not, mean `no`. A sentence with both is
+    ambiguous.
     """
     lines = [line for line in output.splitlines() if line.strip()]
     if not lines:
@@ -112,10 +119,13 @@ def extract_yes_no(output: str) -> Extraction:
 def normalize(text: str) -> str:
     """Return the normal form in which short answers are compared.
 
-    Unicode NFKC, case folded, thousands separators removed from numbers, quotation marks and the punctuation at the
-    ends of words removed, the articles a, an and the removed unless nothing else is left, white space collapsed.
+    1. Apply Unicode NFKC and fold the case.
+    2. Remove thousands separators from numbers.
+    3. Remove quotation marks and punctuation at both ends of words.
+    4. Remove the articles a, an and the, unless nothing else would be left.
+    5. Collapse white space.
     """
-    # Twice, because folding can undo the composition.
+    # NFKC is applied again after case folding, which can undo it.
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
     words = [word.lstrip(_OPENING).rstrip(_CLOSING) for word in text.split()]
@@ -128,11 +138,12 @@ def _lone_letter(line: str, letters: str) -> set[str]:
 
 
 def _exact_option(line: str, choices: Sequence[str]) -> set[str]:
+    """Return the letters of the options whose text is `line`: verbatim if there are any, else normalised."""
     verbatim = {letter for letter, choice in zip(LETTERS, choices, strict=False) if line == choice.strip()}
-    said = normalize(line)
-    if verbatim or not said or re.match(_LEADING_LETTER, line):
+    normalised = normalize(line)
+    if verbatim or not normalised or re.match(_LEADING_LETTER, line):
         return verbatim
-    return {letter for letter, choice in zip(LETTERS, choices, strict=False) if said == normalize(choice)}
+    return {letter for letter, choice in zip(LETTERS, choices, strict=False) if normalised == normalize(choice)}
 
 
 def _leading_letter(lines: Sequence[str], letters: str) -> set[str]:
@@ -143,9 +154,9 @@ def _leading_letter(lines: Sequence[str], letters: str) -> set[str]:
 
 
 def _declared_letters(output: str, letters: str) -> set[str]:
-    # The words in any case, the letter a capital one: "the answer is a pear" declares nothing.
+    # The words match in any case, but the letter must be a capital: "the answer is a pear" declares nothing.
     declaring = r"(?i:\b(?:answer|option|choice)\b(?:\s+is\b)?)\s*:?\s*(?i:option\s+)?[(\[*\"']*"
-    # A and I are English words too: before another word they declare nothing either.
+    # A and I are also English words. In front of another word they declare nothing.
     return set(re.findall(rf"{declaring}([{letters}])(?!\w)(?!(?<=[AI])\s+\w)", output))
 
 
@@ -156,14 +167,15 @@ def _final_letter(line: str, letters: str) -> set[str]:
 
 
 def _options_within(output: str, choices: Sequence[str]) -> set[str]:
-    said = f" {normalize(output)} "
+    """Return the letters of the options whose text occurs in `output` as whole words, the longest options first."""
+    text = f" {normalize(output)} "
     letters_of: dict[str, set[str]] = {}
     for letter, choice in zip(LETTERS, choices, strict=False):
         letters_of.setdefault(normalize(choice), set()).add(letter)
-    found: set[str] = set()
+    letters_read: set[str] = set()
     for option in sorted(letters_of, key=len, reverse=True):
-        if option and f" {option} " in said:
-            found |= letters_of[option]
-            # Taken out, so that "pear" is not found inside "prickly pear" again.
-            said = said.replace(f" {option} ", " | ")
-    return found
+        if option and f" {option} " in text:
+            letters_read |= letters_of[option]
+            # Remove the option from the text, so that "pear" is not found inside "prickly pear".
+            text = text.replace(f" {option} ", " | ")
+    return letters_read

@@ -1,7 +1,7 @@
-"""Confidence intervals of an accuracy, and of the difference of two.
+"""Confidence intervals of an accuracy, and of the difference of two accuracies.
 
-Wilson's score interval treats items as independent. Where items come in clusters (one question's rotations, several
-questions about one picture) the cluster bootstrap resamples whole clusters instead.
+Wilson's score interval treats items as independent. If items come in clusters (the rotations of one question, several
+questions about one picture), use the cluster bootstrap, which resamples whole clusters.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ def wilson_interval(num_correct: int, num_items: int, confidence: float = 0.95) 
     """Return Wilson's score interval of a proportion (E. B. Wilson, JASA 22, 1927), without continuity correction.
 
     Args:
-        num_correct: Successes.
-        num_items: Trials, at least one.
-        confidence: Coverage, e.g. 0.95.
+        num_correct: Number of successes.
+        num_items: Number of trials, at least one.
+        confidence: Coverage of the interval, e.g. 0.95.
     """
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     p, n = num_correct / num_items, num_items
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    # At the ends the bound is 0 or 1 exactly; rounding would leave 1e-17.
+    # At the extremes, the bound is exactly 0 or 1. The formula would give something like 1e-17 because of rounding.
     low = 0.0 if num_correct == 0 else max(0.0, centre - half)
     high = 1.0 if num_correct == num_items else min(1.0, centre + half)
     return Interval(low=low, high=high)
@@ -50,24 +50,26 @@ def cluster_bootstrap(
 ) -> Interval:
     """Return the percentile interval of the mean of `values` when whole clusters are drawn with replacement.
 
-    Args:
-        values: (cluster, value of one item) pairs, e.g. 1.0 for a right answer, or the difference of two systems.
-        num_resamples: Resamples drawn.
-        seed: Seed of numpy's default generator.
-        confidence: Coverage, e.g. 0.95.
+    The mean of a resample depends only on the sum and the size of each drawn cluster. Clusters are therefore counted by
+    (sum, size), and a resample is one multinomial draw over these types. This gives the same distribution as drawing
+    one cluster after another, with a fraction of the work.
 
-    A resample's mean depends only on how often each (sum, size) of a cluster was drawn, so the clusters are counted by
-    it and one multinomial draw makes a resample: the same distribution as drawing clusters, at a fraction of the work.
+    Args:
+        values: One (cluster, value) pair per item. The value is e.g. 1.0 for a correct answer, or the difference of two
+            systems.
+        num_resamples: Number of resamples.
+        seed: Seed of numpy's default generator.
+        confidence: Coverage of the interval, e.g. 0.95.
     """
     sums: dict[Hashable, float] = {}
     sizes: Counter[Hashable] = Counter()
     for cluster, value in values:
         sums[cluster] = sums.get(cluster, 0.0) + value
         sizes[cluster] += 1
-    types = Counter((sums[cluster], sizes[cluster]) for cluster in sums)
-    ordered = sorted(types)
-    counts = np.array([types[kind] for kind in ordered])
-    sum_of_type, size_of_type = np.array(ordered, dtype=np.float64).T
+    num_of_type = Counter((sums[cluster], sizes[cluster]) for cluster in sums)
+    types = sorted(num_of_type)
+    counts = np.array([num_of_type[cluster_type] for cluster_type in types])
+    sum_of_type, size_of_type = np.array(types, dtype=np.float64).T
     draws = np.random.default_rng(seed).multinomial(counts.sum(), counts / counts.sum(), size=num_resamples)
     means = (draws @ sum_of_type) / (draws @ size_of_type)
     low, high = np.quantile(means, [0.5 - confidence / 2, 0.5 + confidence / 2])

@@ -1,4 +1,4 @@
-"""One item of a benchmark: interleaved text and pictures, options, the right answer."""
+"""One item of a benchmark: interleaved text and pictures, the options, and the right answer."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, Literal
 from oqvl_shards.errors import DataError
 
 LETTERS: str = string.ascii_uppercase
-"""The names of the options, in order; an item has at most as many options."""
+"""The letters of the options, in order. An item has at most this many options."""
 
 YES_NO = ("yes", "no")
-"""The options and answers of an item whose rule is `yes_no`."""
+"""The options of an item with the rule `yes_no`."""
 
 Rule = Literal["multiple_choice", "short_answer", "yes_no"]
 """How an answer is judged; see `oqvl_eval.scoring`."""
@@ -21,10 +21,10 @@ Rule = Literal["multiple_choice", "short_answer", "yes_no"]
 
 @dataclass(frozen=True)
 class ImageRef:
-    """Where a picture stands among an item's segments.
+    """A picture among the segments of an item.
 
     Args:
-        name: The picture's name: a key of the mapping that `write_benchmark` is given.
+        name: The picture's name: a key of the mapping of pictures that is passed to `write_benchmark`.
     """
 
     name: str
@@ -32,23 +32,23 @@ class ImageRef:
 
 @dataclass(frozen=True)
 class Item:
-    """One question, as every benchmark is brought to.
+    """One question of a benchmark.
 
     Args:
-        item_id: Unique in its benchmark.
-        cluster_id: Items of one cluster are not independent of each other (rotations of one question, several questions
-            about one picture); use `item_id` where every item stands alone.
-        segments: The question: text and pictures in the order in which a model is to see them.
-        choices: The options without letters; empty for an open question, `YES_NO` for one of rule `yes_no`.
+        item_id: The item's id, unique in its benchmark.
+        cluster_id: The id of the item's cluster. The items of a cluster are not independent of each other: rotations of
+            one question, several questions about one picture. Use `item_id` if the item is independent of all others.
+        segments: The question: text and pictures in the order in which a model sees them.
+        choices: The options without letters. Empty for an open question, and `YES_NO` for the rule `yes_no`.
         answer: The letter of the right option (`A` is `choices[0]`), `yes` or `no`, or the expected short answer. An
-            open question may list further accepted answers in `metadata["accepted_answers"]`.
-        category: The item's row in the table of accuracies.
-        rule: How answers are judged; None: `multiple_choice` where there are choices, `short_answer` elsewhere.
-        shows_options: Whether the segments show the options already (in the text or in a picture).
-        metadata: Anything else of the source; JSON values only.
+            open question may have further accepted answers in `metadata["accepted_answers"]`.
+        category: The row of the accuracy table that the item counts in.
+        rule: How answers are judged. None means `multiple_choice` if there are choices, and `short_answer` if not.
+        shows_options: Whether the segments already show the options, in the text or in a picture.
+        metadata: Anything else from the source, as JSON values.
 
     Raises:
-        DataError: When the parts contradict each other (an answer that is no option's letter, an empty option).
+        DataError: If the fields contradict each other, e.g. if `answer` is not the letter of an option.
     """
 
     item_id: str
@@ -62,9 +62,10 @@ class Item:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        """Check that the fields do not contradict each other."""
         where = f"item {self.item_id!r}"
         if not self.item_id or not self.cluster_id:
-            raise DataError(f"{where} of cluster {self.cluster_id!r}: both names must be given")
+            raise DataError(f"{where} of cluster {self.cluster_id!r}: both ids must be non-empty")
         if len(self.choices) > len(LETTERS):
             raise DataError(f"{where} has {len(self.choices)} options, expected at most {len(LETTERS)}")
         if not all(choice.strip() for choice in self.choices):
@@ -77,7 +78,11 @@ class Item:
                 hint="the answer of an item with options is its letter: A is the first option",
             )
         if self.scoring_rule == "yes_no" and (self.choices != YES_NO or self.answer not in YES_NO):
-            raise DataError(f"{where} has the answer {self.answer!r} of {self.choices}, expected one of {YES_NO}")
+            raise DataError(
+                f"{where} has the answer {self.answer!r} and the choices {self.choices}, expected one of {YES_NO} and "
+                "the choices YES_NO",
+                hint="these are the only choices and answers of an item with rule yes_no",
+            )
         accepted = self.metadata.get("accepted_answers", ())
         if isinstance(accepted, str) or not all(isinstance(answer, str) for answer in accepted):
             raise DataError(f"{where}: metadata accepted_answers is {accepted!r}, expected a list of texts")
@@ -89,17 +94,17 @@ class Item:
 
     @property
     def image_names(self) -> tuple[str, ...]:
-        """The names of the pictures in the order of the segments; a picture shown twice is named twice."""
+        """The names of the pictures in the order of the segments. A picture that is shown twice is named twice."""
         return tuple(segment.name for segment in self.segments if isinstance(segment, ImageRef))
 
     @property
     def scoring_rule(self) -> Rule:
-        """`rule`, or what follows from the choices."""
+        """The rule that answers are judged by: `rule`, or what follows from the choices."""
         return self.rule or ("multiple_choice" if self.choices else "short_answer")
 
     @property
     def lists_options(self) -> bool:
-        """Whether a prompt has to list the options with their letters."""
+        """Whether a prompt must list the options with their letters."""
         return self.scoring_rule == "multiple_choice" and not self.shows_options
 
     @property

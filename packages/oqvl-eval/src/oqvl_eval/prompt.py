@@ -1,6 +1,6 @@
-"""How an item is laid out as a prompt, and which continuations stand for its options.
+"""Lay an item out as a prompt, and list the continuations that stand for its options.
 
-Two styles. `completion`, for base models, ends on a cue that the answer continues:
+There are two styles. `completion`, for base models, ends with a cue that the answer continues:
 
     <picture>
     What is on the plate?
@@ -8,8 +8,8 @@ Two styles. `completion`, for base models, ends on a cue that the answer continu
     B. a pear
     Answer:
 
-`instruction`, for chat models, says what form the answer is to have instead of the cue. A line that is empty in the
-configuration is left out.
+`instruction`, for chat models, ends with an instruction about the form of the answer instead. A line that is empty in
+the configuration is left out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from oqvl_eval.item import ImageRef, Item
 
 
 def resolve_style(config: PromptConfig, chat: bool) -> PromptConfig:
-    """Return `config` with `style` set: the default follows `chat`."""
+    """Return `config` with `style` set. The default is `instruction` with `chat`, and `completion` without."""
     if config.style is not None:
         return config
     return config.model_copy(update={"style": "instruction" if chat else "completion"})
@@ -37,12 +37,12 @@ def render(item: Item, images: Sequence[Image.Image], config: PromptConfig, *, l
 
     Args:
         item: The item.
-        images: Its pictures, one an `ImageRef` segment, in order.
+        images: Its pictures, one per `ImageRef` segment, in order.
         config: The layout, with its style resolved.
-        list_choices: Whether options that the segments do not show are listed with their letters.
+        list_choices: Whether to list the options with their letters, unless the segments already show them.
 
     Returns:
-        Pieces of text and pictures; neighbouring text is one piece.
+        Texts and pictures in order. Adjacent texts are joined.
     """
     pictures = iter(images)
     pieces: list[str | Image.Image] = [config.before]
@@ -58,12 +58,20 @@ def render(item: Item, images: Sequence[Image.Image], config: PromptConfig, *, l
 
 
 def continuations(item: Item, prompt: Prompt, choices_as: ChoicesAs, *, chat: bool) -> list[tuple[int, str]]:
-    """Return the texts whose likelihood stands for each option, as (index of the option, text).
+    """Return the texts whose likelihoods stand for the options, as (index of the option, text).
 
-    A letter is scored with and without a space before it, `yes` and `no` with and without a capital too: a model may
-    give any of them, and tokenizers make different tokens of them. The scoring adds their probabilities up. An option's
-    text is scored once: after a space where it continues a line of `prompt`, without one where it begins a line or,
-    with `chat`, a turn.
+    A letter is scored with and without a leading space. `yes` and `no` are also scored with and without a capital. A
+    model may produce any of these forms, and tokenizers make different tokens of them; scoring adds up their
+    probabilities.
+
+    The text of an option is scored once. It gets a leading space if it continues a line of `prompt`, and none if it
+    starts a line or, with `chat`, a turn.
+
+    Args:
+        item: The item, with options.
+        prompt: The rendered prompt that the texts continue.
+        choices_as: Whether options are answered by their letter or by their text.
+        chat: Whether the prompt is wrapped as a user turn.
     """
     if item.scoring_rule == "yes_no":
         spellings = [(index, text) for index, name in enumerate(item.choices) for text in (name, name.capitalize())]
@@ -76,11 +84,11 @@ def continuations(item: Item, prompt: Prompt, choices_as: ChoicesAs, *, chat: bo
 
 
 def prompt_sha256(prompt: Prompt, image_digests: Sequence[str], chat: bool) -> str:
-    """Return a digest (64 hex digits) of what the model is shown.
+    """Return a sha256 (64 hex digits) of what the model is shown.
 
     Args:
         prompt: The rendered prompt.
-        image_digests: What identifies each of its pictures: sha256 of the encoded file, or a description.
+        image_digests: A text per picture that identifies it: the sha256 of the encoded file, or a description.
         chat: Whether the model's chat template is applied.
     """
     digests = iter(image_digests)
@@ -90,12 +98,13 @@ def prompt_sha256(prompt: Prompt, image_digests: Sequence[str], chat: bool) -> s
 
 
 def _closing_lines(item: Item, config: PromptConfig, list_choices: bool) -> list[str]:
+    """Return the lines after the segments: the options, then the cue or the instruction."""
     lines = []
     if item.lists_options and list_choices:
-        pairs = zip(item.letters, item.choices, strict=True)
-        # Not str.format: a brace in an option or in the layout is text.
+        # replace() and not format(): a brace in an option or in the layout is ordinary text.
         lines += [
-            config.choice_line.replace("{letter}", letter).replace("{choice}", choice) for letter, choice in pairs
+            config.choice_line.replace("{letter}", letter).replace("{choice}", choice)
+            for letter, choice in zip(item.letters, item.choices, strict=True)
         ]
     lines.append(config.answer_cue if config.style == "completion" else _instruction(item, config, list_choices))
     return [line for line in lines if line]
@@ -114,6 +123,7 @@ def _instruction(item: Item, config: PromptConfig, list_choices: bool) -> str:
 
 
 def _join_text(pieces: Sequence[str | Image.Image]) -> list[str | Image.Image]:
+    """Join adjacent texts, and leave out empty ones."""
     joined: list[str | Image.Image] = []
     for piece in pieces:
         if isinstance(piece, str) and joined and isinstance(joined[-1], str):

@@ -1,4 +1,4 @@
-"""What the commands return: typed results that print as a table or as JSON."""
+"""What the commands return. A report prints as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from oqvl_shards.config import Frozen
 
 
 class EvalReport(Frozen):
-    """What `evaluate` wrote."""
+    """Result of `oqvl-eval run`: the predictions that were written."""
 
     task: str = Field(description="name of the task")
     model: str = Field(description="name of the checkpoint")
     mode: str = Field(description="generate or likelihood")
     images: str = Field(description="given, shuffled or blank")
-    num_items: int = Field(description="items answered")
-    num_reused: int = Field(description="of these, items taken over from an earlier, unfinished run")
+    num_items: int = Field(description="number of items answered")
+    num_reused: int = Field(description="number of these that an earlier run had answered")
     predictions: str = Field(description="directory of the predictions dataset")
     digest: str = Field(description="digest of its manifest")
 
@@ -37,27 +37,27 @@ class EvalReport(Frozen):
 
 
 class ScoreReport(Frozen):
-    """The score of one run."""
+    """Result of `oqvl-eval score`: the score of one run."""
 
     task: str = Field(description="name of the task")
     model: str = Field(description="name of the checkpoint")
     mode: str = Field(description="generate or likelihood")
     images: str = Field(description="given, shuffled or blank")
-    profile: str = Field(description="how answers were read")
+    profile: str = Field(description="the profile that answers were judged by")
     normalisation: str | None = Field(description="how likelihoods were compared; null for generated answers")
     predictions_digest: str = Field(description="digest of the predictions' manifest")
     confidence: float = Field(description="coverage of all intervals")
-    overall: Accuracy = Field(description="all items")
-    chance: float | None = Field(description="expected accuracy of drawing options evenly; null without options")
-    clusters: ClusterAccuracy | None = Field(description="null when every cluster has one item")
-    categories: dict[str, Accuracy] = Field(description="by category; empty when there is one category at most")
-    yes_no: YesNo | None = Field(description="precision, recall and F1 of questions of yes or no; null without any")
-    by_normalisation: dict[str, float] = Field(description="likelihood mode: the accuracy by every normalisation")
-    reading_counts: ReadingCounts = Field(description="how the answers were read")
+    overall: Accuracy = Field(description="accuracy over all items")
+    chance: float | None = Field(description="expected accuracy of choosing options at random; null without options")
+    clusters: ClusterAccuracy | None = Field(description="accuracy by cluster; null if every cluster has one item")
+    categories: dict[str, Accuracy] = Field(description="accuracy by category; empty with fewer than two categories")
+    yes_no: YesNo | None = Field(description="precision, recall and F1 of yes-or-no questions; null without any")
+    by_normalisation: dict[str, float] = Field(description="likelihood mode: accuracy under every normalisation")
+    reading_counts: ReadingCounts = Field(description="counts of how the answers were read")
 
     @property
     def accuracy(self) -> float:
-        """Right answers over all items."""
+        """The share of correct answers among all items."""
         return self.overall.accuracy
 
     def table(self) -> str:
@@ -87,26 +87,26 @@ class ScoreReport(Frozen):
 
 
 class CompareReport(Frozen):
-    """A paired comparison of two runs on the same items."""
+    """Result of `oqvl-eval compare`: a paired comparison of two runs on the same items."""
 
     task: str = Field(description="name of the task")
     model_a: str = Field(description="name of checkpoint A")
     model_b: str = Field(description="name of checkpoint B")
     images_a: str = Field(description="A's pictures: given, shuffled or blank")
     images_b: str = Field(description="B's pictures: given, shuffled or blank")
-    num_items: int = Field(description="items that both answered")
-    num_clusters: int = Field(description="clusters of these items")
-    both_correct: int = Field(description="items that both answered rightly")
-    only_a: int = Field(description="items that only A answered rightly (b)")
-    only_b: int = Field(description="items that only B answered rightly (c)")
-    both_wrong: int = Field(description="items that neither answered rightly")
+    num_items: int = Field(description="number of items")
+    num_clusters: int = Field(description="number of clusters of these items")
+    both_correct: int = Field(description="number of items that both answered correctly")
+    only_a: int = Field(description="number of items that only A answered correctly (b)")
+    only_b: int = Field(description="number of items that only B answered correctly (c)")
+    both_wrong: int = Field(description="number of items that neither answered correctly")
     accuracy_a: float = Field(description="A's accuracy")
     accuracy_b: float = Field(description="B's accuracy")
     difference: float = Field(description="accuracy_b - accuracy_a")
     confidence: float = Field(description="coverage of the interval")
-    bootstrap: Interval = Field(description="interval of the difference when whole clusters are resampled, in pairs")
-    mcnemar: McNemar = Field(description="McNemar's test; it treats items as independent")
-    num_prompts_differing: int = Field(description="items that the two were not asked with the same prompt")
+    bootstrap: Interval = Field(description="interval of the difference, from resampling whole clusters in pairs")
+    mcnemar: McNemar = Field(description="McNemar's test, which treats items as independent")
+    num_prompts_differing: int = Field(description="number of items that A and B were asked with different prompts")
 
     def table(self) -> str:
         """Return the report as text."""
@@ -142,19 +142,19 @@ class CompareReport(Frozen):
         interval = f"{100 * self.confidence:g}% interval {self.bootstrap}, {self.num_clusters:,} clusters resampled"
         lines = [f"B - A: {100 * self.difference:+.1f} points, {interval}"]
         if self.num_clusters < self.num_items:
-            lines.append("items of a cluster are not independent: the interval allows for that, the tests do not")
+            lines.append("the items of a cluster are not independent: the interval allows for that, the tests do not")
         if self.num_prompts_differing:
             lines.append(f"{self.num_prompts_differing:,} items were asked with different prompts")
         return "\n\n".join([header, systems, counts, tests, "\n".join(lines)])
 
 
 class ImportReport(Frozen):
-    """What `import` wrote."""
+    """Result of `oqvl-eval import`: the benchmark that was written."""
 
     task: str = Field(description="name of the task")
-    num_items: int = Field(description="items")
-    num_clusters: int = Field(description="clusters")
-    num_images: int = Field(description="different pictures")
+    num_items: int = Field(description="number of items")
+    num_clusters: int = Field(description="number of clusters")
+    num_images: int = Field(description="number of different pictures")
     benchmark: str = Field(description="directory of the benchmark dataset")
     digest: str = Field(description="digest of its manifest")
 
@@ -170,29 +170,29 @@ class ImportReport(Frozen):
 
 
 class ShownItem(Frozen):
-    """One item, and what was answered where there is an answer."""
+    """One item, with the model's answer if the dataset has one."""
 
-    item_id: str = Field(description="name of the item")
-    category: str = Field(description="its category")
-    question: str | None = Field(description="its segments, pictures as <name>; null for predictions")
-    choices: list[str] = Field(description="its options")
+    item_id: str = Field(description="id of the item")
+    category: str = Field(description="category of the item")
+    question: str | None = Field(description="the item's segments, with <name> for a picture; null for predictions")
+    choices: list[str] = Field(description="the options")
     answer: str = Field(description="the right answer")
     output: str | None = Field(default=None, description="the generated text")
     likelihoods: dict[str, float] = Field(default_factory=dict, description="log-probability of each continuation")
     read: str | None = Field(default=None, description="what was read from the answer, or unparsed, or ambiguous")
-    by: str | None = Field(default=None, description="the rule that decided")
-    is_correct: bool | None = Field(default=None, description="whether that is right")
+    by: str | None = Field(default=None, description="the rule that decided the reading")
+    is_correct: bool | None = Field(default=None, description="whether the answer is correct")
 
 
 class ShowReport(Frozen):
-    """Items of a dataset."""
+    """Result of `oqvl-eval show`: items of a dataset."""
 
-    dataset: str = Field(description="the dataset's directory")
+    dataset: str = Field(description="directory of the dataset")
     normalisation: str | None = Field(
         default=None, description="how likelihoods were compared; null for benchmarks and generated answers"
     )
-    num_matching: int = Field(description="items that match")
-    items: list[ShownItem] = Field(description="the first of them")
+    num_matching: int = Field(description="number of items that match")
+    items: list[ShownItem] = Field(description="the first matching items")
 
     def table(self) -> str:
         """Return the report as text."""
@@ -202,10 +202,11 @@ class ShowReport(Frozen):
 
 
 def _shown(item: ShownItem) -> str:
+    """Lay out one item as (name, value) lines."""
     options = [f"    {chr(ord('A') + index)}. {choice}" for index, choice in enumerate(item.choices)]
     likelihoods = ", ".join(f"{text!r} {value:.3f}" for text, value in item.likelihoods.items())
     verdict = {None: "", True: "right", False: "wrong"}[item.is_correct]
-    pairs = _pairs(
+    return _pairs(
         ("item", item.item_id),
         ("category", item.category),
         ("question", (item.question or "").replace("\n", "\n" + " " * 12)),
@@ -215,7 +216,6 @@ def _shown(item: ShownItem) -> str:
         ("likelihood", likelihoods),
         ("read", f"{item.read} by {item.by}: {verdict}" if item.read is not None else ""),
     )
-    return pairs
 
 
 def _yes_no(score: YesNo) -> str:
@@ -228,9 +228,10 @@ def _yes_no(score: YesNo) -> str:
 
 def _letters(counts: ReadingCounts) -> str:
     letters = sorted({*counts.gold_letters, *counts.read_letters})
-    return ", ".join(f"{x} {counts.read_letters.get(x, 0):,}/{counts.gold_letters.get(x, 0):,}" for x in letters) + (
-        " (read/right)" if letters else ""
-    )
+    if not letters:
+        return ""
+    shares = (f"{x} {counts.read_letters.get(x, 0):,}/{counts.gold_letters.get(x, 0):,}" for x in letters)
+    return f"{', '.join(shares)} (read/right)"
 
 
 def _accuracy_row(name: str, accuracy: Accuracy) -> list[str]:
@@ -242,12 +243,12 @@ def _percent(value: float) -> str:
 
 
 def _pairs(*pairs: tuple[str, str]) -> str:
-    """Lay out (name, value) lines; pairs without a value are left out."""
+    """Lay out (name, value) lines, and leave out pairs without a value."""
     return "\n".join(f"{name:<12}{value}" for name, value in pairs if value)
 
 
 def _columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lay out a table: the first column to the left, the others to the right."""
+    """Lay out a table. The first column is aligned to the left, and the others to the right."""
     padded = [[*row, *[""] * (len(header) - len(row))] for row in [header, *rows]]
     widths = [max(len(row[index]) for row in padded) for index in range(len(header))]
     lines = []

@@ -1,14 +1,14 @@
-"""Judging predictions: a pure function of (predictions, profile), without randomness and without guessing.
+"""Judge predictions. A verdict depends on the prediction and the profile alone: nothing is random, nothing is guessed.
 
-Profile `strict`:
+Under the profile `strict`, an answer is correct if:
 
 - `multiple_choice`, generated: the letter that `oqvl_eval.extraction.extract_letter` reads is the right one.
 - `yes_no`, generated: the first sentence says the right one of yes and no, and not the other.
-- Either by likelihood: the option with the highest likelihood is the right one. Options that tie are `ambiguous`,
-  which is wrong.
-- `short_answer`: the normalised first line equals an accepted answer, normalised the same way.
+- `multiple_choice` or `yes_no`, by likelihood: the right option has the highest likelihood. Options that tie are
+  `ambiguous`, which counts as wrong.
+- `short_answer`: the normalised first line equals an accepted answer in the same normal form.
 
-What cannot be read, or can be read in two ways, is wrong and counted.
+An answer with no reading, or with more than one, counts as wrong, and the report says how many there were.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Verdict:
     Args:
         item: The item.
         extraction: What was read from the answer.
-        is_correct: Whether that is right; False unless the answer was parsed.
+        is_correct: Whether the answer is correct. Always False unless it was parsed.
     """
 
     item: Item
@@ -40,33 +40,37 @@ class Verdict:
 
 
 def judge(prediction: Prediction, normalisation: Normalisation = "sum") -> Verdict:
-    """Judge one prediction by profile `strict`.
+    """Judge one prediction under the profile `strict`.
 
     Args:
         prediction: The prediction.
-        normalisation: How likelihoods of options of different length are compared; unused for generated answers.
+        normalisation: How likelihoods of options of different length are compared. Unused for generated answers.
 
     Raises:
-        DataError: When the prediction holds neither a text nor likelihoods.
+        DataError: If the prediction has neither a text nor likelihoods.
+        ConfigError: If `normalisation` is `pmi` and the options were not scored under blank pictures.
     """
     item = prediction.item
     if prediction.candidates:
         extraction = _most_likely_option(prediction, normalisation)
     elif prediction.output is None:
-        raise DataError(f"prediction for item {item.item_id!r} holds neither an output nor likelihoods")
+        raise DataError(
+            f"the prediction for item {item.item_id!r} has neither an output nor likelihoods", hint="evaluate again"
+        )
     else:
         extraction = _read(item, prediction.output)
     return Verdict(item, extraction, extraction.status == "parsed" and _is_right(item, extraction.answer))
 
 
 def most_likely(candidates: Sequence[Candidate], normalisation: Normalisation) -> int | None:
-    """Return the index of the option with the highest likelihood; None when several have it.
+    """Return the index of the option with the highest likelihood, or None if several options tie.
 
-    Each continuation's log-probability is normalised; the probabilities of continuations that stand for one option
-    (" A" and "A") are added up. By `pmi`, an option's log-probability under blank pictures is taken off.
+    1. Normalise the log-probability of each continuation.
+    2. Add up the probabilities of the continuations that stand for the same option (" A" and "A").
+    3. Under `pmi`, subtract the option's log-probability under blank pictures.
 
     Raises:
-        ConfigError: When `normalisation` is `pmi` and the options were not scored under blank pictures.
+        ConfigError: If `normalisation` is `pmi` and the options were not scored under blank pictures.
     """
     merged = _by_option(candidates, [_normalised(candidate, normalisation) for candidate in candidates])
     if normalisation == "pmi":
@@ -78,12 +82,12 @@ def most_likely(candidates: Sequence[Candidate], normalisation: Normalisation) -
 
 
 def has_blank(predictions: Sequence[Prediction]) -> bool:
-    """Return whether every option was scored under blank pictures too, so that `pmi` can be had."""
+    """Return whether every option was also scored under blank pictures, which `pmi` needs."""
     return all(candidate.blank_logprob is not None for prediction in predictions for candidate in prediction.candidates)
 
 
 def _by_option(candidates: Sequence[Candidate], values: Sequence[float]) -> dict[int, float]:
-    """Add the probabilities of the continuations of each option up, given and returned as logarithms."""
+    """Add up the probabilities of each option's continuations. `values` and the result are logarithms."""
     options: dict[int, list[float]] = {}
     for candidate, value in zip(candidates, values, strict=True):
         options.setdefault(candidate.choice, []).append(value)
@@ -93,7 +97,7 @@ def _by_option(candidates: Sequence[Candidate], values: Sequence[float]) -> dict
 def _blank_logprob(candidate: Candidate) -> float:
     if candidate.blank_logprob is None:
         raise ConfigError(
-            "normalisation=pmi, but the options were not scored under blank pictures",
+            "normalisation is pmi, but the options were not scored under blank pictures",
             hint="evaluate again with score_blank=true, or choose another normalisation",
         )
     return candidate.blank_logprob

@@ -66,7 +66,7 @@ def test_blank_lines_and_line_separators_inside_texts(tmp_path):
         ({**LINE, "answer": True}, "line 2: answer"),
         (
             {**LINE, "question": "<image> and <image>", "images": ["1"]},
-            "line 2: the question has 2 <image> marks and 1",
+            "line 2: the question has 2 <image> marks, but there are 1",
         ),
     ],
 )

@@ -1,1 +1,1 @@
-"""Readers of foreign benchmark files: each yields items, and the pictures that they show by name."""
+"""Readers of other benchmark formats. Each gives items, and the pictures that they show, by name."""

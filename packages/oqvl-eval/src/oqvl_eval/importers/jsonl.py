@@ -1,15 +1,15 @@
-"""A JSON Lines file and a folder of pictures: the simplest way to bring one's own benchmark.
+"""Import a JSON Lines file and a folder of pictures: the simplest format for your own benchmark.
 
-One object a line:
+The file has one object per line:
 
-    {"id": "plate-1",                           required, unique
-     "question": "<image>What is on the plate?", required; <image> marks where each picture stands
-     "images": ["plates/1.jpg"],                 names below the folder; without marks they come before the question
-     "choices": ["an apple", "a pear"],          options without letters; absent for an open question
-     "answer": "B",                              required: a letter, or the option's index from 0; or a short answer
-     "cluster": "plate",                         absent: the id
-     "category": "food",                         absent: empty
-     "accepted_answers": ["pear"],               open questions: further right answers
+    {"id": "plate-1",                            required, unique
+     "question": "<image>What is on the plate?", required; each <image> mark stands for one picture
+     "images": ["plates/1.jpg"],                 names relative to the folder; without marks, they precede the question
+     "choices": ["an apple", "a pear"],          the options without letters; leave out for an open question
+     "answer": "B",                              required: a letter, an option's index from 0, or a short answer
+     "cluster": "plate",                         default: the id
+     "category": "food",                         default: empty
+     "accepted_answers": ["pear"],               open questions: other answers that count as right
      "metadata": {}}                             anything else
 """
 
@@ -27,9 +27,10 @@ from oqvl_shards.config import Frozen
 from oqvl_shards.errors import DataError
 
 IMAGE_MARK = "<image>"
+"""The mark that stands for a picture in a question."""
 
 
-class JsonlItem(Frozen):
+class _Line(Frozen):
     """One line of the file."""
 
     id: str = Field(min_length=1)
@@ -44,10 +45,13 @@ class JsonlItem(Frozen):
 
 
 class ImageFolder(Mapping[str, bytes]):
-    """The files of a folder by their relative POSIX paths, read when they are asked for.
+    """The files of a folder, by their relative POSIX paths. A file is read when its name is looked up.
 
     Args:
         directory: The folder.
+
+    Raises:
+        DataError: On lookup, if a name would leave the folder.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -56,7 +60,10 @@ class ImageFolder(Mapping[str, bytes]):
     def __getitem__(self, name: str) -> bytes:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
-            raise DataError(f"picture name {name!r} leaves the folder {self._directory}")
+            raise DataError(
+                f"picture name {name!r} leaves the folder {self._directory}",
+                hint="picture names are relative to the folder, with forward slashes",
+            )
         try:
             return (self._directory / path).read_bytes()
         except OSError as error:
@@ -71,68 +78,78 @@ class ImageFolder(Mapping[str, bytes]):
 
 
 def read_jsonl(path: Path) -> Iterator[Item]:
-    """Yield the items of a JSON Lines file; blank lines are skipped.
+    """Yield the items of a JSON Lines file. Blank lines are skipped.
 
     Raises:
-        DataError: When the file cannot be read or a line is not an item; the line is named.
+        DataError: If the file cannot be read, or a line is not an item. The message names the line.
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+        raise DataError(f"{path} cannot be read: {error}", hint="expected a JSON Lines file in UTF-8") from error
     for number, line in enumerate(lines, start=1):
         if line.strip():
             yield _parse_line(line, f"{path}, line {number}")
 
 
-def _parse_line(line: str, where: str) -> Item:
+def _parse_line(text: str, where: str) -> Item:
+    """Return the item of one line; every `DataError` starts with `where`."""
     try:
-        values = JsonlItem.model_validate(json.loads(line))
+        line = _Line.model_validate(json.loads(text))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{where}: {key}: {first['msg']}; found {first['input']!r:.100}") from error
+        problem = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        raise DataError(
+            f"{where}: {key}: {problem['msg']}; found {problem['input']!r:.100}",
+            hint=f"an item has the fields {', '.join(_Line.model_fields)}",
+        ) from error
     except (json.JSONDecodeError, RecursionError) as error:
-        raise DataError(f"{where} is not JSON: {error}") from error
+        raise DataError(f"{where} is not JSON: {error}", hint="write one JSON object per line") from error
     try:
         return Item(
-            item_id=values.id,
-            cluster_id=values.cluster or values.id,
-            segments=interleave(values.question, values.images),
-            choices=values.choices,
-            answer=_answer(values),
-            category=values.category,
-            metadata=_metadata(values),
+            item_id=line.id,
+            cluster_id=line.cluster or line.id,
+            segments=_interleave(line.question, line.images),
+            choices=line.choices,
+            answer=_answer(line),
+            category=line.category,
+            metadata=_metadata(line),
         )
     except DataError as error:
         raise DataError(f"{where}: {error.message}", hint=error.hint) from error
 
 
-def interleave(question: str, images: tuple[str, ...]) -> tuple[str | ImageRef, ...]:
-    """Put each picture where its mark stands in `question`; without marks, all before it.
+def _interleave(question: str, images: tuple[str, ...]) -> tuple[str | ImageRef, ...]:
+    """Replace each mark in `question` by the next picture. Without marks, all pictures precede the question.
 
     Raises:
-        DataError: When the numbers of marks and of pictures differ.
+        DataError: If marks and pictures differ in number.
     """
     texts = question.split(IMAGE_MARK)
     if len(texts) == 1:
         return (*map(ImageRef, images), question)
     if len(texts) != len(images) + 1:
-        raise DataError(f"the question has {len(texts) - 1} {IMAGE_MARK} marks and {len(images)} pictures")
+        raise DataError(
+            f"the question has {len(texts) - 1} {IMAGE_MARK} marks, but there are {len(images)} images",
+            hint="write one mark per image, or none at all",
+        )
     segments: list[str | ImageRef] = [texts[0]]
     for name, text in zip(images, texts[1:], strict=True):
         segments += [ImageRef(name), text]
     return tuple(segment for segment in segments if segment != "")
 
 
-def _answer(values: JsonlItem) -> str:
-    if isinstance(values.answer, str):
-        return values.answer
-    if not 0 <= values.answer < len(values.choices):
-        raise DataError(f"answer {values.answer} is not the index of one of {len(values.choices)} options")
-    return LETTERS[values.answer]
+def _answer(line: _Line) -> str:
+    if isinstance(line.answer, str):
+        return line.answer
+    if not 0 <= line.answer < min(len(line.choices), len(LETTERS)):
+        raise DataError(
+            f"answer {line.answer} is not the index of one of {len(line.choices)} options",
+            hint="the index of the first option is 0",
+        )
+    return LETTERS[line.answer]
 
 
-def _metadata(values: JsonlItem) -> dict[str, Any]:
-    accepted = {"accepted_answers": list(values.accepted_answers)} if values.accepted_answers else {}
-    return {**values.metadata, **accepted}
+def _metadata(line: _Line) -> dict[str, Any]:
+    accepted = {"accepted_answers": list(line.accepted_answers)} if line.accepted_answers else {}
+    return {**line.metadata, **accepted}

@@ -1,4 +1,4 @@
-"""Options that a published question holds in its text."""
+"""Find the options that a published question has in its text."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ _HEADING = re.compile(r"(?:options|choices)\s*:", re.IGNORECASE)
 
 
 def inline_options(question: str) -> tuple[str, ...]:
-    """Return the options at the end of a question, without their letters; empty when there are fewer than two.
+    """Return the options at the end of a question without their letters, or nothing if there are fewer than two.
 
-    They follow the last `Options:` or `Choices:`, or stand on lines of their own at the end: `A. text`, `A: text`,
-    `(A) text`, separated by line ends or, after a heading, by commas; an option ends with its line. The letters must
-    run from A without a gap.
+    Options are written `A. text`, `A: text` or `(A) text`, and their letters must run from A without a gap. After the
+    last `Options:` or `Choices:`, they may be separated by commas, spaces or line ends. Without such a heading, each
+    must start a line. An option ends at the end of its line at the latest.
+
+    Example:
+        >>> inline_options("Which one? Options: A: moss, B: fern")
+        ('moss', 'fern')
     """
     headings = list(_HEADING.finditer(question))
     if headings:
@@ -23,6 +27,7 @@ def inline_options(question: str) -> tuple[str, ...]:
 
 
 def _run_of_options(text: str, separator: str) -> tuple[str, ...]:
+    """Return the options in `text` whose marks (`A.`, `B.`, ...) follow a match of the pattern `separator`."""
     marks: list[re.Match[str]] = []
     for letter in LETTERS:
         mark = re.compile(rf"{separator}(?:\({letter}\)|{letter}\s?[.:)])\s*")

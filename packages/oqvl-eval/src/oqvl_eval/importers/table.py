@@ -1,8 +1,14 @@
-"""Published benchmark tables: parquet with a picture column, or TSV with base64 pictures.
+"""Read published benchmark tables: parquet with a picture column, or TSV with base64 pictures.
 
-A picture cell is a struct of bytes and path (Hugging Face), raw bytes, base64 text, or a short number: the `index` of
-the row whose picture is meant (MMBench's rotations). Text is read at once, pictures one row group at a time when they
-are asked for. Each picture is named by its content, so rows that show the same one share it.
+A cell of the picture column is one of these:
+
+- a struct of bytes and path, as in Hugging Face files;
+- raw bytes;
+- base64 text;
+- the `index` of the row whose picture it shares, as in the rotations of MMBench.
+
+Text is read at once. Pictures are read one row group at a time, when they are looked up. A picture's name is a digest
+of its content, so rows that show the same picture share it.
 """
 
 from __future__ import annotations
@@ -24,17 +30,17 @@ from oqvl_shards.errors import DataError
 from oqvl_shards.natural_order import natural_key
 
 _PICTURE_COLUMN = "image"
-_LONGEST_INDEX = 20  # characters; the smallest base64 picture is longer
-_TSV_BLOCK_BYTES = 256 << 20  # a row must fit, and its base64 picture takes most of it
+_LONGEST_INDEX = 20  # in characters; a picture in base64 is always longer
+_TSV_BLOCK_BYTES = 256 << 20  # a row must fit into a block, and its base64 picture takes most of the row
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row.
+    """One row of a table.
 
     Args:
-        where: The row's place, for messages.
-        values: Its columns less the picture.
+        where: The row's file and number (from 0), for messages.
+        values: The row's values by column, without the picture.
         picture: The name of its picture in the table's `images`.
     """
 
@@ -43,7 +49,7 @@ class Row:
     picture: str
 
     def text(self, column: str) -> str:
-        """Return a column as text without white space around it; empty when it is null."""
+        """Return a value as text without surrounding white space. A null, or an unknown column, is empty text."""
         value = self.values.get(column)
         return "" if value is None else str(value).strip()
 
@@ -53,44 +59,47 @@ class Table:
 
     Args:
         source: A parquet or TSV file, or a folder of parquet files.
-        columns: The columns that must be there besides `image`.
+        columns: The columns that the table must have besides `image`.
 
     Raises:
-        DataError: When there is no such file, a column is missing, or a row has no picture.
+        DataError: If the source cannot be read, a column is missing, or a row has no picture.
     """
 
     def __init__(self, source: Path, columns: Sequence[str]) -> None:
-        self._chunks = _open_chunks(source)
-        self.images = PictureCells(self._chunks)
+        chunks = _open_chunks(source)
+        pictures = _PictureCells(chunks)
+        self.images: Mapping[str, bytes] = pictures
+        """The table's pictures by name; each is read when it is looked up."""
         self.rows: list[Row] = []
-        for number, chunk in enumerate(self._chunks):
+        """The table's rows, in the order of the files."""
+        for number, chunk in enumerate(chunks):
             missing = [name for name in (*columns, _PICTURE_COLUMN) if name not in chunk.columns]
             if missing:
                 raise DataError(
                     f"{chunk.where} lacks the columns {missing}; it has {chunk.columns}",
-                    hint="is this the file of another benchmark, or of another of its publishers?",
+                    hint="check that the file is of this benchmark, and of the publisher that this format is made for",
                 )
             self.rows += [
-                Row(f"{chunk.where}, row {index}", values, self.images.add(number, index))
+                Row(f"{chunk.where}, row {index}", values, pictures.add(number, index))
                 for index, values in enumerate(chunk.values())
             ]
 
 
-class PictureCells(Mapping[str, bytes]):
-    """The pictures of a table by their names, read when they are asked for.
+class _PictureCells(Mapping[str, bytes]):
+    """The pictures of a table by name. Each is read when it is looked up.
 
     Args:
-        chunks: The table's parts.
+        chunks: The chunks of the table.
     """
 
-    def __init__(self, chunks: Sequence[Chunk]) -> None:
+    def __init__(self, chunks: Sequence[_Chunk]) -> None:
         self._chunks = chunks
         self._places: dict[str, tuple[int, int]] = {}
         self._loaded: tuple[int, list[Any]] | None = None
         self._by_index: dict[str, tuple[int, int]] | None = None
 
     def add(self, chunk: int, row: int) -> str:
-        """Take up the picture of a row and return its name."""
+        """Register the picture of a row, and return its name."""
         place = self._resolve((chunk, row))
         name = hashlib.sha256(self._read(place)).hexdigest()[:32]
         self._places.setdefault(name, place)
@@ -112,7 +121,7 @@ class PictureCells(Mapping[str, bytes]):
         return self._loaded[1][row]
 
     def _resolve(self, place: tuple[int, int]) -> tuple[int, int]:
-        """Follow a cell that names another row's index."""
+        """Return the place of the picture: `place` itself, or the row whose index its cell names."""
         cell = self._cell(place)
         if not isinstance(cell, str) or len(cell) > _LONGEST_INDEX:
             return place
@@ -124,7 +133,10 @@ class PictureCells(Mapping[str, bytes]):
             }
         other = self._by_index.get(cell.strip())
         if other is None or other == place:
-            raise DataError(f"{self._where(place)}: picture {cell!r} is neither base64 nor another row's index")
+            raise DataError(
+                f"{self._where(place)}: picture {cell!r} is neither base64 nor another row's index",
+                hint="the file may be cut off, or lack the rows that have the pictures",
+            )
         return other
 
     def _read(self, place: tuple[int, int]) -> bytes:
@@ -134,7 +146,9 @@ class PictureCells(Mapping[str, bytes]):
             try:
                 data = base64.b64decode(data, validate=True)
             except binascii.Error as error:
-                raise DataError(f"{self._where(place)}: the picture is not base64: {error}") from error
+                raise DataError(
+                    f"{self._where(place)}: the picture is not base64: {error}", hint="the file may be damaged"
+                ) from error
         if not data:
             raise DataError(f"{self._where(place)} has no picture", hint="parquet files must hold the picture's bytes")
         return data
@@ -143,12 +157,12 @@ class PictureCells(Mapping[str, bytes]):
         return f"{self._chunks[place[0]].where}, row {place[1]}"
 
 
-class Chunk(ABC):
-    """Part of a table: a row group of a parquet file, or a TSV file.
+class _Chunk(ABC):
+    """Part of a table: a row group of a parquet file, or a whole TSV file.
 
     Args:
-        where: The part's name, for messages.
-        columns: Its columns.
+        where: Where the chunk is, for messages.
+        columns: The names of its columns.
     """
 
     def __init__(self, where: str, columns: list[str]) -> None:
@@ -156,7 +170,7 @@ class Chunk(ABC):
         self.columns = columns
 
     def values(self) -> list[dict[str, Any]]:
-        """Return the rows less the picture column."""
+        """Return the rows without the picture column."""
         return self._read([name for name in self.columns if name != _PICTURE_COLUMN]).to_pylist()
 
     def pictures(self) -> list[Any]:
@@ -167,7 +181,7 @@ class Chunk(ABC):
     def _read(self, columns: list[str]) -> pa.Table: ...
 
 
-class _RowGroup(Chunk):
+class _RowGroup(_Chunk):
     def __init__(self, path: Path, file: pq.ParquetFile, group: int) -> None:
         super().__init__(f"{path.name}, row group {group}", file.schema_arrow.names)
         self._file = file
@@ -177,7 +191,7 @@ class _RowGroup(Chunk):
         return self._file.read_row_group(self._group, columns=columns)
 
 
-class _Tsv(Chunk):
+class _Tsv(_Chunk):
     def __init__(self, path: Path, table: pa.Table) -> None:
         super().__init__(path.name, table.column_names)
         self._table = table
@@ -186,21 +200,24 @@ class _Tsv(Chunk):
         return self._table.select(columns)
 
 
-def _open_chunks(source: Path) -> list[Chunk]:
+def _open_chunks(source: Path) -> list[_Chunk]:
+    """Open a file, or the parquet files of a folder in natural order."""
     paths = sorted(source.glob("*.parquet"), key=lambda path: natural_key(path.name)) if source.is_dir() else [source]
     if not paths:
-        raise DataError(f"{source} holds no parquet file")
+        raise DataError(
+            f"{source} has no parquet files", hint="expected a .parquet or .tsv file, or a folder of .parquet"
+        )
     try:
         if source.suffix.lower() == ".tsv":
             return [_Tsv(source, _read_tsv(source))]
         files = [(path, pq.ParquetFile(path)) for path in paths]
     except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{source} cannot be read: {error}", hint="expected parquet or .tsv") from error
+        raise DataError(f"{source} cannot be read: {error}", hint="expected a .parquet or .tsv file") from error
     return [_RowGroup(path, file, group) for path, file in files for group in range(file.num_row_groups)]
 
 
 def _read_tsv(path: Path) -> pa.Table:
-    """Read every column as text: a column of numbers with gaps would otherwise come back as floats."""
+    """Read every column as text. Otherwise, a column of integers with empty cells would be read as floats."""
     with path.open(encoding="utf-8") as file:
         names = file.readline().rstrip("\r\n").split("\t")
     return pyarrow.csv.read_csv(
