@@ -5,8 +5,9 @@ Importing this package is cheap: numpy, pyarrow and Pillow are imported when a n
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from oqvl_shards.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from oqvl_eval.answerer import Answerer
@@ -30,23 +31,4 @@ __all__ = [
     "write_benchmark",
 ]
 
-_MODULE_OF = {
-    "Answerer": "answerer",
-    "Benchmark": "benchmark",
-    "CompareConfig": "config",
-    "EvalConfig": "config",
-    "ImageRef": "item",
-    "Item": "item",
-    "ScoreConfig": "config",
-    "compare": "run",
-    "evaluate": "run",
-    "read_benchmark": "benchmark",
-    "score": "run",
-    "write_benchmark": "benchmark",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+__getattr__ = lazy_names(__name__, __file__)

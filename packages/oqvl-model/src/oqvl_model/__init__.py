@@ -6,8 +6,9 @@ Importing this package is cheap: torch and transformers are imported when a name
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from oqvl_shards.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from oqvl_model.answerer import VlmAnswerer
@@ -16,16 +17,6 @@ if TYPE_CHECKING:
     from oqvl_model.processing_oqvl import OqvlProcessor
     from oqvl_model.registration import register
     from oqvl_model.trainee import PackedTrainee
-
-_MODULE_OF = {
-    "OqvlConfig": "configuration_oqvl",
-    "OqvlForConditionalGeneration": "modeling_oqvl",
-    "OqvlProcessor": "processing_oqvl",
-    "PackedTrainee": "trainee",
-    "TimmTowerConfig": "configuration_oqvl",
-    "VlmAnswerer": "answerer",
-    "register": "registration",
-}
 
 __all__ = [
     "OqvlConfig",
@@ -37,8 +28,4 @@ __all__ = [
     "register",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+__getattr__ = lazy_names(__name__, __file__)

@@ -5,29 +5,27 @@ from __future__ import annotations
 import typer
 
 from oqvl_model.config import GenerateConfig, InitConfig, ShowConfig
-from oqvl_shards.command_line import Report, new_app, stage_command
+from oqvl_shards.command_line import Report, add_stage, new_app, stage_command
 from oqvl_shards.errors import run_cli
 
 app = new_app("Build, inspect and query Open-Qwen2VL models.", "oqvl-model")
 
 
-@stage_command(app, InitConfig)
-def init(config: InitConfig) -> Report:
-    """Build a model directory.
-
-    The tokenizer is copied. The vision tower and the decoder start from fresh weights or from local files.
-    """
-    from oqvl_model import run
-
-    return run.init(config)
-
-
-@stage_command(app, ShowConfig)
-def show(config: ShowConfig) -> Report:
-    """Count a model's parameters, visual tokens and operations."""
-    from oqvl_model import run
-
-    return run.show(config)
+add_stage(
+    app,
+    "init",
+    InitConfig,
+    "oqvl_model.run:init",
+    text="Build a model directory.\n\n"
+    "The tokenizer is copied. The vision tower and the decoder start from fresh weights or from local files.",
+)
+add_stage(
+    app,
+    "show",
+    ShowConfig,
+    "oqvl_model.run:show",
+    text="Count a model's parameters, visual tokens and operations.",
+)
 
 
 @stage_command(app, GenerateConfig)
