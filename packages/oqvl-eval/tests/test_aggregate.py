@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from oqvl_eval import Item
-from oqvl_eval.aggregate import by_category, by_cluster, chance_level, reading_counts, yes_no
+from oqvl_eval.aggregate import Accuracy, by_category, by_cluster, chance_level, reading_counts, yes_no
 from oqvl_eval.config import JudgingConfig
 from oqvl_eval.item import Rule
 from oqvl_eval.predictions import Prediction
@@ -72,3 +74,62 @@ def test_the_reading_counts_add_up():
     assert (found.parsed, found.ambiguous, found.unparsed) == (2, 1, 1)
     assert sum(found.by_rule.values()) == 4
     assert (found.gold_letters, found.read_letters) == ({"A": 2, "B": 2}, {"A": 2})
+
+
+@pytest.mark.parametrize(
+    ("true_yes", "false_yes", "false_no", "true_no", "precision", "recall", "f1", "yes_ratio"),
+    [
+        (40, 10, 20, 30, 40 / 50, 40 / 60, 80 / 110, 0.5),
+        (0, 5, 5, 0, 0.0, 0.0, 0.0, 0.5),
+        (7, 0, 0, 3, 1.0, 1.0, 1.0, 0.7),
+        (0, 0, 4, 6, 0.0, 0.0, 0.0, 0.0),
+        (0, 6, 0, 4, 0.0, 0.0, 0.0, 0.6),
+        (9, 1, 0, 0, 0.9, 1.0, 18 / 19, 1.0),
+    ],
+)
+def test_tables_of_yes_and_no(true_yes, false_yes, false_no, true_no, precision, recall, f1, yes_ratio):
+    said = ["yes"] * (true_yes + false_yes) + ["no"] * (false_no + true_no)
+    gold = ["yes"] * true_yes + ["no"] * false_yes + ["yes"] * false_no + ["no"] * true_no
+    found = yes_no(asked(said, gold))
+    assert found is not None
+    assert (found.precision, found.recall) == (pytest.approx(precision), pytest.approx(recall))
+    assert (found.f1, found.mean_category_f1) == (pytest.approx(f1), pytest.approx(f1))
+    assert found.yes_ratio == pytest.approx(yes_ratio)
+    assert found.gold_yes_ratio == pytest.approx((true_yes + false_no) / len(gold))
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["yes", "no", "?", "yes and no"]), st.sampled_from(["yes", "no"])), min_size=1)
+)
+def test_unread_answers_cost_recall_and_accuracy_but_not_precision(answers):
+    said, gold = zip(*answers, strict=True)
+    as_asked, without_unread = yes_no(asked(said, gold)), [(s, g) for s, g in answers if s in ("yes", "no")]
+    assert as_asked is not None
+    if without_unread:
+        read_alone = yes_no(asked(*zip(*without_unread, strict=True)))
+        assert read_alone is not None
+        assert as_asked.precision == read_alone.precision
+        assert as_asked.recall <= read_alone.recall
+    assert Accuracy.of((v.is_correct for v in asked(said, gold)), 0.95).num_correct == sum(s == g for s, g in answers)
+
+
+@given(st.lists(st.sampled_from(["A", "B", "(A) or (B)", "what?", "x", "y"]), min_size=1))
+def test_every_answer_is_counted_once(outputs):
+    counts = reading_counts(asked(outputs, ["A"] * len(outputs), choices=("x", "y"), rule=None))
+    assert counts.parsed + counts.unparsed + counts.ambiguous == len(outputs) == sum(counts.by_rule.values())
+    assert sum(counts.read_letters.values()) == counts.parsed
+    assert counts.gold_letters == {"A": len(outputs)}
+
+
+def test_categories_are_sorted_and_partition_the_items():
+    verdicts = asked(["yes", "no"], ["yes", "yes"], "b") + asked(["no"], ["no"], "a")
+    found = by_category(verdicts, 0.95)
+    assert [(name, one.num_items, one.num_correct) for name, one in found.items()] == [("a", 1, 1), ("b", 2, 1)]
+
+
+def test_clusters_are_resampled_whole():
+    found = by_cluster(asked(["yes", "yes", "no", "no"], ["yes"] * 4), JudgingConfig(num_resamples=4000))
+    assert found is not None
+    # Two clusters of two: all right, all wrong. A resample has 0, 2 or 4 right answers of 4.
+    assert (found.bootstrap.low, found.bootstrap.high) == (0.0, 1.0)
+    assert (found.all_correct.num_items, found.all_correct.accuracy) == (2, 0.5)

@@ -52,3 +52,21 @@ def test_other_items_are_refused():
     moved = [*a[:3], replace(a[3], item=replace(a[3].item, cluster_id="elsewhere"))]
     with pytest.raises(DataError, match="1 items have different options, answers or clusters in B; the first is 'q3'"):
         paired(a, moved)
+
+
+@given(outcomes)
+def test_the_table_counts_every_item_once_and_mirrors(pairs):
+    counts = discordance(verdicts(pairs))
+    assert counts.both_correct + counts.only_a + counts.only_b + counts.both_wrong == len(pairs)
+    assert counts.both_correct + counts.only_a == sum(a for a, _ in pairs)
+    mirrored = discordance(verdicts([(b, a) for a, b in pairs]))
+    assert (mirrored.only_a, mirrored.only_b) == (counts.only_b, counts.only_a)
+
+
+def test_items_of_one_cluster_are_resampled_together():
+    # Clusters of three: B wins the first and loses the second, so a resample's difference is 1, 0 or -1.
+    config = JudgingConfig(num_resamples=4000, confidence=0.4)
+    interval = difference_interval(verdicts([(False, True)] * 3 + [(True, False)] * 3), config)
+    assert (interval.low, interval.high) == (0.0, 0.0)
+    wide = difference_interval(verdicts([(False, True)] * 3 + [(True, False)] * 3), JudgingConfig(num_resamples=4000))
+    assert (wide.low, wide.high) == (-1.0, 1.0)

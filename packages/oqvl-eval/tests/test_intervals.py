@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -84,3 +85,44 @@ def test_clusters_that_agree_widen_the_interval():
 def test_bootstrap_stays_between_the_extremes(values):
     interval = bootstrap(values, num_resamples=200)
     assert min(v for _, v in values) <= interval.low <= interval.high <= max(v for _, v in values)
+
+
+def middle(values, share):
+    """The interval that holds the middle `share` of the resampled means."""
+    interval = cluster_bootstrap(values, num_resamples=20_000, seed=5, confidence=share)
+    return interval.low, interval.high
+
+
+def test_two_clusters_have_three_possible_means():
+    # 0, 1/2 and 1 with probabilities 1/4, 1/2 and 1/4.
+    values = [("right", 1.0), ("wrong", 0.0)]
+    assert middle(values, 0.95) == (0.0, 1.0)
+    assert middle(values, 0.6) == (0.0, 1.0)  # the quantiles 0.2 and 0.8
+    assert middle(values, 0.4) == (0.5, 0.5)  # the quantiles 0.3 and 0.7
+
+
+def test_large_clusters_weigh_as_much_as_their_items():
+    # Drawn twice, once each, or never, the cluster of three gives 1, 3/4 or 0.
+    values = [("large", 1.0), ("large", 1.0), ("large", 1.0), ("small", 0.0)]
+    assert middle(values, 0.4) == (0.75, 0.75)
+    assert middle(values, 0.95) == (0.0, 1.0)
+
+
+def test_a_single_cluster_leaves_nothing_to_draw():
+    assert middle([("only", 1.0), ("only", 0.0), ("only", 0.0), ("only", 0.0)], 0.95) == (0.25, 0.25)
+
+
+def test_clusters_with_equal_scores_have_no_spread():
+    assert middle([(cluster, value) for cluster in range(7) for value in (1.0, 0.0)], 0.95) == (0.5, 0.5)
+
+
+@given(st.floats(0.5, 0.99))
+def test_wilson_of_a_single_item_has_a_closed_form(confidence):
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    right, wrong = wilson_interval(1, 1, confidence), wilson_interval(0, 1, confidence)
+    assert (right.low, right.high) == (pytest.approx(1 / (1 + z * z)), 1.0)
+    assert (wrong.low, wrong.high) == (0.0, pytest.approx(z * z / (1 + z * z)))
+
+
+def test_an_interval_prints_in_per_cent():
+    assert str(wilson_interval(81, 263)) == "[25.5, 36.6]"

@@ -3,8 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from oqvl_eval import ImageRef, Item
+from oqvl_eval.item import LETTERS, YES_NO, ImageRef, Item
 from oqvl_shards.errors import DataError
 
 
@@ -59,3 +61,16 @@ def test_accepted_answers():
 def test_contradictions_are_refused(fields, message):
     with pytest.raises(DataError, match=message):
         item(**fields)
+
+
+@given(st.integers(1, 26), st.data())
+def test_letters_name_the_options_in_order(num_choices, data):
+    letter = data.draw(st.sampled_from(LETTERS[:num_choices]))
+    made = item(choices=tuple(f"option {index}" for index in range(num_choices)), answer=letter)
+    assert made.letters == made.option_names == tuple(LETTERS[:num_choices])
+    assert made.choices[made.letters.index(letter)] == f"option {LETTERS.index(letter)}"
+
+
+def test_yes_and_no_are_their_own_names():
+    made = item(choices=YES_NO, answer="yes", rule="yes_no")
+    assert (made.scoring_rule, made.option_names) == ("yes_no", ("yes", "no"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 from fractions import Fraction
 
@@ -76,3 +77,30 @@ def test_even_splits_show_no_difference(b):
 
 def test_a_p_value_far_below_float_epsilon_is_not_lost():
     assert mcnemar(0, 1000).exact_p == 2.0**-999
+
+
+@pytest.mark.parametrize(("b", "c"), [(b, n - b) for n in range(1, 11) for b in range(n + 1)])
+def test_the_exact_p_counts_the_equally_likely_outcomes(b, c):
+    """Under the null hypothesis every discordant item falls to A or B like a coin: enumerate all 2**n outcomes."""
+    n, smaller = b + c, min(b, c)
+    heads = [sum(outcome) for outcome in itertools.product((0, 1), repeat=n)]
+    at_least_as_extreme = sum(min(count, n - count) <= smaller for count in heads)
+    just_as_extreme = sum(min(count, n - count) == smaller for count in heads)
+    test = mcnemar(b, c)
+    assert test.exact_p == at_least_as_extreme / 2**n
+    assert test.mid_p == (1.0 if b == c else (at_least_as_extreme - just_as_extreme / 2) / 2**n)
+
+
+@given(st.integers(0, 200), st.integers(0, 200))
+def test_one_more_item_for_the_better_system_never_weakens_the_evidence(b, more):
+    assert mcnemar(b, b + more + 1).exact_p <= mcnemar(b, b + more).exact_p
+
+
+@pytest.mark.parametrize(
+    ("b", "c", "chi2", "corrected"),
+    [(0, 1, 1.0, 0.0), (1, 2, 1 / 3, 0.0), (5, 15, 5.0, 81 / 20), (10, 10, 0.0, 0.0), (3, 0, 3.0, 4 / 3)],
+)
+def test_chi_square_statistics_by_hand(b, c, chi2, corrected):
+    test = mcnemar(b, c)
+    assert (test.chi2, test.corrected_chi2) == (pytest.approx(chi2), pytest.approx(corrected))
+    assert test.chi2_p == pytest.approx(chi_square_p(chi2))

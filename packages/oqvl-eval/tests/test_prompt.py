@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import hashlib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from oqvl_eval import ImageRef, Item
@@ -109,3 +113,44 @@ def test_the_digest_follows_text_pictures_and_chat():
     }
     assert len(digests) == 5
     assert prompt_sha256([BLUE, "x"], ["a"], False) in digests  # a picture is known by its file
+
+
+LOOK = Item("q", "q", (ImageRef("a"), "Is it red?"), ("yes", "no"), "no", rule="yes_no")
+SHOWN = Item("q", "q", (ImageRef("a"), "Which? A: x, B: y"), ("x", "y"), "A", shows_options=True)
+LETTER = "Reply with the letter of the right option only."
+SHORT = "Reply with one word or a short phrase only."
+
+
+@pytest.mark.parametrize(
+    ("item", "chat", "list_choices", "text"),
+    [
+        (ITEM, False, True, "What is on the plate?\nA. an apple\nB. a pear\nAnswer:"),
+        (ITEM, False, False, "What is on the plate?\nAnswer:"),
+        (ITEM, True, True, f"What is on the plate?\nA. an apple\nB. a pear\n{LETTER}"),
+        (ITEM, True, False, f"What is on the plate?\n{SHORT}"),
+        (OPEN, False, True, "What is on the plate?\nAnswer:"),
+        (OPEN, True, True, f"What is on the plate?\n{SHORT}"),
+        (LOOK, False, True, "Is it red?\nAnswer:"),
+        (LOOK, True, False, "Is it red?\nReply with yes or no only."),
+        (SHOWN, False, True, "Which? A: x, B: y\nAnswer:"),
+        (SHOWN, True, False, f"Which? A: x, B: y\n{LETTER}"),
+    ],
+)
+def test_the_whole_text_of_every_kind_of_prompt(item, chat, list_choices, text):
+    assert rendered(item, chat=chat, list_choices=list_choices) == [RED, f"\n{text}"]
+
+
+one_line = st.text(st.characters(exclude_characters="\n"), min_size=1).filter(str.strip)
+
+
+@given(choices=st.lists(one_line, min_size=2, max_size=6), question=one_line, chat=st.booleans())
+def test_options_are_printed_as_they_are_in_order(choices, question, chat):
+    item = Item("q", "q", (question,), tuple(choices), "A")
+    lines = [f"{letter}. {choice}" for letter, choice in zip("ABCDEF", choices, strict=False)]
+    assert rendered(item, (), chat=chat) == ["\n".join([question, *lines, LETTER if chat else "Answer:"])]
+
+
+def test_the_digest_of_a_prompt_never_changes():
+    canonical = '{"chat": false, "prompt": [{"image": "ab"}, "\\nWas ist das? \u00e4"]}'
+    expected = hashlib.sha256(canonical.encode()).hexdigest()
+    assert prompt_sha256([RED, "\nWas ist das? \u00e4"], ["ab"], False) == expected

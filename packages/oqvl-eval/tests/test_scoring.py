@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from oqvl_eval import Item
 from oqvl_eval.predictions import Candidate, Prediction, checked_candidates
-from oqvl_eval.scoring import judge, most_likely
+from oqvl_eval.scoring import has_blank, judge, most_likely
 from oqvl_shards.errors import ConfigError, DataError
 
 CHOICE = Item("q", "q", ("?",), ("an apple", "a pear"), "B")
@@ -127,3 +128,25 @@ def test_a_prediction_must_hold_an_answer():
 def test_an_answerer_that_returns_nonsense_is_named(scores, message):
     with pytest.raises(DataError, match=message):
         checked_candidates(CHOICE, [(0, "A"), (1, "B")], scores)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.floats(0.01, 1.0)), min_size=2, max_size=8))
+def test_the_forms_of_an_option_are_added_as_probabilities(forms):
+    scored = [Candidate(option, "x", math.log(probability), 1) for option, probability in forms]
+    totals = {option: sum(p for other, p in forms if other == option) for option, _ in forms}
+    first, *others = sorted(totals.values(), reverse=True)
+    if not others or first - others[0] > 1e-9:
+        assert totals[most_likely(scored, "sum") or 0] == pytest.approx(first)
+
+
+@pytest.mark.parametrize(("normalisation", "winner"), [("sum", 1), ("per_token", 0), ("per_byte", 1)])
+def test_the_order_of_the_continuations_does_not_matter(normalisation, winner):
+    scored = candidates((0, " A", -1.5, 2), (0, "A", -3.0, 1), (1, " B", -1.0, 1), (1, "B", -9.0, 4))
+    for order in itertools.permutations(scored):
+        assert most_likely(order, normalisation) == winner
+
+
+def test_pmi_is_had_only_when_every_option_has_a_reference():
+    full, bare = Candidate(0, "A", -1.0, 1, -2.0), Candidate(1, "B", -1.0, 1)
+    assert has_blank([Prediction(CHOICE, None, (full,), "")])
+    assert not has_blank([Prediction(CHOICE, None, (full, bare), "")])

@@ -65,13 +65,19 @@ class Item:
         """Check that the fields do not contradict each other."""
         where = f"item {self.item_id!r}"
         if not self.item_id or not self.cluster_id:
-            raise DataError(f"{where} of cluster {self.cluster_id!r}: both ids must be non-empty")
+            raise DataError(
+                f"{where} of cluster {self.cluster_id!r}: both ids must be non-empty",
+                hint="an item that is independent of all others has its item_id as cluster_id",
+            )
         if len(self.choices) > len(LETTERS):
-            raise DataError(f"{where} has {len(self.choices)} options, expected at most {len(LETTERS)}")
+            raise DataError(
+                f"{where} has {len(self.choices)} options, expected at most {len(LETTERS)}",
+                hint="an option needs a letter of its own",
+            )
         if not all(choice.strip() for choice in self.choices):
-            raise DataError(f"{where} has an empty option: {list(self.choices)}")
+            raise DataError(f"{where} has an empty option: {list(self.choices)}", hint="leave out options without text")
         if not self.answer.strip():
-            raise DataError(f"{where} has no answer")
+            raise DataError(f"{where} has no answer", hint="an item without a right answer cannot be scored")
         if self.scoring_rule == "multiple_choice" and self.answer not in self.letters:
             raise DataError(
                 f"{where} has the answer {self.answer!r}, expected one of {', '.join(self.letters) or '(no options)'}",
@@ -85,7 +91,10 @@ class Item:
             )
         accepted = self.metadata.get("accepted_answers", ())
         if isinstance(accepted, str) or not all(isinstance(answer, str) for answer in accepted):
-            raise DataError(f"{where}: metadata accepted_answers is {accepted!r}, expected a list of texts")
+            raise DataError(
+                f"{where}: accepted_answers in metadata is {accepted!r}, expected a list of texts",
+                hint='for a single answer, write ["..."]',
+            )
 
     @property
     def letters(self) -> tuple[str, ...]:

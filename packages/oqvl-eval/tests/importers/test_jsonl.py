@@ -93,3 +93,36 @@ def test_a_folder_is_a_mapping(tmp_path):
 def test_no_name_leaves_the_folder(tmp_path, name):
     with pytest.raises(DataError, match="leaves the folder"):
         ImageFolder(tmp_path)[name]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({key: value for key, value in LINE.items() if key != "answer"}, "answer: Field required"),
+        ({**LINE, "id": ""}, "id: String should have at least 1 character"),
+        ({**LINE, "question": None}, "question: Input should be a valid string; found None"),
+        ({**LINE, "images": "a.jpg"}, "images: Input should be a valid tuple; found 'a.jpg'"),
+        ({**LINE, "choices": ["x", 2]}, r"choices\.1: Input should be a valid string; found 2"),
+        ({**LINE, "choices": ["x", " "]}, "item 'q' has an empty option"),
+        ({**LINE, "choices": [], "answer": 0}, "answer 0 is not the index of one of 0 options"),
+        ({**LINE, "answer": -1}, "answer -1 is not the index"),
+        ({**LINE, "choices": [], "answer": ""}, "item 'q' has no answer"),
+        ({**LINE, "metadata": [1]}, "metadata: Input should be a valid dictionary"),
+        ({**LINE, "choices": [str(index) for index in range(40)], "answer": 30}, "answer 30 is not the index"),
+        ("[1, 2]", "Input should be a valid dictionary"),
+        ('{"id": "q", "answer": NaN}', "answer"),
+        ("not json", "is not JSON"),
+    ],
+)
+def test_a_malformed_line_is_named_by_its_number_in_the_file(tmp_path, line, message):
+    with pytest.raises(DataError, match=rf"items\.jsonl, line 4\b.*{message}") as caught:
+        read(tmp_path, {**LINE, "id": "first"}, "", {**LINE, "id": "second"}, line, {**LINE, "id": "last"})
+    assert caught.value.hint
+
+
+def test_items_before_a_malformed_line_are_read(tmp_path):
+    (tmp_path / "items.jsonl").write_text(json.dumps(LINE) + "\n{")
+    lines = read_jsonl(tmp_path / "items.jsonl")
+    assert next(lines).item_id == "q"
+    with pytest.raises(DataError, match="line 2 is not JSON"):
+        next(lines)

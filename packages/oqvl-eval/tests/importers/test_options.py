@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from oqvl_eval.importers.options import inline_options
 
@@ -22,3 +24,12 @@ from oqvl_eval.importers.options import inline_options
 )
 def test_options_in_the_text(question, options):
     assert inline_options(question) == options
+
+
+@given(st.lists(st.from_regex(r"[a-z]{2,8}( [a-z]{2,8})?", fullmatch=True), min_size=2, max_size=8))
+def test_options_are_found_in_every_notation(options):
+    letters = "ABCDEFGH"
+    for mark in ("{}. ", "{}: ", "({}) ", "{}) "):
+        lines = [mark.format(letter) + option for letter, option in zip(letters, options, strict=False)]
+        assert inline_options("Which one?\n" + "\n".join(lines)) == tuple(options)
+        assert inline_options("Which one?\nOptions: " + ", ".join(lines)) == tuple(options)

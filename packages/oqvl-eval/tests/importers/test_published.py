@@ -249,3 +249,34 @@ def test_wrong_files_are_named(parquet, tmp_path):
 
 def test_every_format_can_be_named_in_a_configuration():
     assert sorted({*FORMATS, "jsonl"}) == sorted(get_args(SourceFormat))
+
+
+MMBENCH_ROW = {**dict.fromkeys(MMBENCH_COLUMNS, ""), "index": "7", "question": "?", "A": "x", "B": "y", "answer": "B"}
+MMSTAR_ROW = {"index": 7, "question": "Which?", "answer": "A", "category": "c", "l2_category": "x"}
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "change", "message"),
+    [
+        (
+            "ai2d",
+            {"question": "?", "options": ["x", "y"], "answer": "0"},
+            {"answer": "B"},
+            "answer 'B' is not the index",
+        ),
+        ("ai2d", {"question": "?", "options": ["x", "y"], "answer": "0"}, {"options": None}, "one of 0 options"),
+        ("ai2d", {"question": "?", "options": ["x", "y"], "answer": "0"}, {"options": ["x", ""]}, "an empty option"),
+        ("mmbench", MMBENCH_ROW, {"index": "seven"}, "index is 'seven', expected a number"),
+        ("mmbench", MMBENCH_ROW, {"answer": "C"}, "item '7' has the answer 'C', expected one of A, B"),
+        ("mmbench", MMBENCH_ROW, {"B": "", "C": "z"}, "an option is missing between others"),
+        ("mmstar", MMSTAR_ROW, {"answer": "E"}, "item '7' has the answer 'E', expected one of A, B, C, D"),
+        ("pope", pope_row("red-0.png", "yes"), {"answer": ""}, "item 'random-4' has no answer"),
+        ("realworldqa", {"question": "How many?", "answer": "3"}, {"answer": " "}, "item '4' has no answer"),
+    ],
+)
+def test_a_malformed_row_is_named(parquet, name, row, change, message):
+    rows = [{**row, "image": "red-0.png"}] * 4 + [{**row, "image": "blue-0.png", **change}]
+    where = r"test-00000-of-00001\.parquet, row group 1, row 1: "  # three rows per group: the fifth row
+    with pytest.raises(DataError, match=f"{where}.*{message}") as caught:
+        read_published(name, parquet(rows))
+    assert caught.value.hint

@@ -38,3 +38,27 @@ def test_a_picture_by_path_alone_is_refused(tmp_path):
     pq.write_table(pa.table({"image": image}), tmp_path / "t.parquet")
     with pytest.raises(DataError, match=r"row 0 has no picture"):
         Table(tmp_path / "t.parquet", [])
+
+
+def test_a_folder_is_read_in_natural_order(tmp_path, pictures):
+    for number in (10, 9):
+        table = pa.table({"n": [number], "image": [pictures["red-0.png"]]})
+        pq.write_table(table, tmp_path / f"part-{number}.parquet")
+    opened = Table(tmp_path, ["n"])
+    assert [(row.text("n"), row.where) for row in opened.rows] == [
+        ("9", "part-9.parquet, row group 0, row 0"),
+        ("10", "part-10.parquet, row group 0, row 0"),
+    ]
+
+
+def test_a_row_without_a_picture_is_named_by_its_place(tmp_path, pictures):
+    cell = base64.b64encode(pictures["red-0.png"]).decode()
+    (tmp_path / "t.tsv").write_text(f"index\timage\n1\t{cell}\n2\t\n")
+    with pytest.raises(DataError, match=r"t\.tsv, row 1"):
+        Table(tmp_path / "t.tsv", ["index"])
+
+
+def test_missing_columns_are_listed_with_those_that_are_there(tmp_path, pictures):
+    pq.write_table(pa.table({"n": [1], "image": [pictures["red-0.png"]]}), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"row group 0 lacks the columns \['a', 'b'\]; it has \['n', 'image'\]"):
+        Table(tmp_path / "t.parquet", ["n", "a", "b"])
