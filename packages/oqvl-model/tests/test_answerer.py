@@ -51,14 +51,20 @@ def test_generation_equals_greedy_search_without_a_cache(checkpoint, prompts):
     assert answer == processor.decode(expected)
 
 
-def test_an_answer_ends_at_the_end_token(checkpoint, prompts):
+def test_an_answer_ends_at_the_end_token(checkpoint, prompts, monkeypatch):
     answerer = VlmAnswerer(checkpoint, device="cpu")
-    with torch.no_grad():
-        # The norm's output lies along the end token's row, so that it wins everywhere.
-        answerer.model.text.lm_head.weight[answerer.processor.end_token_id] = 0
-        answerer.model.text.lm_head.weight *= 0
-    # All logits are equal: the first id, the pad token, is taken for as long as it may.
-    assert answerer.generate(prompts[:1], chat=False, max_new_tokens=3) == [""]
+    words, end = answerer.processor.encode_text("a red apple"), answerer.processor.end_token_id
+    rows = [[*words, end, *words], [end, *words, end], [*words, *words, words[0]]]
+
+    def generate(input_ids, **options):
+        assert (options["eos_token_id"], options["max_new_tokens"]) == (end, 9)
+        length = max(map(len, rows))
+        ids = torch.tensor([[*row, *[end] * (length - len(row))] for row in rows])
+        return torch.cat([input_ids, ids], dim=1)
+
+    monkeypatch.setattr(answerer.model, "generate", generate)
+    answers = answerer.generate([["a"]] * 3, chat=False, max_new_tokens=9)
+    assert answers == ["a red apple", "", answerer.processor.decode(rows[2])]
 
 
 @pytest.mark.parametrize("chat", [False, True])
@@ -100,3 +106,30 @@ def test_a_missing_cuda_device_is_named(checkpoint, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(HardwareError, match="CUDA"):
         VlmAnswerer(checkpoint, device="cuda")
+
+
+@pytest.mark.parametrize(("device", "dtype", "expected"), [("cpu", "auto", "float32"), ("cpu", "bfloat16", "bfloat16")])
+def test_the_precision_follows_the_device_unless_it_is_named(checkpoint, device, dtype, expected):
+    model = VlmAnswerer(checkpoint, device=device, dtype=dtype).model
+    assert {str(parameter.dtype) for parameter in model.parameters()} == {f"torch.{expected}"}
+    assert not model.training
+
+
+def test_auto_is_the_cpu_where_there_is_no_cuda(checkpoint, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert VlmAnswerer(checkpoint).device == torch.device("cpu")
+
+
+def test_prompts_of_similar_length_share_a_batch(checkpoint, monkeypatch, picture):
+    answerer = VlmAnswerer(checkpoint, batch_size=2, device="cpu")
+    lengths = []
+    generate = answerer.model.generate
+    monkeypatch.setattr(
+        answerer.model, "generate", lambda **inputs: lengths.append(inputs["input_ids"].shape) or generate(**inputs)
+    )
+    prompts = [["a" * 60], [picture(0), "a"], ["a"], ["a" * 61], ["b"]]
+    answers = answerer.generate(prompts, chat=False, max_new_tokens=2)
+    assert len(answers) == len(prompts)
+    assert [rows for rows, _ in lengths] == [2, 2, 1]
+    assert lengths[0][1] < lengths[1][1]
+    assert answers[4] == answerer.generate([["b"]], chat=False, max_new_tokens=2)[0]

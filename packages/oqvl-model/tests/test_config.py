@@ -17,7 +17,7 @@ def test_the_defaults_are_the_original_model():
     assert (config.text.hidden_size, config.text.num_layers, config.visual_tokens_per_image) == (1536, 28, 144)
 
 
-def test_where_the_model_lies_does_not_decide_its_bytes():
+def test_the_output_path_does_not_decide_the_bytes():
     first, second = (InitConfig.from_values(REQUIRED | {"output": output}) for output in ("a", "b"))
     assert first.digest() == second.digest()
     assert first.digest() != InitConfig.from_values(REQUIRED | {"seed": 8}).digest()

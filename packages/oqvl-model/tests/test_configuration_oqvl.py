@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from oqvl_model.configuration_oqvl import OqvlConfig, TimmTowerConfig
+from oqvl_model.configuration_oqvl import OqvlConfig, TimmTowerConfig, check_visual_tokens
 from oqvl_shards.errors import ConfigError
 
 
@@ -37,3 +39,25 @@ def test_numbers_of_visual_tokens_that_cannot_be_are_refused(make_config, num_to
 def test_an_unknown_kind_of_tower_is_refused(make_config):
     with pytest.raises(ConfigError, match="model_type"):
         make_config(vision_config={"model_type": "resnet"})
+
+
+@given(st.integers(-3, 800), st.integers(1, 27))
+def test_a_map_is_pooled_to_square_numbers_up_to_its_own_size(num_tokens, grid_size):
+    if num_tokens in {side * side for side in range(1, grid_size + 1)}:
+        check_visual_tokens(num_tokens, grid_size)
+    else:
+        with pytest.raises(ConfigError, match=rf"{num_tokens}; expected a square number from 1 to {grid_size**2}"):
+            check_visual_tokens(num_tokens, grid_size)
+
+
+def test_siglip_pixels_go_from_minus_one_to_one(make_config):
+    config = make_config()
+    black, white = ((value - config.image_mean[0]) / config.image_std[0] for value in (0, 1))
+    assert (black, white) == (-1, 1)
+
+
+def test_parts_may_be_given_as_dicts(make_config):
+    config = make_config(vision_config={"model_type": "oqvl_timm_tower", "image_size": 64, "feature_stride": 16})
+    assert isinstance(config.vision_config, TimmTowerConfig)
+    assert config.grid_size == 4
+    assert OqvlConfig().text_config.model_type == "qwen2"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import adaptive_avg_pool2d
 
-from oqvl_model.projector import AveragePool
+from oqvl_model.projector import AveragePool, Projector
 from oqvl_shards.errors import ConfigError
 
 
@@ -44,3 +44,26 @@ def test_numbers_that_are_no_square_or_too_large_are_refused(num_tokens):
 
 def test_the_matrix_is_not_saved():
     assert AveragePool(4, 4).state_dict() == {}
+
+
+@pytest.mark.parametrize("hidden_size", [None, 24])
+def test_the_projector_pools_and_then_maps_each_token_by_itself(make_config, hidden_size):
+    projector = Projector(make_config(projector_hidden_size=hidden_size))
+    assert projector.linear_1.weight.shape == (hidden_size or 32, 16)
+    assert projector.linear_2.weight.shape == (32, hidden_size or 32)
+    features = torch.randn(2, 16, 16, generator=torch.Generator().manual_seed(1))
+    tokens = projector(features)
+    assert tokens.shape == (2, 4, 32)
+    pooled = reference(features, 4, 2)
+    for token in range(4):
+        one = projector.linear_2(torch.nn.functional.gelu(projector.linear_1(pooled[:, token])))
+        torch.testing.assert_close(tokens[:, token], one, atol=1e-6, rtol=1e-5)
+
+
+def test_a_visual_token_sees_its_corner_of_the_map_only(make_config):
+    projector = Projector(make_config())
+    features = torch.zeros(1, 16, 16)
+    before = projector(features)
+    features[0, 0] = 1  # the top left of 4 x 4 features is in the first of 2 x 2 tokens
+    changed = (projector(features) != before).any(dim=-1)[0]
+    assert changed.tolist() == [True, False, False, False]
