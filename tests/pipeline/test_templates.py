@@ -16,11 +16,11 @@ from PIL import Image
 
 from oqvl_model.config import InitConfig
 from oqvl_model.processing_oqvl import OqvlProcessor, ProcessorConfig
-from oqvl_pack.assembly import make_record
 from oqvl_pack.config import PackConfig
-from oqvl_pack.documents import DocumentTable, Draft
-from oqvl_pack.template import Segment, SpecialTokens, caption_document, conversation_document
-from oqvl_pack.tokenization import DocumentTokenizer
+from oqvl_pack.corpus.assembly import make_record
+from oqvl_pack.documents.document_table import DocumentTable, Draft
+from oqvl_pack.documents.template import Segment, SpecialTokens, caption_document, conversation_document
+from oqvl_pack.documents.tokenization import DocumentTokenizer
 from oqvl_shards.tar.index import Member
 
 VISUAL_TOKENS = 4

@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from oqvl_pack import emission
-from oqvl_pack.packing import pack
+from oqvl_pack.binpacking import compiled
+from oqvl_pack.binpacking.packing import pack
 
 CAPACITY = 4096
 SIZES = {"quadratic": 10_000, "textbook": 1_000_000, "corpus": 29_000_000}
@@ -44,12 +44,12 @@ def pack_oqvl(lengths: np.ndarray, algorithm: Any = "best", seed: int | None = N
 
 
 def pack_without_numba(lengths: np.ndarray) -> int:
-    found = emission._import_kernels
-    emission._import_kernels = lambda: None  # pyrefly: ignore
+    found = compiled._import_kernels
+    compiled._import_kernels = lambda: None  # pyrefly: ignore
     try:
         return pack_oqvl(lengths)
     finally:
-        emission._import_kernels = found
+        compiled._import_kernels = found
 
 
 def pack_textbook(lengths: np.ndarray, algorithm: Callable[[list[int], int], list[list[int]]]) -> int:

@@ -42,11 +42,11 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 
 from oqvl_pack.config import PackConfig
-from oqvl_pack.documents import read_documents
+from oqvl_pack.corpus.worker import Job
+from oqvl_pack.documents.drafting import read_documents
+from oqvl_pack.documents.source import list_shards, open_sources
+from oqvl_pack.documents.word_cache import WordCache
 from oqvl_pack.run import pack_dataset
-from oqvl_pack.source import list_shards, open_sources
-from oqvl_pack.word_cache import WordCache
-from oqvl_pack.worker import Job
 from oqvl_shards.dataset import open_dataset, write_manifest
 from oqvl_shards.image import check_image_head, image_size
 from oqvl_shards.importers.config import ImportWebdatasetConfig

@@ -10,16 +10,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from oqvl_pack.algorithm import Algorithm, Overlong
-    from oqvl_pack.balance import Imbalance, balanced_order, imbalance
-    from oqvl_pack.bounds import LowerBounds
+    from oqvl_pack.binpacking.algorithm import Algorithm, Overlong
+    from oqvl_pack.binpacking.balance import Imbalance, balanced_order, imbalance
+    from oqvl_pack.binpacking.bounds import LowerBounds
+    from oqvl_pack.binpacking.packing import pack
+    from oqvl_pack.binpacking.plan import Plan
+    from oqvl_pack.binpacking.splitting import Pieces, Span
+    from oqvl_pack.binpacking.streaming import StreamingPacker
     from oqvl_pack.config import PackConfig
-    from oqvl_pack.packing import pack
-    from oqvl_pack.pieces import Pieces, Span
-    from oqvl_pack.plan import Plan
     from oqvl_pack.report import PackReport, PlanReport
     from oqvl_pack.run import check_dataset, pack_dataset, plan_dataset
-    from oqvl_pack.streaming import StreamingPacker
 
 __all__ = [
     "Algorithm",
@@ -42,21 +42,21 @@ __all__ = [
 ]
 
 _MODULE_OF = {
-    "Algorithm": "algorithm",
-    "Imbalance": "balance",
-    "LowerBounds": "bounds",
-    "Overlong": "algorithm",
+    "Algorithm": "binpacking.algorithm",
+    "Imbalance": "binpacking.balance",
+    "LowerBounds": "binpacking.bounds",
+    "Overlong": "binpacking.algorithm",
     "PackConfig": "config",
     "PackReport": "report",
-    "Pieces": "pieces",
-    "Plan": "plan",
+    "Pieces": "binpacking.splitting",
+    "Plan": "binpacking.plan",
     "PlanReport": "report",
-    "Span": "pieces",
-    "StreamingPacker": "streaming",
-    "balanced_order": "balance",
+    "Span": "binpacking.splitting",
+    "StreamingPacker": "binpacking.streaming",
+    "balanced_order": "binpacking.balance",
     "check_dataset": "run",
-    "imbalance": "balance",
-    "pack": "packing",
+    "imbalance": "binpacking.balance",
+    "pack": "binpacking.packing",
     "pack_dataset": "run",
     "plan_dataset": "run",
 }

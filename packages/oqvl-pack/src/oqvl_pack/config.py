@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from oqvl_pack.algorithm import Algorithm
+from oqvl_pack.binpacking.algorithm import Algorithm
 from oqvl_shards.config import MappedConfig, Paths, StageConfig
 from oqvl_shards.tar.sample import ReadLimits
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from oqvl_pack.binpacking.packing import pack
+from oqvl_pack.binpacking.shuffle import permutation
 from oqvl_pack.config import PlanConfig
-from oqvl_pack.corpus import PackedCorpus
-from oqvl_pack.packing import pack
+from oqvl_pack.corpus.packed_corpus import PackedCorpus
+from oqvl_pack.corpus.write_timing import WritingTrial
 from oqvl_pack.report import PlanReport, TrainingForecast
-from oqvl_pack.shuffle import permutation
-from oqvl_pack.trial import WritingTrial
 from oqvl_shards.tar.index import BLOCK_SIZE
 
 _STORED_TOKEN_BYTES = 5  # an int32 id and a bool

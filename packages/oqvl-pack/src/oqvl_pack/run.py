@@ -24,17 +24,17 @@ from typing import Any
 
 import numpy as np
 
+from oqvl_pack.check import check_packed
 from oqvl_pack.config import CheckConfig, PackConfig, PlanConfig, ShowConfig
-from oqvl_pack.corpus import PackedCorpus, pack_corpus
+from oqvl_pack.corpus.packed_corpus import PackedCorpus, pack_corpus
+from oqvl_pack.corpus.work_files import remove_work
+from oqvl_pack.corpus.worker import Job, OutputPart, write_shard
+from oqvl_pack.corpus.write_timing import write_on_trial
+from oqvl_pack.documents.source import TEMPLATE_OF_KIND, open_sources, relative_directory
 from oqvl_pack.drawing import draw_pack, picture_format
 from oqvl_pack.forecast import forecast
 from oqvl_pack.report import CheckReport, PackReport, PlanReport, ShowReport
-from oqvl_pack.source import TEMPLATE_OF_KIND, open_sources, relative_directory
-from oqvl_pack.trial import write_on_trial
-from oqvl_pack.verification import check_packed
 from oqvl_pack.version import VERSION
-from oqvl_pack.worker import Job, OutputPart, write_shard
-from oqvl_pack.workspace import remove_work
 from oqvl_shards.config import StageConfig
 from oqvl_shards.dataset import Dataset, open_dataset, write_manifest
 from oqvl_shards.errors import ConfigError

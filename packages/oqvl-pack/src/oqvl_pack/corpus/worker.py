@@ -1,0 +1,193 @@
+"""What a worker does for one source shard, and for one output shard."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oqvl_pack.config import PackConfig
+from oqvl_pack.corpus.assembly import assemble, count_record
+from oqvl_pack.corpus.shard_packing import PackTable, ShardDivision, divide_shard
+from oqvl_pack.corpus.work_files import load_work, save_work
+from oqvl_pack.documents.document_table import DocumentTable
+from oqvl_pack.documents.drafting import read_documents
+from oqvl_pack.documents.source import SourceShard, Template
+from oqvl_pack.documents.template import SpecialTokens
+from oqvl_pack.documents.tokenization import DocumentTokenizer, load_tokenizer
+from oqvl_shards.config import Engine
+from oqvl_shards.errors import DataError
+from oqvl_shards.garbage import collector_paused
+from oqvl_shards.manifest import Account, Shard
+from oqvl_shards.packed import reference_shard_name, shard_name, write_packed_shard, write_reference_shard
+from oqvl_shards.receipt import Receipt, read_receipt, write_receipt
+from oqvl_shards.tar.index import Member
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker needs to know.
+
+    Args:
+        config: The configuration.
+        templates: The templates of all sources.
+        step: Digest of the output's lineage; empty when nothing is to be written.
+        image_token_id: Id of the image placeholder; who writes needs it, and need not read the tokenizer for it.
+    """
+
+    config: PackConfig
+    templates: frozenset[Template]
+    step: str = ""
+    image_token_id: int = -1
+
+    def tokenizer(self) -> DocumentTokenizer:
+        """Return the tokenizer, read once a process."""
+        if self.config.num_workers > 1 or self.config.engine is Engine.RAY:
+            # Every worker is a process: more threads in each would only fight.
+            os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        config = self.config
+        tokens = SpecialTokens(
+            image=config.image_token,
+            bos=config.bos_token,
+            start=config.start_token if "conversation" in self.templates else "",
+            end=config.end_token,
+            pad=config.pad_token,
+            chunk=config.chunk_token if "interleaved" in self.templates else "",
+        )
+        return load_tokenizer(config.tokenizer, tokens)
+
+    def output_name(self, part: OutputPart) -> str:
+        """Return the file name of an output shard."""
+        index = part.first_pack_id // self.config.packs_per_shard
+        return reference_shard_name(index) if self.config.layout == "reference" else shard_name(index)
+
+
+@dataclass(frozen=True)
+class InputPart:
+    """One source shard.
+
+    Args:
+        index: Its number, counted through all sources.
+        shard: The shard.
+        lengths: int64 [D], expanded lengths of its documents in tokens, once they are known.
+        is_chosen: bool [D], whether each document is packed; None for all.
+    """
+
+    index: int
+    shard: SourceShard
+    lengths: NDArray[np.int64] | None = None
+    is_chosen: NDArray[np.bool_] | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call it in progress and errors."""
+        return self.shard.name
+
+
+@dataclass(frozen=True)
+class OutputPart:
+    """One output shard.
+
+    Args:
+        first_pack_id: Index of its first pack.
+        packs: Its packs.
+        shards: The source shards that they draw from, by index.
+    """
+
+    first_pack_id: int
+    packs: PackTable
+    shards: Mapping[int, SourceShard]
+
+
+@dataclass(frozen=True)
+class ShardSummary:
+    """What is kept of one source shard while all are packed.
+
+    Args:
+        lengths: int64 [D], expanded lengths of its documents in tokens.
+        uids: uint64 [D], see `DocumentTable`.
+        num_stored: int64 [D], tokens as stored, one placeholder an image.
+        num_images: int64 [D], images.
+        image_bytes: int64 [D], bytes that the images take in a tar, headers included.
+        rejected: Samples left out, by reason.
+        statistics: Counts that add up over shards.
+    """
+
+    lengths: NDArray[np.int64]
+    uids: NDArray[np.uint64]
+    num_stored: NDArray[np.int64]
+    num_images: NDArray[np.int64]
+    image_bytes: NDArray[np.int64]
+    rejected: Mapping[str, int]
+    statistics: Mapping[str, int]
+
+
+def tokenize_shard(part: InputPart, job: Job) -> ShardSummary:
+    """Tokenise one source shard; unless `job.step` is empty, keep the result for `write_shard`."""
+    config = job.config
+    work = load_work(config.output, part.index, job.step) if job.step else None
+    if work is None:
+        tokenizer = job.tokenizer()
+        with collector_paused():
+            work = read_documents(part.shard, config, tokenizer)
+        if job.step:
+            save_work(config.output, part.index, job.step, work)
+    table = work.table
+    return ShardSummary(
+        lengths=table.lengths(),
+        uids=table.uids,
+        num_stored=np.diff(table.token_offsets),
+        num_images=np.diff(table.image_offsets),
+        image_bytes=table.tar_bytes(),
+        rejected=work.rejected,
+        statistics=work.statistics,
+    )
+
+
+def divide_part(part: InputPart, job: Job) -> ShardDivision:
+    """Pack the chosen documents of one source shard alone."""
+    assert part.lengths is not None
+    return divide_shard(part.lengths, part.index, job.config, part.is_chosen)
+
+
+def write_shard(part: OutputPart, job: Job) -> Receipt:
+    """Write one output shard, unless an earlier run of the same step has."""
+    name = job.output_name(part)
+    finished = read_receipt(job.config.output, name, job.step)
+    if finished is not None:
+        return finished
+    shard, counts = _write(part, job, name)
+    num_documents = counts["num_documents"]
+    account = Account(num_in=num_documents, num_kept=num_documents)
+    receipt = Receipt(step=job.step, shard=shard, account=account, statistics=dict(counts))
+    write_receipt(job.config.output, receipt)
+    return receipt
+
+
+def _write(part: OutputPart, job: Job, name: str) -> tuple[Shard, Counter[str]]:
+    output = job.config.output
+    packs = list(assemble(part.packs, partial(_table, job, part), image_token_id=job.image_token_id))
+    counts = sum((count_record(record) for record, _ in packs), Counter[str]())
+    if job.config.layout == "reference":
+        return write_reference_shard(output / name, packs, relative_to=output), counts
+    copied = [
+        (record, [(part.shards[image.shard].path, Member("", image.offset, image.size)) for image in images])
+        for record, images in packs
+    ]
+    shard = write_packed_shard(output / name, copied, first_pack_id=part.first_pack_id, relative_to=output)
+    return shard, counts
+
+
+def _table(job: Job, part: OutputPart, shard_index: int) -> DocumentTable:
+    work = load_work(job.config.output, shard_index, job.step)
+    if work is None:
+        raise DataError(
+            f"the tokens of {part.shards[shard_index].name} have gone from {job.config.output}",
+            hint="nothing else may write to the output directory while it is packed: run again",
+        )
+    return work.table

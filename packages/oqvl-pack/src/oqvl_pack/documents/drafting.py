@@ -1,0 +1,181 @@
+"""Read the samples of one source shard, and tokenise them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from oqvl_pack.config import PackConfig
+from oqvl_pack.documents.document_table import DocumentTable, Draft
+from oqvl_pack.documents.source import SourceShard
+from oqvl_pack.documents.template import (
+    PackReason,
+    Segment,
+    SpecialTokens,
+    caption_document,
+    conversation_document,
+    interleaved_document,
+    interleaved_layout,
+)
+from oqvl_pack.documents.tokenization import DocumentTokenizer
+from oqvl_shards.errors import DataError
+from oqvl_shards.image import check_image_head, decode_image, image_size
+from oqvl_shards.tar.index import Member
+from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import RejectReason, Sample, SampleError, member_type
+from oqvl_shards.uid import sample_uid, uid_to_words
+
+_HEAD_BYTES = 4096  # of an image file, enough for its size unless a large profile stands before
+
+TRAILING_IMAGES = "num_trailing_images_cut"
+"""Statistic: images that were cut because no text follows them."""
+
+
+@dataclass(frozen=True)
+class ShardDocuments:
+    """What one source shard holds.
+
+    Args:
+        table: Its documents.
+        rejected: Samples left out, by reason.
+        statistics: Counts that add up over shards.
+    """
+
+    table: DocumentTable
+    rejected: dict[str, int]
+    statistics: dict[str, int]
+
+
+def read_documents(shard: SourceShard, config: PackConfig, tokenizer: DocumentTokenizer) -> ShardDocuments:
+    """Tokenise all samples of one source shard, in its order.
+
+    Args:
+        shard: The shard.
+        config: Template, image check and limits.
+        tokenizer: Made for the same special tokens.
+
+    Raises:
+        DataError: When the shard cannot be read, or by default when a document is longer than a pack.
+    """
+    rejected: Counter[str] = Counter()
+    statistics: Counter[str] = Counter()
+    drafts = []
+    with ShardReader(shard.path, config.limits, name=shard.relative_path) as reader:
+        rejected.update(reject.reason.value for reject in reader.rejects)
+        drafting = _Drafting(reader, shard, config, tokenizer.tokens, statistics)
+        for sample in reader.samples:
+            try:
+                drafts.append(drafting.draft(sample))
+            except SampleError as error:
+                rejected[error.reason.value] += 1
+    table = _drop_overlong(DocumentTable.from_drafts(shard.name, drafts, tokenizer), config, rejected)
+    return ShardDocuments(table, dict(sorted(rejected.items())), dict(sorted(statistics.items())))
+
+
+class _Drafting:
+    """Turns the samples of one shard into drafts."""
+
+    def __init__(
+        self,
+        reader: ShardReader,
+        shard: SourceShard,
+        config: PackConfig,
+        tokens: SpecialTokens,
+        statistics: Counter[str],
+    ) -> None:
+        self.reader, self.shard, self.config = reader, shard, config
+        self.tokens, self.statistics = tokens, statistics
+        self.needs_uid = not config.parts[shard.source].is_whole
+
+    def draft(self, sample: Sample) -> Draft:
+        """Return the draft of one sample.
+
+        Raises:
+            SampleError: When it cannot be packed.
+        """
+        num_cut, template = 0, self.shard.template
+        if template == "caption":
+            segments, images = self._caption(sample)
+        elif template == "conversation":
+            images = sample.image_members
+            turns = self.reader.json(sample).get("conversations")
+            segments = conversation_document(turns, len(images), self.tokens, self.config.system_prompt)
+        else:
+            segments, images, num_cut = self._interleaved(sample)
+        for image in images:
+            self._check_image(image)
+        image_tokens = self._image_tokens(sample, len(images), num_cut)
+        if num_cut:
+            self.statistics[TRAILING_IMAGES] += num_cut
+        return Draft(sample.key, segments, images, image_tokens, self._uid(sample) if self.needs_uid else 0)
+
+    def _caption(self, sample: Sample) -> tuple[list[Segment], tuple[Member, ...]]:
+        images = sample.image_members
+        if len(images) != 1:
+            reason = RejectReason.MANY_IMAGES if images else RejectReason.NO_IMAGE
+            raise SampleError(reason, f"{len(images)} image members, expected one")
+        return caption_document(self.reader.text(sample), self.tokens), images
+
+    def _interleaved(self, sample: Sample) -> tuple[list[Segment], tuple[Member, ...], int]:
+        values, config = self.reader.json(sample), self.config
+        layout = interleaved_layout(
+            values.get("texts"),
+            values.get("images"),
+            min_images=config.min_images,
+            max_images=config.max_images,
+            cut_trailing=config.trailing_images == "cut",
+        )
+        images = []
+        for suffix in layout.images:
+            member = sample.member(suffix)
+            if member not in sample.image_members:
+                raise SampleError(PackReason.MISSING_IMAGE, f"no image member {suffix!r:.40}")
+            images.append(member)
+        return interleaved_document(layout.places, self.tokens), tuple(images), layout.num_cut
+
+    def _uid(self, sample: Sample) -> int:
+        """Return the low 64 bits of the uid; who has a broken json member, which a caption does not need, has none."""
+        metadata = None
+        if sample.member("json") is not None:
+            with suppress(SampleError):
+                metadata = self.reader.json(sample)
+        return uid_to_words(sample_uid(sample, metadata, self.shard.dataset).value)[1]
+
+    def _check_image(self, image: Member) -> None:
+        limits = self.config.limits
+        if self.config.image_check == "decode":
+            decode_image(self.reader.read(image), limits, member_type(image.name))
+        elif not check_image_head(self.reader.head(image, _HEAD_BYTES), limits):
+            image_size(self.reader.read(image), limits)
+
+    def _image_tokens(self, sample: Sample, num_images: int, num_cut: int) -> tuple[int, ...]:
+        field = self.config.visual_tokens_field
+        if not field:
+            return (self.config.visual_tokens_per_image,) * num_images
+        value: Any = self.reader.json(sample).get(field)
+        counts = value if isinstance(value, list) else [value] * (num_images + num_cut)
+        if len(counts) != num_images + num_cut or not all(
+            type(count) is int and 0 < count <= self.config.bin_capacity for count in counts
+        ):
+            raise SampleError(
+                PackReason.BAD_VISUAL_TOKENS, f"{field} holds {value!r:.40} for {num_images + num_cut} images"
+            )
+        return tuple(counts[:num_images])
+
+
+def _drop_overlong(table: DocumentTable, config: PackConfig, rejected: Counter[str]) -> DocumentTable:
+    lengths = table.lengths()
+    overlong = np.flatnonzero(lengths > config.bin_capacity)
+    if not len(overlong):
+        return table
+    if config.overlong == "error":
+        raise DataError(
+            f"{table.keys[overlong[0]]} has {lengths[overlong[0]]} tokens, a pack holds {config.bin_capacity}",
+            hint="raise bin_capacity, or leave such documents out with overlong=drop",
+        )
+    rejected[PackReason.OVERLONG.value] += len(overlong)
+    return table.take(np.flatnonzero(lengths <= config.bin_capacity))

@@ -1,0 +1,132 @@
+"""How much of each source is packed: shares and budgets, and which documents that makes.
+
+The documents of a source are put into a random order and taken from its beginning; `budget` makes up what a
+token budget then lacks. A document's place in the order is a hash of its uid, the seed and the source's place in the
+mixture. So what is chosen does not depend on which shard a document lies in, and nearly all of it stays chosen when
+shards are added or others taken away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oqvl_pack.binpacking.shuffle import mix, start_of
+from oqvl_pack.config import MixturePart, PackConfig
+from oqvl_pack.documents.budget import fill_budget
+from oqvl_shards.errors import ConfigError
+
+LEFT_OUT = "left_out_by_budget"
+"""Reason under which the documents that a share or budget leaves out are counted."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a mixture packs.
+
+    Args:
+        is_chosen: For each source (or source shard) bool [D], whether each of its documents is packed; None for all.
+        token_budgets: For each source the tokens that its share or `num_tokens` asks for; None without either.
+    """
+
+    is_chosen: list[NDArray[np.bool_] | None]
+    token_budgets: list[int | None]
+
+
+def choose_documents(
+    lengths: Sequence[NDArray[np.integer]],
+    uids: Sequence[NDArray[np.uint64]],
+    parts: Sequence[MixturePart],
+    seed: int,
+) -> Choice:
+    """Decide which documents of each source are packed.
+
+    Args:
+        lengths: Expanded lengths in tokens of each source's documents.
+        uids: Their uids, or the low 64 bits of them; those of sources that are packed whole do not matter.
+        parts: What is wanted of each source.
+        seed: Seed of the order.
+
+    Raises:
+        ConfigError: When a source has fewer documents or tokens than are wanted of it.
+    """
+    budgets = _token_budgets([int(one.sum()) for one in lengths], parts)
+    is_chosen = [
+        None if part.is_whole else _choose(of_lengths, of_uids, part, budget, start_of(seed) + index)
+        for index, (of_lengths, of_uids, part, budget) in enumerate(zip(lengths, uids, parts, budgets, strict=True))
+    ]
+    return Choice(is_chosen, budgets)
+
+
+def _token_budgets(totals: Sequence[int], parts: Sequence[MixturePart]) -> list[int | None]:
+    """Return the tokens to take of each source; None for those that are not measured in tokens.
+
+    The weighted sources together are as large as they can be with these shares: the one that is shortest for its
+    weight is packed whole.
+    """
+    empty = [part.source for total, part in zip(totals, parts, strict=True) if part.weight is not None and not total]
+    if empty:
+        raise ConfigError(f"mixture: {empty[0]} has a weight, but holds no document that can be packed")
+    weighted = [total / part.weight for total, part in zip(totals, parts, strict=True) if part.weight is not None]
+    tokens_per_weight = min(weighted, default=0.0)
+    return [
+        part.num_tokens if part.weight is None else min(total, round(part.weight * tokens_per_weight))
+        for total, part in zip(totals, parts, strict=True)
+    ]
+
+
+def _choose(
+    lengths: NDArray[np.integer], uids: NDArray[np.uint64], part: MixturePart, budget: int | None, seed: int
+) -> NDArray[np.bool_]:
+    available = len(lengths) if budget is None else int(lengths.sum())
+    wanted = part.num_samples if budget is None else budget
+    assert wanted is not None
+    if wanted > available:
+        what = "num_samples" if budget is None else "num_tokens"
+        raise ConfigError(
+            f"mixture: {what} is {wanted:,}, but {part.source} has {available:,} that can be packed",
+            hint="ask for less, or leave it out to take all; a document is never used twice",
+        )
+    order = np.argsort(mix(uids, seed), kind="stable")  # who has the uid of another comes after it, as in the source
+    is_chosen = np.zeros(len(lengths), dtype=np.bool_)
+    is_chosen[order] = np.arange(len(order)) < wanted if budget is None else fill_budget(lengths[order], wanted)
+    return is_chosen
+
+
+def choose_by_shard(
+    lengths: Sequence[NDArray[np.integer]],
+    uids: Sequence[NDArray[np.uint64]],
+    source_of_shard: Sequence[int],
+    config: PackConfig,
+) -> Choice:
+    """Decide which documents of each source shard are packed; see `choose_documents`.
+
+    Args:
+        lengths: Expanded lengths in tokens of each shard's documents.
+        uids: Their uids.
+        source_of_shard: Index of each shard's source; shards of one source follow one another.
+        config: The mixture and the seed.
+    """
+    shards_of_source: list[list[int]] = [[] for _ in config.parts]
+    for shard, source in enumerate(source_of_shard):
+        shards_of_source[source].append(shard)
+    choice = choose_documents(
+        [_join([lengths[shard] for shard in shards], np.int64) for shards in shards_of_source],
+        [_join([uids[shard] for shard in shards], np.uint64) for shards in shards_of_source],
+        config.parts,
+        config.seed,
+    )
+    chosen: list[NDArray[np.bool_] | None] = [None] * len(lengths)
+    for shards, is_chosen in zip(shards_of_source, choice.is_chosen, strict=True):
+        if is_chosen is not None and shards:
+            ends = np.cumsum([len(lengths[shard]) for shard in shards])
+            for shard, part in zip(shards, np.split(is_chosen, ends[:-1]), strict=True):
+                chosen[shard] = part
+    return Choice(chosen, choice.token_budgets)
+
+
+def _join(arrays: Sequence[NDArray], dtype: type[np.integer]) -> NDArray:
+    return np.concatenate([np.zeros(0, dtype=dtype), *arrays])

@@ -1,0 +1,122 @@
+"""Cost-balanced order: a permutation, the same for a seed, with equal batches and ranks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oqvl_pack.binpacking.balance import balanced_order, imbalance
+from oqvl_pack.binpacking.packing import pack
+from oqvl_pack.binpacking.shuffle import permutation
+from oqvl_shards.errors import ConfigError, DataError
+
+RNG = np.random.default_rng(0)
+COSTS = np.stack([RNG.integers(4000, 4097, 3300), RNG.integers(2, 25, 3300)], axis=1)
+
+
+@given(
+    st.integers(0, 90).flatmap(lambda num: st.lists(st.lists(st.integers(0, 9), min_size=2, max_size=2), min_size=num)),
+    st.integers(1, 9),
+    st.integers(1, 5),
+    st.integers(0, 1 << 70),
+)
+def test_every_pack_once(costs: list[list[int]], num_ranks: int, packs_per_rank: int, seed: int) -> None:
+    table = np.asarray(costs).reshape(-1, 2)
+    order = balanced_order(table, num_ranks=num_ranks, packs_per_rank=packs_per_rank, seed=seed)
+    again = balanced_order(table.tolist() or table, num_ranks=num_ranks, packs_per_rank=packs_per_rank, seed=seed)
+    assert sorted(order.tolist()) == list(range(len(table)))
+    assert np.array_equal(order, again)
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=60), st.integers(1, 4), st.integers(1, 4))
+def test_imbalance_is_what_it_says(costs: list[int], num_ranks: int, packs_per_rank: int) -> None:
+    size = num_ranks * packs_per_rank
+    batches = [costs[start : start + size] for start in range(0, len(costs) - size + 1, size)]
+    ranks = [[sum(batch[rank::num_ranks]) for rank in range(num_ranks)] for batch in batches]
+    waiting = [max(loads) * num_ranks / sum(loads) - 1 if sum(loads) else 0.0 for loads in ranks]
+    totals = [sum(batch) for batch in batches]
+    found = imbalance(costs, num_ranks=num_ranks, packs_per_rank=packs_per_rank)
+    assert found.across_ranks[0] == pytest.approx(sum(waiting) / len(waiting) if waiting else 0.0)
+    assert found.across_batches[0] == pytest.approx(max(totals) * len(totals) / sum(totals) - 1 if sum(totals) else 0.0)
+
+
+@pytest.mark.parametrize(("num_ranks", "packs_per_rank"), [(8, 4), (4, 16), (64, 2)])
+def test_vision_work_is_balanced(num_ranks: int, packs_per_rank: int) -> None:
+    shape = {"num_ranks": num_ranks, "packs_per_rank": packs_per_rank}
+    before = imbalance(COSTS[permutation(len(COSTS), 0)], **shape)
+    after = imbalance(COSTS[balanced_order(COSTS, **shape)], **shape)
+    assert after.across_ranks[1] < 0.25 * before.across_ranks[1]
+    assert after.across_batches[1] < 0.1 * before.across_batches[1]
+    assert after.across_ranks[0] < 0.012
+    assert after.across_batches[0] < 0.01
+
+
+def test_packs_computed_at_the_same_time_cost_about_the_same() -> None:
+    order = balanced_order(COSTS[:3296], num_ranks=8, packs_per_rank=4)
+    turns = COSTS[order, 1].reshape(-1, 8)
+    shuffled = COSTS[permutation(3296, 0), 1].reshape(-1, 8)
+    assert (turns.max(axis=1) - turns.min(axis=1)).mean() < 0.6 * (shuffled.max(axis=1) - shuffled.min(axis=1)).mean()
+
+
+def test_batches_are_in_no_order_of_cost() -> None:
+    order = balanced_order(COSTS, num_ranks=8, packs_per_rank=4, seed=3)
+    assert abs(np.corrcoef(np.arange(len(COSTS)), COSTS[order, 1])[0, 1]) < 0.05
+    assert not np.array_equal(order, balanced_order(COSTS, num_ranks=8, packs_per_rank=4, seed=4))
+
+
+def test_plan_in_balanced_order() -> None:
+    images = RNG.integers(0, 4, 2000)
+    plan = pack(100 * images + RNG.integers(20, 200, 2000), 1000).shuffled(1)
+    costs = np.stack([plan.fill, plan.sums(images)], axis=1)
+    balanced = plan.balanced(costs, num_ranks=4, packs_per_rank=4)
+    order = balanced_order(costs, num_ranks=4, packs_per_rank=4)
+    assert [balanced[index].tolist() for index in range(len(plan))] == [plan[index].tolist() for index in order]
+    assert [items.tolist() for items in balanced] == [plan[index].tolist() for index in order]
+    assert np.array_equal(balanced.fill, plan.fill[order])
+    assert np.array_equal(balanced.sums(images), plan.sums(images)[order])
+    assert np.array_equal(balanced.shuffled(1).indices, plan.indices)
+    assert np.array_equal(balanced.reordered(np.argsort(order)).indices, plan.indices)
+
+
+def test_sums_by_bin() -> None:
+    plan = pack([6, 4, 5, 5, 3], 10)
+    values = np.asarray([1, 2, 4, 8, 16])
+    assert plan.sums(values).tolist() == [int(values[items].sum()) for items in plan]
+    assert plan.sums(values[:, np.newaxis]).shape == (3, 1)
+    assert pack([], 10).sums(np.zeros((0, 2))).shape == (0, 2)
+
+
+@pytest.mark.parametrize("costs", [[-1.0], [float("nan")], [[1.0, float("inf")]], [[[1.0]]]])
+def test_costs_that_are_none(costs: list) -> None:
+    with pytest.raises(DataError, match="costs"):
+        balanced_order(costs, num_ranks=1)
+
+
+def test_costs_and_shapes_that_are_no_numbers() -> None:
+    with pytest.raises(DataError, match="costs are no array of numbers"):
+        balanced_order(["a"], num_ranks=1)
+    shapes: list[dict[str, Any]] = [{"num_ranks": 1.5}, {"num_ranks": 1, "seed": 0.5}]
+    for shape in shapes:
+        with pytest.raises(ConfigError, match="expected an integer"):
+            balanced_order([1.0], **shape)
+    same = balanced_order(np.arange(9), num_ranks=np.uint8(2), packs_per_rank=np.uint8(2), seed=np.int8(3))
+    assert same.tolist() == balanced_order(np.arange(9), num_ranks=2, packs_per_rank=2, seed=3).tolist()
+
+
+@pytest.mark.parametrize("shape", [{"num_ranks": 0}, {"num_ranks": 1, "packs_per_rank": 0}])
+def test_shapes_that_cannot_work(shape: dict) -> None:
+    with pytest.raises(ConfigError, match="expected at least 1"):
+        balanced_order([1.0], **shape)
+
+
+def test_orders_that_are_none() -> None:
+    plan = pack([6, 4, 5, 5, 3], 10)
+    for order in ([0, 1], [0, 1, 1], [0, 1, 3]):
+        with pytest.raises(DataError, match="every bin once"):
+            plan.reordered(order)
+    with pytest.raises(DataError, match=r"shape \(2,\)"):
+        plan.balanced([1, 2], num_ranks=1)

@@ -1,0 +1,113 @@
+"""The portfolio with two constraints: never worse than first-fit decreasing in two dimensions, item by item."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oqvl_pack.binpacking.packing import pack
+from oqvl_shards.errors import ConfigError, DataError
+
+items = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 6)), max_size=80)
+
+
+def first_fit(order: list[int], lengths: list[int], weights: list[int], capacity: int, limit: int) -> list[list[int]]:
+    bins: list[tuple[list[int], int, int]] = []
+    for item in order:
+        for index, (members, room, weight_room) in enumerate(bins):
+            if lengths[item] <= room and weights[item] <= weight_room:
+                bins[index] = ([*members, item], room - lengths[item], weight_room - weights[item])
+                break
+        else:
+            bins.append(([item], capacity - lengths[item], limit - weights[item]))
+    return [members for members, _, _ in bins]
+
+
+@given(items, st.integers(60, 200), st.integers(6, 20))
+def test_first_fit_decreasing_is_the_item_wise_one(pairs: list[tuple[int, int]], capacity: int, limit: int) -> None:
+    lengths, weights = [length for length, _ in pairs], [weight for _, weight in pairs]
+    order = sorted(range(len(pairs)), key=lambda item: (-lengths[item], -weights[item], item))
+    plan = pack(lengths, capacity, weights=weights, weight_capacity=limit, algorithm="ffd")
+    assert [members.tolist() for members in plan] == first_fit(order, lengths, weights, capacity, limit)
+
+
+@given(items, st.integers(60, 200), st.integers(6, 20))
+def test_never_worse_than_first_fit_in_any_order(pairs: list[tuple[int, int]], capacity: int, limit: int) -> None:
+    lengths, weights = [length for length, _ in pairs], [weight for _, weight in pairs]
+    best = pack(lengths, capacity, weights=weights, weight_capacity=limit)
+    shares = [(length / capacity, weight / limit) for length, weight in pairs]
+    for key in (lambda item: (lengths[item], weights[item]), lambda i: max(shares[i]), lambda i: sum(shares[i])):
+        order = sorted(range(len(pairs)), key=key, reverse=True)
+        assert best.num_bins <= len(first_fit(order, lengths, weights, capacity, limit))
+    assert best.lower_bound <= best.num_bins
+
+
+@given(items, st.integers(60, 200), st.integers(6, 20), st.integers(0, 3))
+def test_next_fit_keeps_the_order(pairs: list[tuple[int, int]], capacity: int, limit: int, max_items: int) -> None:
+    lengths, weights = [length for length, _ in pairs], [weight for _, weight in pairs]
+    plan = pack(lengths, capacity, weights=weights, weight_capacity=limit, algorithm="next_fit", max_items=max_items)
+    expected: list[list[int]] = []
+    for item in range(len(pairs)):
+        last = [*expected[-1], item] if expected else []
+        fits = sum(lengths[i] for i in last) <= capacity and sum(weights[i] for i in last) <= limit
+        if last and fits and not (max_items and len(last) > max_items):
+            expected[-1].append(item)
+        else:
+            expected.append([item])
+    assert [members.tolist() for members in plan] == expected
+
+
+@given(items, st.integers(1, 4))
+def test_three_limits_at_once(pairs: list[tuple[int, int]], max_items: int) -> None:
+    lengths, weights = [length for length, _ in pairs], [weight for _, weight in pairs]
+    plan = pack(lengths, 100, weights=weights, weight_capacity=8, max_items=max_items)
+    assert all(len(members) <= max_items for members in plan)
+    assert not len(plan) or max(plan.fill) <= 100
+    assert not len(plan) or max(plan.weight) <= 8
+
+
+@given(items)
+def test_equal_weights_are_a_limit_on_items(pairs: list[tuple[int, int]]) -> None:
+    lengths = [length for length, _ in pairs]
+    by_weight = pack(lengths, 100, weights=[3] * len(pairs), weight_capacity=11, algorithm="ffd")
+    by_items = pack(lengths, 100, max_items=3, algorithm="ffd")
+    assert np.array_equal(by_weight.indices, by_items.indices)
+    assert np.array_equal(by_weight.offsets, by_items.offsets)
+
+
+def test_weights_beyond_one_key() -> None:
+    lengths, weights = [3 << 40, 1 << 40, 2 << 40, 5], [1 << 40, 1 << 41, 0, 3]
+    plan = pack(lengths, 4 << 40, weights=weights, weight_capacity=3 << 40, algorithm="ffd")
+    assert sorted(map(sorted, (members.tolist() for members in plan))) == [[0, 1], [2, 3]]
+    assert sorted(plan.weight.tolist()) == [3, 3 << 40]
+
+
+def test_items_too_heavy_for_a_bin() -> None:
+    with pytest.raises(DataError, match=r"item 1 has weight 7, a bin holds 5 \(2 such items of 3\)"):
+        pack([1, 2, 30], 20, weights=[5, 7, 1], weight_capacity=5)
+    plan = pack([1, 2, 30, 4], 20, weights=[5, 7, 1, 0], weight_capacity=5, overlong="drop")
+    assert plan.dropped.tolist() == [1, 2]
+    assert sorted(plan.indices.tolist()) == [0, 3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"weights": [1]}, "weight_capacity is 0 with weights"),
+        ({"weight_capacity": 3}, "weight_capacity is 3 without weights"),
+        ({"weights": [1], "weight_capacity": 3, "algorithm": "bfd"}, "bfd"),
+        ({"weights": [1], "weight_capacity": 3, "overlong": "split"}, "split"),
+    ],
+)
+def test_arguments_that_cannot_work(arguments: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        pack([1], 10, **arguments)
+
+
+def test_weights_that_are_none() -> None:
+    with pytest.raises(DataError, match="item 1 has weight -1"):
+        pack([1, 2], 10, weights=[0, -1], weight_capacity=3)
+    with pytest.raises(DataError, match="found 1 weights of 2 lengths"):
+        pack([1, 2], 10, weights=[0], weight_capacity=3)

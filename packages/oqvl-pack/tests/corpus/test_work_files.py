@@ -1,0 +1,57 @@
+"""Work files: what one run leaves for the next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from oqvl_pack.corpus.work_files import load_work, remove_work, save_work
+from oqvl_pack.documents.document_table import DocumentTable
+from oqvl_pack.documents.drafting import ShardDocuments
+
+
+def make_work(num_documents: int) -> ShardDocuments:
+    numbers = np.arange(num_documents)
+    token_offsets = np.concatenate([[0], np.cumsum(numbers + 1)])
+    num_images = num_documents // 2
+    table = DocumentTable(
+        keys=tuple(f"00000.tar/é{i}" for i in range(num_documents)),
+        uids=np.arange(num_documents, dtype=np.uint64) << np.uint64(60),
+        input_ids=np.arange(token_offsets[-1], dtype=np.int32),
+        is_target=np.arange(token_offsets[-1]) % 2 == 1,
+        token_offsets=token_offsets,
+        image_types=("jpg",) * num_images,
+        image_spans=np.arange(2 * num_images).reshape(-1, 2),
+        image_tokens=np.arange(num_images, dtype=np.int32) + 5,
+        image_offsets=np.concatenate([[0], np.cumsum(numbers % 2)]),
+    )
+    return ShardDocuments(table, {"empty_text": 3, "overlong": 1}, {"num_trailing_images_cut": 2})
+
+
+def test_holds_everything(tmp_path: Path) -> None:
+    for num_documents in (3, 0):
+        work = make_work(num_documents)
+        save_work(tmp_path, 7, "step", work)
+        loaded = load_work(tmp_path, 7, "step")
+        assert loaded is not None
+        assert (loaded.rejected, loaded.statistics) == (work.rejected, work.statistics)
+        assert len(loaded.table) == num_documents
+        for index in range(num_documents):
+            found, expected = loaded.table[index], work.table[index]
+            assert found[0] == expected[0] and found[2:] == expected[2:]
+            assert np.array_equal(found.tokens.input_ids, expected.tokens.input_ids)
+            assert np.array_equal(found.tokens.is_target, expected.tokens.is_target)
+
+
+def test_work_of_another_step_is_none(tmp_path: Path) -> None:
+    save_work(tmp_path, 7, "step", make_work(3))
+    assert load_work(tmp_path, 7, "other") is None
+    assert load_work(tmp_path, 8, "step") is None
+
+
+def test_removal(tmp_path: Path) -> None:
+    save_work(tmp_path, 7, "step", make_work(3))
+    remove_work(tmp_path)
+    remove_work(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,144 @@
+"""Reading a source shard: what becomes of every sample."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from oqvl_pack.config import PackConfig
+from oqvl_pack.corpus.worker import Job
+from oqvl_pack.documents.document_table import DocumentTable
+from oqvl_pack.documents.drafting import read_documents
+from oqvl_pack.documents.source import list_shards, open_sources
+from oqvl_shards.errors import DataError
+from oqvl_shards.manifest import ConversationDetails, ImageTextDetails
+from oqvl_shards.tar.sample import Sample
+from oqvl_shards.uid import sample_uid, uid_to_words
+
+
+def read(source: Path, tokenizer: Path, **values: object) -> tuple[DocumentTable, Counter[str]]:
+    config = PackConfig.model_validate({"source": source, "output": source, "tokenizer": tokenizer, **values})
+    shard = list_shards(open_sources(config))[0]
+    documents = read_documents(shard, config, Job(config, frozenset({shard.template})).tokenizer())
+    return documents.table, Counter(documents.rejected)
+
+
+def test_captions(captions: Path, tokenizer_file: Path) -> None:
+    table, rejected = read(captions, tokenizer_file, visual_tokens_per_image=16)
+    assert rejected == {"image_broken": 1, "image_too_small": 1, "empty_text": 1}
+    assert len(table) == 37
+    assert table.keys[:4] == tuple(f"00000.tar/00000{i}" for i in range(4))
+    document = table[3]
+    assert document.images[0].name == "0.png"
+    # Begin, image, newline, 28 characters, end; the mark and the end token in the caption are characters.
+    assert len(document.tokens.input_ids) == 32
+    assert document.tokens.is_target.tolist() == [False, False, *[True] * 30]
+    assert table.lengths()[3] == 47
+
+
+def test_conversations(conversations: Path, tokenizer_file: Path) -> None:
+    table, rejected = read(conversations, tokenizer_file, template="conversation")
+    assert rejected == {"image_mark_mismatch": 1, "bad_conversation": 1, "empty_answer": 1}
+    assert np.diff(table.image_offsets).tolist() == [i % 3 for i in range(30) if i not in (4, 5, 6)]
+
+
+def test_overlong_document_is_named_or_counted(captions: Path, tokenizer_file: Path) -> None:
+    values = {"visual_tokens_per_image": 16, "bin_capacity": 50}
+    with pytest.raises(DataError, match=r"00000.tar/00000\d has \d+ tokens, a pack holds 50"):
+        read(captions, tokenizer_file, **values)
+    table, rejected = read(captions, tokenizer_file, overlong="drop", **values)
+    assert rejected["overlong"] > 0
+    assert len(table) + rejected.total() == 40
+    assert table.lengths().max() <= 50
+
+
+def test_decoding_finds_what_the_header_hides(tmp_path: Path, captions: Path, tokenizer_file: Path) -> None:
+    path = captions / "00000.tar"
+    data = bytearray(path.read_bytes())
+    start = data.index(b"IHDR", data.index(b"000003.png")) + 40
+    data[start : start + 40] = bytes(40)
+    path.write_bytes(data)
+    assert read(captions, tokenizer_file)[1]["image_broken"] == 1
+    assert read(captions, tokenizer_file, image_check="decode")[1]["image_broken"] == 2
+
+
+def test_interleaved(interleaved: Path, tokenizer_file: Path) -> None:
+    table, rejected = read(interleaved, tokenizer_file, max_images=2)
+    # Documents 5, 8, 11, 17 have three images; of 14's three the last is cut.
+    assert rejected == {"bad_interleaved": 1, "too_few_images": 2, "missing_image": 1, "too_many_images": 4}
+    assert table.keys[:2] == ("00000.tar/000003", "00000.tar/000004")
+    assert np.diff(table.image_offsets).tolist() == [1, 1, 1, 2, 2, 1, 2, 2, 1, 2, 1, 1]
+    # Begin, 20 letters, chunk, image, newline and 13 letters, chunk, end.
+    assert np.diff(table.token_offsets)[0] == 1 + 20 + 1 + 1 + 14 + 1 + 1
+    assert np.flatnonzero(~table[0].tokens.is_target).tolist() == [0, 22]
+
+
+def test_trailing_images_are_counted(interleaved: Path, tokenizer_file: Path) -> None:
+    config = PackConfig(source=interleaved, output=interleaved, tokenizer=tokenizer_file)
+    shard = list_shards(open_sources(config))[0]
+    documents = read_documents(shard, config, Job(config, frozenset({"interleaved"})).tokenizer())
+    assert documents.statistics == {"num_trailing_images_cut": 3}
+    kept, rejected = read(interleaved, tokenizer_file, trailing_images="keep")
+    assert len(kept.image_types) - len(documents.table.image_types) == 3 + 1  # document 9 had one image, the last
+    assert "too_few_images" not in rejected
+
+
+def test_visual_tokens_of_a_field(interleaved: Path, captions: Path, tokenizer_file: Path) -> None:
+    table, rejected = read(interleaved, tokenizer_file, visual_tokens_field="tokens")
+    assert table[0].image_tokens == (3,)
+    assert table[2].image_tokens == (3, 4, 5)
+    assert (table.lengths() - np.diff(table.token_offsets))[[0, 2]].tolist() == [2, 9]
+    assert "bad_visual_tokens" not in rejected
+    # Of the captions, one has a json member, and none the field.
+    assert read(captions, tokenizer_file, visual_tokens_field="tokens")[1]["bad_visual_tokens"] == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(7, (7, 7)), ([3, 4], (3, 4)), ([3], None), (True, None), (0, None), ([3, "4"], None)]
+)
+def test_visual_tokens_are_a_number_or_one_an_image(
+    make_dataset: Callable[..., Path],
+    png: bytes,
+    tmp_path: Path,
+    tokenizer_file: Path,
+    value: object,
+    expected: tuple[int, ...] | None,
+) -> None:
+    turns = [{"from": "human", "value": "<image><image>"}, {"from": "gpt", "value": "a"}]
+    document = json.dumps({"conversations": turns, "n": value}).encode()
+    sample = {"json": document, "0.png": png, "1.png": png}
+    source = make_dataset(tmp_path / "one", [[sample]], ConversationDetails())
+    table, rejected = read(source, tokenizer_file, visual_tokens_field="n")
+    assert [table[i].image_tokens for i in range(len(table))] == ([expected] if expected else [])
+    assert rejected["bad_visual_tokens"] == (expected is None)
+
+
+def test_uids_are_read_where_they_choose(
+    make_dataset: Callable[..., Path], tokenizer_file: Path, tmp_path: Path
+) -> None:
+    picture = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x08\x00\x00\x00\x08\x08\x02\x00\x00\x00\x4b\x6d\x29\xdc"
+    samples = [
+        {"png": picture, "txt": b"a", "json": json.dumps({"uid": "F" * 16 + "000000000000002A"}).encode()},
+        {"png": picture, "txt": b"b"},
+        {"png": picture, "txt": b"c", "json": b"{broken"},
+    ]
+    source = make_dataset(tmp_path / "pairs", [samples[:0], samples], ImageTextDetails(), "pairs")
+    mixture = [{"source": source, "num_samples": 1}]
+    values = {"output": tmp_path, "tokenizer": tokenizer_file, "visual_tokens_per_image": 4}
+    for parts, is_read in ((mixture, True), ([{"source": source}], False)):
+        config = PackConfig.model_validate({"mixture": parts, **values})
+        # In a mixture of several the names of shards begin with their dataset's; derived uids do not know of that.
+        shard = list_shards([*open_sources(config)] * 2)[1]
+        table = read_documents(shard, config, Job(config, frozenset({"caption"})).tokenizer()).table
+        assert table.keys == tuple(f"pairs/00001.tar/00000{number}" for number in range(3))
+        expected = [0x2A, *(derived_uid("pairs", "00001.tar", f"00000{number}") for number in (1, 2))]
+        assert table.uids.tolist() == (expected if is_read else [0, 0, 0])
+
+
+def derived_uid(dataset: str, shard: str, key: str) -> int:
+    return uid_to_words(sample_uid(Sample(key, shard, (), ()), None, dataset).value)[1]

@@ -1,0 +1,124 @@
+"""Shares and budgets: exactly what was asked for, the same every time, an error when there is too little."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oqvl_pack.config import MixturePart, PackConfig
+from oqvl_pack.documents.mixture import choose_by_shard, choose_documents
+from oqvl_shards.errors import ConfigError
+
+
+def part(**values: object) -> MixturePart:
+    return MixturePart.model_validate({"source": "a", **values})
+
+
+LENGTHS = np.random.default_rng(0).integers(5, 200, 1000)
+
+
+UIDS = np.random.default_rng(1).integers(0, 1 << 64, 1000, dtype=np.uint64)
+
+
+def choose(
+    lengths: Sequence[np.ndarray], parts: Sequence[MixturePart], seed: int = 0, uids: np.ndarray = UIDS
+) -> list[np.ndarray]:
+    """Whether each document is chosen; also of sources that are packed whole."""
+    found = choose_documents(lengths, [uids[: len(one)] for one in lengths], parts, seed).is_chosen
+    return [np.ones(len(one), dtype=bool) if of is None else of for one, of in zip(lengths, found, strict=True)]
+
+
+def test_number_of_documents_is_exact() -> None:
+    [chosen] = choose([LENGTHS], [part(num_samples=137)])
+    assert chosen.sum() == 137
+    [again] = choose([LENGTHS], [part(num_samples=137)])
+    [other] = choose([LENGTHS], [part(num_samples=137)], seed=1)
+    assert (chosen == again).all()
+    assert (chosen != other).any()
+    assert 0.1 < chosen[:500].mean() / chosen.mean() < 1.5  # from everywhere in the source
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 3000), st.integers(0, 5))
+def test_a_token_budget_leaves_nothing_out_that_fits(lengths: list[int], budget: int, seed: int) -> None:
+    array = np.asarray(lengths)
+    budget = min(budget, sum(lengths))
+    choice = choose_documents([array], [UIDS[: len(array)]], [part(num_tokens=budget)], seed)
+    [chosen] = choice.is_chosen
+    assert chosen is not None
+    assert choice.token_budgets == [budget]
+    missing = budget - int(array[chosen].sum())
+    assert missing >= 0
+    assert not (array[~chosen] <= missing).any()
+
+
+def test_weights_are_shares_of_the_tokens() -> None:
+    sources = [LENGTHS, LENGTHS[:300], LENGTHS]
+    parts = [part(weight=3), part(weight=1), part()]
+    choice = choose_documents(sources, [UIDS, UIDS[:300], UIDS], parts, seed=0)
+    assert choice.is_chosen[2] is None
+    chosen = choose(sources, parts)
+    # The second is shortest for its weight, so it is taken whole, and the first follows to the token.
+    assert chosen[1].all()
+    assert LENGTHS[chosen[0]].sum() == 3 * LENGTHS[:300].sum()
+    assert choice.token_budgets == [3 * LENGTHS[:300].sum(), LENGTHS[:300].sum(), None]
+
+
+def test_a_document_is_chosen_wherever_it_lies() -> None:
+    for one in (part(num_samples=300), part(num_tokens=40_000)):
+        [chosen] = choose([LENGTHS], [one])
+        order = np.random.default_rng(2).permutation(1000)
+        [moved] = choose([LENGTHS[order]], [one], uids=UIDS[order])
+        assert (moved == chosen[order]).all()
+
+
+@pytest.mark.parametrize("values", [{"num_samples": 300}, {"num_tokens": 40_000}])
+def test_another_shard_displaces_as_many_as_it_brings(values: dict[str, int]) -> None:
+    [before] = choose([LENGTHS[:900]], [part(**values)])
+    [after] = choose([LENGTHS], [part(**values)])
+    num_new, num_lost = int(after[900:].sum()), int((before & ~after[:900]).sum())
+    assert 10 < num_new < 60
+    # A budget of tokens is completed from some other documents, too.
+    assert num_lost <= num_new + (0 if "num_samples" in values else 20)
+
+
+def test_documents_with_one_uid_are_told_apart_by_their_place() -> None:
+    uids = np.repeat(UIDS[:250], 4)
+    [chosen] = choose([LENGTHS], [part(num_samples=101)], uids=uids)
+    assert sorted(chosen.reshape(-1, 4).sum(axis=1).tolist())[-26:] == [1, *[4] * 25]
+    assert chosen.reshape(-1, 4)[chosen.reshape(-1, 4).sum(axis=1) == 1].tolist() == [[True, False, False, False]]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"num_samples": 1001}, "num_samples is 1,001, but a has 1,000 that can be packed"),
+        ({"num_tokens": 10**7}, r"num_tokens is 10,000,000, but a has [\d,]+ that can be packed"),
+    ],
+)
+def test_too_little_is_an_error(values: dict[str, int], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        choose([LENGTHS], [part(**values)])
+
+
+def test_a_weight_without_documents_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="has a weight, but holds no document"):
+        choose([LENGTHS, LENGTHS[:0]], [part(weight=1), part(weight=1)])
+
+
+def test_choice_by_shard_is_that_by_source() -> None:
+    parts = (part(num_samples=40), part(), part(num_tokens=900))
+    config = PackConfig(output=Path("out"), tokenizer=Path("t"), mixture=parts, seed=4)
+    bounds = [100, 250, 400, 700]
+    choice = choose_by_shard(np.split(LENGTHS, bounds), np.split(UIDS, bounds), [0, 0, 1, 2, 2], config)
+    by_source = choose_documents(np.split(LENGTHS, [250, 400]), np.split(UIDS, [250, 400]), config.parts, 4)
+    chosen, whole = choice.is_chosen, by_source.is_chosen
+    assert choice.token_budgets == by_source.token_budgets == [None, None, 900]
+    assert chosen[2] is None is whole[1]
+    of_first, of_third = ([one for one in part if one is not None] for part in (chosen[:2], chosen[3:]))
+    assert np.concatenate(of_first).tolist() == np.asarray(whole[0]).tolist()
+    assert np.concatenate(of_third).tolist() == np.asarray(whole[2]).tolist()

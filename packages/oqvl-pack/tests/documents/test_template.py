@@ -1,0 +1,159 @@
+"""Templates: the exact text of a document, and which of it is learned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from oqvl_pack.documents.template import (
+    PackReason,
+    Segment,
+    SpecialTokens,
+    caption_document,
+    conversation_document,
+    interleaved_document,
+    interleaved_layout,
+)
+from oqvl_shards.tar.sample import RejectReason, SampleError
+
+TOKENS = SpecialTokens(image="<image>", bos="<s>", start="<|im_start|>", end="<|im_end|>", pad="<|pad|>")
+NO_BOS = SpecialTokens(image="<image>", bos="", start="<|im_start|>", end="<|im_end|>", pad="<|pad|>")
+
+
+def text(segments: list[Segment]) -> str:
+    return "".join(segment.text for segment in segments)
+
+
+def targets(segments: list[Segment]) -> list[str]:
+    return [segment.text for segment in segments if segment.is_target]
+
+
+def test_caption() -> None:
+    segments = caption_document("two cats", TOKENS)
+    assert text(segments) == "<s><image>\ntwo cats<|im_end|>"
+    assert targets(segments) == ["\ntwo cats", "<|im_end|>"]
+    assert text(caption_document("two cats", NO_BOS)) == "<image>\ntwo cats<|im_end|>"
+
+
+def test_conversation() -> None:
+    turns = [
+        {"from": "human", "value": "<image>\nWhat?"},
+        {"from": "gpt", "value": "A cat."},
+        {"from": "human", "value": "And this:<image><image>?"},
+        {"from": "gpt", "value": "Dogs."},
+    ]
+    segments = conversation_document(turns, 3, TOKENS, "Be kind.")
+    assert text(segments) == (
+        "<s><|im_start|>system\nBe kind.<|im_end|>\n"
+        "<|im_start|>user\n<image>\nWhat?<|im_end|>\n<|im_start|>assistant\nA cat.<|im_end|>\n"
+        "<|im_start|>user\nAnd this:<image><image>?<|im_end|>\n<|im_start|>assistant\nDogs.<|im_end|>\n"
+    )
+    assert targets(segments) == ["A cat.", "<|im_end|>", "Dogs.", "<|im_end|>"]
+    assert [segment.is_special for segment in segments if segment.text == "<image>"] == [True] * 3
+
+
+def test_answer_is_a_piece_of_its_own_and_a_question_joins_its_role() -> None:
+    turns = [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]
+    pieces = [segment.text for segment in conversation_document(turns, 0, NO_BOS, "")]
+    assert pieces == [
+        "<|im_start|>",
+        "user\nQ",
+        "<|im_end|>",
+        "\n",
+        "<|im_start|>",
+        "assistant\n",
+        "A",
+        "<|im_end|>",
+        "\n",
+    ]
+
+
+def test_system_turn() -> None:
+    turns = [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]
+    own = [{"from": "system", "value": "Own."}, *turns]
+    assert "system" not in text(conversation_document(turns, 0, TOKENS, ""))
+    assert text(conversation_document(own, 0, TOKENS, "Default.")).startswith("<s><|im_start|>system\nOwn.<|im_end|>\n")
+
+
+def test_marks_outside_human_turns_are_text() -> None:
+    turns = [
+        {"from": "system", "value": "<image>"},
+        {"from": "human", "value": "Q"},
+        {"from": "gpt", "value": "say <image>"},
+    ]
+    assert not any(s.is_special and s.text == "<image>" for s in conversation_document(turns, 0, TOKENS, ""))
+
+
+@pytest.mark.parametrize(
+    ("turns", "reason"),
+    [
+        (None, PackReason.BAD_CONVERSATION),
+        ([], PackReason.BAD_CONVERSATION),
+        (["Q"], PackReason.BAD_CONVERSATION),
+        ([{"from": "robot", "value": "Q"}], PackReason.BAD_CONVERSATION),
+        ([{"from": "human", "value": 1}], PackReason.BAD_CONVERSATION),
+        ([{"from": "human", "value": "Q"}], PackReason.BAD_CONVERSATION),
+        ([{"from": "human", "value": "Q"}, {"from": "system", "value": "late"}], PackReason.BAD_CONVERSATION),
+        ([{"from": ["human"], "value": "Q"}], PackReason.BAD_CONVERSATION),
+        ([{"from": "human", "value": "Q"}, {"from": "gpt", "value": "\n"}], PackReason.EMPTY_ANSWER),
+        ([{"from": "human", "value": "<image>"}, {"from": "gpt", "value": "A"}], PackReason.IMAGE_MARK_MISMATCH),
+    ],
+)
+def test_conversations_that_are_none(turns: object, reason: PackReason) -> None:
+    with pytest.raises(SampleError) as caught:
+        conversation_document(turns, 0, TOKENS, "")
+    assert caught.value.reason is reason
+
+
+CHUNKS = SpecialTokens(image="<image>", bos="<s>", start="", end="<|im_end|>", pad="<|pad|>", chunk="<|endofchunk|>")
+
+
+def test_interleaved() -> None:
+    segments = interleaved_document(["One", None, "two", None, None, "<image> three"], CHUNKS)
+    assert text(segments) == (
+        "<s>One<|endofchunk|><image>\ntwo<|endofchunk|><image>\n<image>\n<image> three<|endofchunk|><|im_end|>"
+    )
+    assert [segment.text for segment in segments if not segment.is_target] == ["<s>", *["<image>"] * 3]
+    assert sum(segment.is_special and segment.text == "<image>" for segment in segments) == 3
+    # The newline behind an image is one piece with the text it stands before.
+    assert [segment.text for segment in segments if "\n" in segment.text] == ["\ntwo", "\n", "\n<image> three"]
+
+
+def test_interleaved_that_ends_in_an_image_and_without_chunk_token() -> None:
+    assert text(interleaved_document(["One", None], NO_BOS)) == "One<image>\n<|im_end|>"
+
+
+def layout(texts: object, images: object, **values: object) -> tuple[tuple[str | None, ...], tuple[str, ...], int]:
+    options: dict[str, Any] = {"min_images": 1, "max_images": 2, "cut_trailing": True, **values}
+    found = interleaved_layout(texts, images, **options)
+    return found.places, found.images, found.num_cut
+
+
+def test_interleaved_layout_cuts_trailing_images_before_it_counts() -> None:
+    lists = ([None, "a", None, None], ["0.jpg", None, "1.jpg", "2.jpg"])
+    assert layout(*lists) == ((None, "a"), ("0.jpg",), 2)
+    kept = layout(*lists, cut_trailing=False, max_images=3)
+    assert kept == ((None, "a", None, None), ("0.jpg", "1.jpg", "2.jpg"), 0)
+    assert layout(["a"], [None], min_images=0) == (("a",), (), 0)
+    assert layout([None] * 9 + ["a"], ["0.jpg"] * 9 + [None], max_images=0)[1] == ("0.jpg",) * 9
+
+
+@pytest.mark.parametrize(
+    ("texts", "images", "reason"),
+    [
+        (None, [], PackReason.BAD_INTERLEAVED),
+        (["a"], [None, "0.jpg"], PackReason.BAD_INTERLEAVED),
+        (["a"], ["0.jpg"], PackReason.BAD_INTERLEAVED),
+        ([None], [None], PackReason.BAD_INTERLEAVED),
+        ([None, 1], ["0.jpg", None], PackReason.BAD_INTERLEAVED),
+        (["a", None], [None, "0.jpg"], PackReason.TOO_FEW_IMAGES),
+        ([], [], PackReason.TOO_FEW_IMAGES),
+        ([None, None, None, "a"], ["0.jpg", "1.jpg", "2.jpg", None], PackReason.TOO_MANY_IMAGES),
+        ([None, " "], ["0.jpg", None], RejectReason.EMPTY_TEXT),
+    ],
+)
+def test_interleaved_documents_that_are_none(texts: object, images: object, reason: object) -> None:
+    with pytest.raises(SampleError) as caught:
+        layout(texts, images)
+    assert caught.value.reason is reason
