@@ -97,7 +97,7 @@ def test_costs_that_are_none(costs: list) -> None:
 
 
 def test_costs_and_shapes_that_are_no_numbers() -> None:
-    with pytest.raises(DataError, match="costs are no array of numbers"):
+    with pytest.raises(DataError, match="costs are not an array of numbers"):
         balanced_order(["a"], num_ranks=1)
     shapes: list[dict[str, Any]] = [{"num_ranks": 1.5}, {"num_ranks": 1, "seed": 0.5}]
     for shape in shapes:
@@ -116,7 +116,7 @@ def test_shapes_that_cannot_work(shape: dict) -> None:
 def test_orders_that_are_none() -> None:
     plan = pack([6, 4, 5, 5, 3], 10)
     for order in ([0, 1], [0, 1, 1], [0, 1, 3]):
-        with pytest.raises(DataError, match="every bin once"):
+        with pytest.raises(DataError, match="every bin exactly once"):
             plan.reordered(order)
     with pytest.raises(DataError, match=r"shape \(2,\)"):
         plan.balanced([1, 2], num_ranks=1)

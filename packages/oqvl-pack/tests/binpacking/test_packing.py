@@ -91,7 +91,7 @@ def test_no_items() -> None:
 
 
 def test_overlong_item_is_named() -> None:
-    with pytest.raises(DataError, match=r"item 2 has length 11, a bin holds 10 \(2 such items of 4\)"):
+    with pytest.raises(DataError, match=r"item 2 has length 11, but a bin holds 10 \(2 of 4 items do not fit\)"):
         pack([1, 10, 11, 12], 10)
 
 
@@ -111,7 +111,7 @@ def test_overlong_items_can_be_left_out() -> None:
         ([True], "bool"),
         ([[1, 2]], r"shape \(1, 2\)"),
         ([1 << 70], "object"),
-        ([[1], [2, 3]], "no list of integers"),
+        ([[1], [2, 3]], "not a list of integers"),
         (np.array([1, 1 << 63], dtype=np.uint64), "item 1 has length 9223372036854775808, expected less than"),
         ([1 << 61] * 2, "the lengths add up to 4611686018427387904 or more"),
     ],

@@ -85,7 +85,7 @@ def test_weights_beyond_one_key() -> None:
 
 
 def test_items_too_heavy_for_a_bin() -> None:
-    with pytest.raises(DataError, match=r"item 1 has weight 7, a bin holds 5 \(2 such items of 3\)"):
+    with pytest.raises(DataError, match=r"item 1 has weight 7, but a bin holds 5 \(2 of 3 items do not fit\)"):
         pack([1, 2, 30], 20, weights=[5, 7, 1], weight_capacity=5)
     plan = pack([1, 2, 30, 4], 20, weights=[5, 7, 1, 0], weight_capacity=5, overlong="drop")
     assert plan.dropped.tolist() == [1, 2]
@@ -109,5 +109,5 @@ def test_arguments_that_cannot_work(arguments: dict, message: str) -> None:
 def test_weights_that_are_none() -> None:
     with pytest.raises(DataError, match="item 1 has weight -1"):
         pack([1, 2], 10, weights=[0, -1], weight_capacity=3)
-    with pytest.raises(DataError, match="found 1 weights of 2 lengths"):
+    with pytest.raises(DataError, match="found 1 weights for 2 lengths"):
         pack([1, 2], 10, weights=[0], weight_capacity=3)

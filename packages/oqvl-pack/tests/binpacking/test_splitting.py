@@ -126,7 +126,7 @@ def test_a_piece_ends_before_the_image_that_is_too_much() -> None:
 @pytest.mark.parametrize(
     ("units", "message"),
     [
-        ([(0, 13, 3)], "item 1 has a unit of length 13 and weight 3 at 0, a bin holds 10 and 4"),
+        ([(0, 13, 3)], "item 1 has a unit of length 13 and weight 3 at 0, but a bin holds 10 and 4"),
         ([(2, 4, 5)], r"item 1 of length 30 and weight 3 has the units \(start, stop, weight\) \[\[2, 4, 5\]\]"),
         ([(2, 4, 1), (3, 5, 2)], "item 1 of length 30 and weight 3 has the units"),
         ([(-1, 4, 3)], "item 1 of length 30 and weight 3 has the units"),
@@ -145,12 +145,12 @@ def test_units_that_do_not_fit(units: Any, message: str) -> None:
 
 
 def test_a_unit_heavier_than_a_bin() -> None:
-    with pytest.raises(DataError, match="item 0 has a unit of length 2 and weight 5 at 3, a bin holds 10 and 4"):
+    with pytest.raises(DataError, match="item 0 has a unit of length 2 and weight 5 at 3, but a bin holds 10 and 4"):
         pack([9], 10, weights=[5], weight_capacity=4, overlong="split", units=lambda _item: [(3, 5, 5)])
 
 
 def test_units_go_with_weights_and_splitting() -> None:
-    with pytest.raises(ConfigError, match="the weight of a piece is not known"):
+    with pytest.raises(ConfigError, match="the weight of a piece is unknown"):
         pack([5], 10, weights=[1], weight_capacity=4, overlong="split")
     wrong: list[dict[str, Any]] = [{}, {"overlong": "split"}, {"weights": [1], "weight_capacity": 4}]
     for keywords in wrong:

@@ -1,4 +1,4 @@
-"""Both tables of reachable cells against sets of pairs, and against each other."""
+"""Subset sums against itertools in one dimension, and against sets of pairs in two."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oqvl_pack.binpacking import compiled, kernels
-from oqvl_pack.binpacking.subset_sum import BigIntegerTable, CompiledTable, Goal, ReachableCells, reachable_cells
+from oqvl_pack.binpacking.subset_sum import (
+    BigIntegerTable,
+    Cell,
+    CompiledTable,
+    Goal,
+    SubsetSums,
+    subset_sums,
+)
 
 MAX_TERMS = 12
 TABLES = {"big integers": BigIntegerTable(), "compiled": CompiledTable(kernels, MAX_TERMS)}
@@ -38,10 +45,10 @@ def reach(height: int, width: int, moves: list[tuple[int, int]]) -> list[set[tup
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 @given(case=cases())
-def test_against_sets(table: ReachableCells, case: Case) -> None:
+def test_against_sets(table: SubsetSums, case: Case) -> None:
     height, width, moves, goals = case
     array = np.asarray(moves, dtype=np.int64).reshape(-1, 2)
-    num_terms, found = table.fill(array, [Goal(*goal) for goal in goals], height, width)
+    num_terms, found = table.fill(array, [Goal(*goal) for goal in goals], height=height, width=width)
     states = reach(height, width, moves)
     expected: tuple[int, tuple[int, int] | None] = len(moves), None
     for number in range(1, len(moves) + 1):
@@ -57,7 +64,7 @@ def test_against_sets(table: ReachableCells, case: Case) -> None:
         (row, max(column for of_row, column in cells if of_row == row)) for row in sorted({row for row, _ in cells})
     ]
     for cell in cells:
-        chosen = table.terms_of(num_terms, *cell)
+        chosen = table.terms_of(num_terms, Cell(*cell))
         assert tuple(array[chosen].sum(axis=0).tolist()) == cell
         # No term is used whose cell the terms before it reach without it.
         for index, term in enumerate(chosen.tolist()):
@@ -65,7 +72,7 @@ def test_against_sets(table: ReachableCells, case: Case) -> None:
 
 
 def test_the_compiled_table_pays_for_many_items(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(reachable_cells(compiled.MIN_COMPILED_ITEMS - 1, 3), BigIntegerTable)
-    assert isinstance(reachable_cells(compiled.MIN_COMPILED_ITEMS, 3), CompiledTable)
+    assert isinstance(subset_sums(compiled.MIN_COMPILED_ITEMS - 1, 3), BigIntegerTable)
+    assert isinstance(subset_sums(compiled.MIN_COMPILED_ITEMS, 3), CompiledTable)
     monkeypatch.setattr(compiled, "_import_kernels", lambda: None)
-    assert isinstance(reachable_cells(compiled.MIN_COMPILED_ITEMS, 3), BigIntegerTable)
+    assert isinstance(subset_sums(compiled.MIN_COMPILED_ITEMS, 3), BigIntegerTable)

@@ -1,4 +1,4 @@
-"""Integers that callers pass: numpy's count, floats do not."""
+"""Check the integers that callers pass: numpy's integers are accepted, floats are not."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import SupportsIndex
 from oqvl_shards.errors import ConfigError
 
 MAX_TOTAL = 1 << 62
-"""What capacities, and sums of lengths or weights, stay below, so that 64 bits hold every number on the way."""
+"""Capacities, and sums of lengths or weights, stay below this number, so every intermediate result fits in 64 bits."""
 
 
 def integer(name: str, value: SupportsIndex) -> int:
     """Return `value` as an int.
 
     Raises:
-        ConfigError: When it is no integer.
+        ConfigError: If it is not an integer.
     """
     try:
         return operator.index(value)
@@ -24,10 +24,10 @@ def integer(name: str, value: SupportsIndex) -> int:
 
 
 def whole_number(name: str, value: SupportsIndex, least: int, most: int = MAX_TOTAL - 1) -> int:
-    """Return `value` as an int.
+    """Return `value` as an int from `least` to `most`.
 
     Raises:
-        ConfigError: When it is no integer, below `least` or above `most`.
+        ConfigError: If it is not an integer, is below `least` or is above `most`.
     """
     number = integer(name, value)
     if number < least:

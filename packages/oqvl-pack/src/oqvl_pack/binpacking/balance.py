@@ -1,15 +1,17 @@
-"""Cost-balanced order: packs so arranged that no rank waits for another, and no global batch is heavier than the next.
+"""Cost-balanced order: arrange packs so that ranks do not wait for each other, and global batches cost the same.
 
-A global batch is `num_ranks * packs_per_rank` consecutive packs; within it, rank r takes the packs r, r + num_ranks,
-and so on, so that `num_ranks` neighbours are computed at the same time. Each pack has one or more costs, such as tokens
-and vision work; every cost is balanced.
+A global batch is `num_ranks * packs_per_rank` consecutive packs. Rank r takes the packs r, r + `num_ranks`, and so on,
+so `num_ranks` neighbours are computed at the same time. Each pack has one or more costs, such as tokens and vision
+work, and every cost is balanced.
 
-Packs are dealt like cards: sorted by cost and cut into rounds of equally expensive packs, one a batch; in each round
-the batch that has the least so far gets the most expensive pack. Every batch's packs are then dealt to its ranks in the
-same way, so that packs that are computed at the same time cost about the same. (With one pack a rank there is nothing
-to choose within a batch: equal ranks would mean unequal batches, and it is the batches that are kept equal.) This is
-the greedy rule of Graham, *Bounds on multiprocessing timing anomalies* (SIAM Journal on Applied Mathematics 17, 1969),
-with as many packs for each.
+Packs are dealt like cards. They are sorted by cost and cut into rounds of equally expensive packs, one per batch. In
+each round the batch with the lowest cost so far gets the most expensive pack. The packs of every batch are then dealt
+to its ranks in the same way, so packs that are computed at the same time cost about the same. This is the greedy rule
+of Graham, *Bounds on multiprocessing timing anomalies* (SIAM Journal on Applied Mathematics 17, 1969), with the same
+number of packs for each.
+
+The trade-off: with one pack per rank there is nothing to choose within a batch. Equal ranks would then mean unequal
+batches, and the batches are kept equal.
 """
 
 from __future__ import annotations
@@ -27,11 +29,11 @@ from oqvl_shards.errors import DataError
 
 @dataclass(frozen=True)
 class Imbalance:
-    """How unequal the costs of an order of packs are; 0.0 is equal. The packs of a last, incomplete batch are left out.
+    """How unequal the costs in an order of packs are; 0.0 means equal. A last, incomplete batch is not counted.
 
     Args:
-        across_ranks: For each cost, the mean over global batches of (cost of the most expensive rank / mean cost of its
-            ranks - 1): the share of the time that ranks wait for the slowest.
+        across_ranks: For each cost, the mean over global batches of (cost of the most expensive rank / mean cost of the
+            ranks - 1): how long ranks wait for the slowest, relative to their work.
         across_batches: For each cost, cost of the most expensive global batch / mean cost of a batch - 1.
     """
 
@@ -45,7 +47,11 @@ def imbalance(costs: ArrayLike, *, num_ranks: SupportsIndex, packs_per_rank: Sup
     Args:
         costs: [B] or [B, D], not negative: D costs of each pack.
         num_ranks: Ranks that share a global batch.
-        packs_per_rank: Packs that each of them takes of it.
+        packs_per_rank: Packs per rank and global batch.
+
+    Raises:
+        ConfigError: If `num_ranks` or `packs_per_rank` is not an integer of at least 1.
+        DataError: If a cost is negative or not finite.
     """
     num_ranks, packs_per_rank = _checked_shape(num_ranks, packs_per_rank)
     table = _as_table(costs)
@@ -61,21 +67,21 @@ def imbalance(costs: ArrayLike, *, num_ranks: SupportsIndex, packs_per_rank: Sup
 def balanced_order(
     costs: ArrayLike, *, num_ranks: SupportsIndex, packs_per_rank: SupportsIndex = 1, seed: SupportsIndex = 0
 ) -> NDArray[np.int64]:
-    """Return the packs in an order in which global batches, and the ranks of each, have nearly equal costs.
+    """Return an order of the packs that gives global batches, and the ranks of each, nearly equal costs.
 
     Args:
         costs: [B] or [B, D], not negative: D costs of each pack, each balanced as well as the others allow.
         num_ranks: Ranks that share a global batch.
-        packs_per_rank: Packs that each of them takes of it.
-        seed: Seed of the order of batches, of the packs computed after one another, and among equals; also of which
+        packs_per_rank: Packs per rank and global batch.
+        seed: Seed of the order of batches, of the packs within a rank, and among equal packs; it also decides which
             packs are left for a last, incomplete batch.
 
     Returns:
         int64 [B], every pack once.
 
     Raises:
-        ConfigError: When `num_ranks` or `packs_per_rank` is below 1, or one of these or `seed` is no integer.
-        DataError: When the costs are not finite numbers from 0 on.
+        ConfigError: If `num_ranks` or `packs_per_rank` is below 1, or an argument is not an integer.
+        DataError: If a cost is negative or not finite.
     """
     num_ranks, packs_per_rank = _checked_shape(num_ranks, packs_per_rank)
     seed = integer("seed", seed)
@@ -86,13 +92,16 @@ def balanced_order(
     whole, rest = np.split(shuffled, [num_batches * batch_size])
     if not num_batches:
         return rest
+    # Measure every cost by its mean, which makes the costs comparable.
     scale = table.mean(axis=0)
     shares = table / np.where(scale > 0, scale, 1)
+    # Deal the packs to the batches, and the packs of each batch to its ranks.
     batches = _deal(shares[whole][np.newaxis], num_batches)[0]  # [round, batch] -> index in whole
     batches = whole[batches.T]  # [batch, pack]
-    of_rank = _deal(shares[batches], num_ranks)  # [batch, round, rank] -> index in the batch
-    dealt = np.take_along_axis(batches, of_rank.reshape(num_batches, -1), axis=1)
+    pack_of_rank = _deal(shares[batches], num_ranks)  # [batch, round, rank] -> index in the batch
+    dealt = np.take_along_axis(batches, pack_of_rank.reshape(num_batches, -1), axis=1)
     dealt = dealt.reshape(num_batches, packs_per_rank, num_ranks)
+    # Shuffle the rounds of each batch, and the batches, which dealing has sorted by cost.
     turns = np.argsort(mix(np.arange(num_batches * packs_per_rank), seed + 1).reshape(num_batches, -1), axis=1)
     dealt = np.take_along_axis(dealt, turns[:, :, np.newaxis], axis=1)
     dealt = dealt[permutation(num_batches, seed + 2)]
@@ -100,11 +109,11 @@ def balanced_order(
 
 
 def _deal(costs_TPD: NDArray[np.float64], num_hands: int) -> NDArray[np.int64]:
-    """Deal the P packs on each of T tables to `num_hands` hands, in rounds of one pack a hand.
+    """Deal the P packs on each of T tables to `num_hands` hands, one pack per hand and round.
 
     Args:
         costs_TPD: The D costs of each pack, in comparable units.
-        num_hands: Divides P.
+        num_hands: A divisor of P.
 
     Returns:
         int64 [T, P / num_hands, num_hands], index of the pack that each hand gets in each round.
@@ -117,7 +126,8 @@ def _deal(costs_TPD: NDArray[np.float64], num_hands: int) -> NDArray[np.int64]:
     for number in range(num_packs // num_hands):
         packs = rounds[:, number]
         costs = costs_TPD[tables, packs]
-        worst = np.ptp(held, axis=1).argmax(axis=1)[:, np.newaxis]  # [T, 1], the cost that is least balanced so far
+        # The hand with the least of the worst balanced cost gets the pack with the most of it.
+        worst = np.ptp(held, axis=1).argmax(axis=1)[:, np.newaxis]  # [T, 1]
         poorest_first = np.argsort(held[tables, np.arange(num_hands), worst], axis=1, kind="stable")
         dearest_first = np.argsort(-costs[tables, np.arange(num_hands), worst], axis=1, kind="stable")
         dealt = np.empty_like(packs)
@@ -128,19 +138,24 @@ def _deal(costs_TPD: NDArray[np.float64], num_hands: int) -> NDArray[np.int64]:
 
 
 def _excess(costs_GRD: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return max / mean - 1 over R, 0 where all are 0; [G, D]."""
+    """Return max / mean - 1 over R, and 0 where all costs are 0; [G, D]."""
     mean = costs_GRD.mean(axis=1)
     return costs_GRD.max(axis=1) / np.where(mean > 0, mean, 1) - (mean > 0)
 
 
 def _as_table(costs: ArrayLike) -> NDArray[np.float64]:
+    """Return costs as float64 [B, D].
+
+    Raises:
+        DataError: If they are not numbers in one or two dimensions, or one is negative or not finite.
+    """
     try:
         table = np.asarray(costs, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(f"costs are no array of numbers: {error}") from error
+        raise DataError(f"the costs are not an array of numbers: {error}") from error
     table = table[:, np.newaxis] if table.ndim == 1 else table
     if table.ndim != 2:
-        raise DataError(f"costs have shape {np.shape(costs)}, expected one or two dimensions")
+        raise DataError(f"the costs have shape {np.shape(costs)}, expected one or two dimensions")
     if not (np.isfinite(table) & (table >= 0)).all():
         first = int(np.argmax(~(np.isfinite(table) & (table >= 0)).all(axis=1)))
         raise DataError(f"pack {first} has costs {table[first].tolist()}, expected finite numbers from 0 on")

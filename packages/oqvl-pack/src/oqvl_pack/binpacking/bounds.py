@@ -1,4 +1,4 @@
-"""Numbers of bins that no packing can stay below."""
+"""Lower bounds: numbers of bins that every packing needs at least."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ class LowerBounds:
     Args:
         volume: ceil(sum of lengths / capacity).
         martello_toth: L2 of Martello and Toth, *Lower bounds and reduction procedures for the bin packing problem*
-            (Discrete Applied Mathematics 28, 1990): items above half the capacity need a bin each, and what the
-            smaller ones cannot find beside them needs more.
-        cardinality: the largest ceil(#{length >= s} / floor(capacity / s)) over all sizes s: no bin holds more than
-            floor(capacity / s) items that are at least s long.
-        max_items: ceil(number of items / items a bin may hold), 0 without such a limit.
-        weight_volume: The volume bound of the weights, 0 without a second constraint, as the others below.
+            (Discrete Applied Mathematics 28, 1990). Items above half the capacity need a bin each, and the volume of
+            smaller items that does not fit next to them needs more bins.
+        cardinality: The largest ceil(#{length >= s} / floor(capacity / s)) over all sizes s: no bin holds more than
+            floor(capacity / s) items of length s or more.
+        max_items: ceil(number of items / most items per bin); 0 without such a limit.
+        weight_volume: The volume bound of the weights. This bound and the next three are 0 without a second
+            constraint.
         weight_martello_toth: L2 of the weights.
         weight_cardinality: The cardinality bound of the weights.
-        companions: No two items above half of one capacity share a bin, and beside each of them the other capacity can
-            be used only as far as the items with the most of it for their size go; what cannot be used is added to
-            the volume.
+        companions: No two items above half of one capacity share a bin. In the space next to such an item, the other
+            capacity can be used at most at the density of the densest items. What cannot be used is added to the
+            volume.
     """
 
     volume: int
@@ -47,14 +48,14 @@ class LowerBounds:
         return max(astuple(self))
 
 
-def lower_bounds(histogram: Histogram, capacity: int, max_items: int = 0, weight_capacity: int = 0) -> LowerBounds:
-    """Compute all lower bounds for items of `histogram`, none longer than `capacity`, in O(number of sizes log).
+def lower_bounds(histogram: Histogram, capacity: int, *, max_items: int = 0, weight_capacity: int = 0) -> LowerBounds:
+    """Compute all lower bounds in O(K log K) for K distinct sizes.
 
     Args:
-        histogram: The items.
-        capacity: What a bin holds at most, in the unit of the lengths.
-        max_items: Items a bin may hold; 0 for any number.
-        weight_capacity: Weight a bin holds at most, when the items have weights.
+        histogram: The items, none longer than `capacity`.
+        capacity: Length that a bin holds.
+        max_items: Most items per bin; 0 for no limit.
+        weight_capacity: Weight that a bin holds, if the items have weights.
     """
     lengths = _merged(histogram.sizes, histogram.counts)
     bounds = LowerBounds(
@@ -79,12 +80,12 @@ def lower_bounds(histogram: Histogram, capacity: int, max_items: int = 0, weight
 
 
 def _merged(sizes: NDArray[np.int64], counts: NDArray[np.int64]) -> Histogram:
-    """Add up the counts of equal sizes, and leave out those of size 0."""
+    """Return a histogram with one entry per distinct size, without size 0."""
     distinct, index = np.unique(sizes, return_inverse=True)
     totals = np.zeros(len(distinct), dtype=np.int64)
     np.add.at(totals, index, counts)
-    kept = slice(None, None if not len(distinct) or distinct[0] else 0, -1)
-    return Histogram(distinct[kept], totals[kept])
+    is_positive = distinct > 0
+    return Histogram(distinct[is_positive][::-1], totals[is_positive][::-1])
 
 
 def _companions(
@@ -94,23 +95,42 @@ def _companions(
     capacity: int,
     other_capacity: int,
 ) -> int:
-    """Bound the bins by `other_capacity`, less what items above half of `capacity` keep from being used."""
-    dense = np.flatnonzero(others)
+    """Bound the bins by `other_capacity`, less what items above half of `capacity` keep from being used.
+
+    Args:
+        sizes: int64 [K], measured by `capacity`.
+        others: int64 [K], the second measure of each type.
+        counts: int64 [K], number of items of each type.
+        capacity: Capacity for `sizes`.
+        other_capacity: Capacity for `others`.
+
+    Returns:
+        The bound; 0 where it says nothing or 64 bits do not hold it.
+    """
+    has_other = np.flatnonzero(others)
     largest_product = max(capacity * int(others.max(initial=0)), other_capacity * int(counts.sum()))
-    if not len(dense) or sizes[dense].min() == 0 or largest_product >= MAX_TOTAL:
+    if not len(has_other) or sizes[has_other].min() == 0 or largest_product >= MAX_TOTAL:
         return 0
-    ratios = sizes[dense] / others[dense]
-    nearly_densest = dense[ratios <= ratios.min() * (1 + 1e-12)].tolist()
+    # The densest type has the most of the other measure per size. Floats find candidates, fractions decide.
+    ratios = sizes[has_other] / others[has_other]
+    nearly_densest = has_other[ratios <= ratios.min() * (1 + 1e-12)].tolist()
     densest = max(Fraction(int(others[index]), int(sizes[index])) for index in nearly_densest)
+    # Each large item has a bin to itself; only items of the densest type could use the space next to it best.
     large = np.flatnonzero(sizes > capacity // 2)
-    beside = (capacity - sizes[large]) * densest.numerator // densest.denominator
-    unused = other_capacity - np.minimum(other_capacity, others[large] + beside)
+    usable = others[large] + (capacity - sizes[large]) * densest.numerator // densest.denominator
+    unused = other_capacity - np.minimum(other_capacity, usable)
     return _ceil_div(int(others @ counts) + int(unused @ counts[large]), other_capacity)
 
 
 def _martello_toth(histogram: Histogram, capacity: int) -> int:
+    """Return L2, the largest bound over all thresholds a that separate small items from the rest.
+
+    For one threshold a: items longer than capacity - a are alone (no item of length a or more fits next to them);
+    items above half the capacity have a bin each; the volume of the items from a to half the capacity fills what the
+    shared bins leave free, and needs more bins for the rest.
+    """
     sizes, counts = histogram.sizes, histogram.counts
-    num_items = np.concatenate([[0], np.cumsum(counts)])  # over the k largest sizes, k = 0 ... K
+    num_items = np.concatenate([[0], np.cumsum(counts)])  # of the k largest sizes, k = 0 ... K
     volume = np.concatenate([[0], np.cumsum(sizes * counts)])
     ascending = -sizes
 
@@ -118,14 +138,14 @@ def _martello_toth(histogram: Histogram, capacity: int) -> int:
         return np.searchsorted(ascending, -np.asarray(threshold), side="left")
 
     num_large_sizes = int(num_sizes_above(capacity // 2))
-    # L2 changes only where its threshold passes a size of at most half the capacity.
+    # The bound changes only where the threshold passes a size of at most half the capacity.
     thresholds = np.concatenate([[0], sizes[num_large_sizes:]])
-    alone = num_sizes_above(capacity - thresholds)
-    shared_items = num_items[num_large_sizes] - num_items[alone]
-    shared_free = shared_items * capacity - (volume[num_large_sizes] - volume[alone])
+    num_alone_sizes = num_sizes_above(capacity - thresholds)
+    num_shared_bins = num_items[num_large_sizes] - num_items[num_alone_sizes]
+    shared_free = num_shared_bins * capacity - (volume[num_large_sizes] - volume[num_alone_sizes])
     small_volume = volume[num_sizes_above(thresholds - 1)] - volume[num_large_sizes]
-    extra = np.maximum(0, -((shared_free - small_volume) // capacity))
-    return int((num_items[num_large_sizes] + extra).max())
+    num_extra_bins = np.maximum(0, -((shared_free - small_volume) // capacity))
+    return int((num_items[num_large_sizes] + num_extra_bins).max())
 
 
 def _cardinality(histogram: Histogram, capacity: int) -> int:

@@ -1,7 +1,7 @@
-"""From lengths to a histogram, and from runs to lists of item ids: the two steps whose time grows with the items.
+"""Sort items by length, and list the items of bins: the only two steps whose time grows with the number of items.
 
-Both are counting sorts near the speed of memory, in compiled kernels on a few threads when there are many items and
-numba works, else in numpy. The results are the same to the bit, for any number of threads.
+Both are counting sorts near the speed of memory. They run in compiled kernels on a few threads where there are many
+items and numba works, and in numpy otherwise. The results are the same bit for bit, for any number of threads.
 """
 
 from __future__ import annotations
@@ -20,19 +20,18 @@ from oqvl_pack.binpacking.histogram import Histogram
 from oqvl_pack.binpacking.placement import Runs
 from oqvl_pack.binpacking.shuffle import mix, start_of
 
-_MIN_COMPILED_COUNTS = 50_000_000  # the same where they are only counted: numpy does that in some nanoseconds each
-
-_MAX_DENSE_LENGTH = 1 << 20  # longest length counted in an array with one counter a length
-_MAX_THREADS = 8
+_MIN_COMPILED_COUNTS = 50_000_000  # items from which kernels pay for counting alone; numpy takes nanoseconds per item
 _MIN_THREADED_ITEMS = 100_000  # below, starting threads takes longer than the work
-_CHUNK_ITEMS = 1 << 20
+_MAX_DENSE_LENGTH = 1 << 20  # longest length for which every possible length gets a counter
+_MAX_THREADS = 8
+_CHUNK_ITEMS = 1 << 20  # items that numpy handles at once
 
 
 def count_sizes(lengths: NDArray[np.integer], longest: int) -> Histogram:
     """Count how often each length occurs.
 
     Args:
-        lengths: [N], each from 1 to `longest`.
+        lengths: [N], each from 0 to `longest`.
         longest: The longest length.
     """
     if longest > _MAX_DENSE_LENGTH:
@@ -43,42 +42,43 @@ def count_sizes(lengths: NDArray[np.integer], longest: int) -> Histogram:
 
 
 def sort_by_length(lengths: NDArray[np.integer], longest: int) -> tuple[Histogram, NDArray[np.unsignedinteger]]:
-    """Count the lengths and sort the items by them.
+    """Count the lengths, and sort the items by length.
 
     Args:
-        lengths: [N], each from 1 to `longest`.
+        lengths: [N], each from 0 to `longest`.
         longest: The longest length.
 
     Returns:
-        The histogram, and all item ids by ascending length, equal lengths by ascending id: uint32 up to 2^32 items,
-        uint64 above.
+        The histogram, and all item ids by ascending length, equal lengths by ascending id: uint32 for up to 2^32
+        items, uint64 for more.
     """
     id_type = np.uint32 if len(lengths) <= 1 << 32 else np.uint64
     kernels = compiled_kernels(len(lengths))
     if kernels is None or longest > _MAX_DENSE_LENGTH:
         return count_sizes(lengths, longest), np.argsort(lengths, kind="stable").astype(id_type)
     counts = _count_dense(lengths, longest, kernels)
-    of_length = counts.sum(axis=0)
-    next_positions = np.cumsum(of_length) - of_length + np.cumsum(counts, axis=0) - counts
+    # For each thread and length: the position of the first such item in the thread's range.
+    num_of_length = counts.sum(axis=0)
+    next_positions = np.cumsum(num_of_length) - num_of_length + np.cumsum(counts, axis=0) - counts
     order = np.empty(len(lengths), dtype=id_type)
 
-    def sort(part: int, begin: int, end: int) -> None:
-        kernels.sort_ids(lengths[begin:end], begin, next_positions[part], order)
+    def sort(thread: int, begin: int, end: int) -> None:
+        kernels.sort_ids(lengths[begin:end], begin, next_positions[thread], order)
 
-    _for_each_part(sort, len(lengths))
+    _run_in_threads(sort, len(lengths))
     return _dense_histogram(counts), order
 
 
 def gather(
     order: NDArray[np.unsignedinteger], runs: Runs, bins: NDArray[np.int64], document_seed: int | None
 ) -> tuple[NDArray[np.unsignedinteger], NDArray[np.int64]]:
-    """List the item ids of `bins`, in CSR form.
+    """List the item ids of `bins` in CSR form.
 
     Args:
-        order: Item ids by position, [N].
+        order: [N], item ids by position.
         runs: The packing.
         bins: int64 [B], the bins to list, in this order.
-        document_seed: Seed of the shuffle inside every bin; None leaves the items as the algorithm placed them.
+        document_seed: Seed of the shuffle inside every bin; None keeps the items as the algorithm placed them.
 
     Returns:
         (indices [items], offsets int64 [B + 1]): bin `bins[i]` holds `indices[offsets[i]:offsets[i + 1]]`.
@@ -88,34 +88,32 @@ def gather(
     indices = np.empty(int(offsets[-1]), dtype=order.dtype)
     kernels = compiled_kernels(len(indices))
 
-    def gather_part(_part: int, begin: int, end: int) -> None:
-        taken = indices[offsets[begin] : offsets[end]]
-        part_offsets = offsets[begin : end + 1] - offsets[begin]
-        if kernels is None:
-            taken[:] = order[_positions(runs, run_of_bin, bins[begin:end])]
-        else:
-            kernels.gather_bins(
-                order, bins[begin:end], run_of_bin, runs.entry_offsets, runs.entry_base, runs.entry_per_bin, taken
-            )
-        if document_seed is None:
-            return
-        if kernels is None:
-            bin_of_item = np.repeat(np.arange(end - begin), np.diff(part_offsets))
-            taken[:] = taken[np.lexsort((mix(taken, document_seed), bin_of_item))]
-        else:
-            keys = np.empty(int(np.diff(part_offsets).max(initial=0)), dtype=np.uint64)
-            kernels.shuffle_bins(taken, part_offsets, np.uint64(start_of(document_seed)), keys)
+    def gather_compiled(_thread: int, begin: int, end: int) -> None:
+        assert kernels is not None
+        ids, id_offsets = indices[offsets[begin] : offsets[end]], offsets[begin : end + 1] - offsets[begin]
+        entries = runs.entry_offsets, runs.entry_base, runs.entry_per_bin
+        kernels.gather_bins(order, bins[begin:end], run_of_bin, *entries, ids)
+        if document_seed is not None:
+            keys = np.empty(int(np.diff(id_offsets).max(initial=0)), dtype=np.uint64)
+            kernels.shuffle_bins(ids, id_offsets, np.uint64(start_of(document_seed)), keys)
+
+    def gather_with_numpy(begin: int, end: int) -> None:
+        ids = order[_positions(runs, run_of_bin, bins[begin:end])]
+        if document_seed is not None:
+            bin_of_item = np.repeat(np.arange(end - begin), np.diff(offsets[begin : end + 1]))
+            ids = ids[np.lexsort((mix(ids, document_seed), bin_of_item))]
+        indices[offsets[begin] : offsets[end]] = ids
 
     if kernels is None:
         for begin, end in _item_chunks(offsets):
-            gather_part(0, begin, end)
+            gather_with_numpy(begin, end)
     else:
-        _for_each_part(gather_part, len(bins))
+        _run_in_threads(gather_compiled, len(bins))
     return indices, offsets
 
 
 def _positions(runs: Runs, run_of_bin: NDArray[np.int64], bins: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Positions of all items of `bins`, in order."""
+    """Return the positions of all items of `bins`, in order."""
     run = run_of_bin[bins]
     entry = _ranges(runs.entry_offsets[run], np.diff(runs.entry_offsets)[run])
     bin_of_entry = np.repeat(bins, np.diff(runs.entry_offsets)[run])
@@ -124,56 +122,57 @@ def _positions(runs: Runs, run_of_bin: NDArray[np.int64], bins: NDArray[np.int64
 
 
 def _ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Concatenate `arange(start, start + length)` over all pairs."""
+    """Concatenate `arange(start, start + length)` for all pairs."""
     ends = np.cumsum(lengths)
     return np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
 
 
 def _count_dense(lengths: NDArray[np.integer], longest: int, kernels: ModuleType | None) -> NDArray[np.int64]:
-    """Count lengths 0 ... `longest` in each part of the items, int64 [parts, longest + 1]."""
-    counts = np.zeros((len(_parts(len(lengths))), longest + 1), dtype=np.int64)
+    """Count lengths 0 to `longest` in the items of each thread, int64 [threads, longest + 1]."""
+    counts = np.zeros((len(_thread_ranges(len(lengths))), longest + 1), dtype=np.int64)
 
-    def count(part: int, begin: int, end: int) -> None:
+    def count(thread: int, begin: int, end: int) -> None:
         if kernels is not None:
-            kernels.count_lengths(lengths[begin:end], counts[part])
+            kernels.count_lengths(lengths[begin:end], counts[thread])
             return
         for start in range(begin, end, _CHUNK_ITEMS):
-            counts[part] += np.bincount(lengths[start : min(start + _CHUNK_ITEMS, end)], minlength=longest + 1)
+            counts[thread] += np.bincount(lengths[start : min(start + _CHUNK_ITEMS, end)], minlength=longest + 1)
 
-    _for_each_part(count, len(lengths))
+    _run_in_threads(count, len(lengths))
     return counts
 
 
 def _dense_histogram(counts: NDArray[np.int64]) -> Histogram:
-    of_length = counts.sum(axis=0)
-    sizes = np.flatnonzero(of_length)[::-1]
-    return Histogram(sizes, of_length[sizes])
+    num_of_length = counts.sum(axis=0)
+    sizes = np.flatnonzero(num_of_length)[::-1]
+    return Histogram(sizes, num_of_length[sizes])
 
 
-def _parts(num: int) -> list[tuple[int, int]]:
-    """Cut `range(num)` into one part a thread."""
-    num_parts = _num_threads() if num >= _MIN_THREADED_ITEMS else 1
-    bounds = [num * part // num_parts for part in range(num_parts + 1)]
-    return list(pairwise(bounds))
+def _thread_ranges(num: int) -> list[tuple[int, int]]:
+    """Cut `range(num)` into one range per thread."""
+    num_threads = _num_threads() if num >= _MIN_THREADED_ITEMS else 1
+    return list(pairwise(num * thread // num_threads for thread in range(num_threads + 1)))
 
 
 def _num_threads() -> int:
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(_MAX_THREADS, available)
+    num_available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(_MAX_THREADS, num_available)
 
 
-def _for_each_part(function: Callable[[int, int, int], None], num: int) -> None:
-    parts = _parts(num)
-    if len(parts) == 1:
-        function(0, *parts[0])
+def _run_in_threads(function: Callable[[int, int, int], None], num: int) -> None:
+    """Call `function(thread, begin, end)` for the range of each thread, and wait for all."""
+    ranges = _thread_ranges(num)
+    if len(ranges) == 1:
+        function(0, *ranges[0])
         return
-    with ThreadPoolExecutor(len(parts)) as pool:
-        for future in [pool.submit(function, part, *bounds) for part, bounds in enumerate(parts)]:
+    with ThreadPoolExecutor(len(ranges)) as pool:
+        futures = [pool.submit(function, thread, begin, end) for thread, (begin, end) in enumerate(ranges)]
+        for future in futures:
             future.result()
 
 
 def _item_chunks(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Cut bins into ranges of about `_CHUNK_ITEMS` items, so that numpy's temporaries stay small."""
+    """Cut bins into ranges of about `_CHUNK_ITEMS` items, which keeps numpy's temporary arrays small."""
     begin = 0
     while begin < len(offsets) - 1:
         end = int(np.searchsorted(offsets, offsets[begin] + _CHUNK_ITEMS, side="right")) - 1

@@ -1,9 +1,10 @@
-"""Lengths as a histogram: packing algorithms see distinct sizes and how often each occurs, never single items.
+"""Lengths as a histogram: packing algorithms see distinct sizes and their counts, never single items.
 
-With a second constraint an item is of a *type*, its length and its weight, and what is said of sizes holds for types.
+With a second constraint an item has a *type*, its length and its weight, and everything said about sizes holds for
+types.
 
-A size's *rank* numbers its items by ascending id from 0; its *position* is where the item lies in the stable order of
-all items by ascending length. An algorithm speaks in ranks, a plan in positions.
+Two numbers identify an item. Its *rank* counts the items of its size by ascending id from 0. Its *position* is its
+place in the stable order of all items by ascending length. Algorithms use ranks, plans use positions.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ class Histogram:
 
     Args:
         sizes: int64 [K], lengths, descending, each at least 1; distinct unless there are weights.
-        counts: int64 [K], items of each size, each at least 1.
-        weights: int64 [K], weights, descending where the lengths are equal; None without a second constraint.
+        counts: int64 [K], number of items of each size, each at least 1.
+        weights: int64 [K], weights, descending where lengths are equal; None without a second constraint.
     """
 
     sizes: NDArray[np.int64]
@@ -38,8 +39,8 @@ class Histogram:
         """Sum of all lengths."""
         return int(self.sizes @ self.counts)
 
-    def part(self, indices: NDArray[np.int64], counts: NDArray[np.int64]) -> Histogram:
-        """Return the sizes at `indices` alone, with `counts` items each."""
+    def restricted_to(self, indices: NDArray[np.int64], counts: NDArray[np.int64]) -> Histogram:
+        """Return a histogram of the sizes at `indices` only, with `counts` items of each."""
         weights = None if self.weights is None else self.weights[indices]
         return Histogram(self.sizes[indices], counts, weights)
 

@@ -1,8 +1,8 @@
-"""Placements, what a packing algorithm decides, and runs, the compact form in which a plan keeps them.
+"""Placements, which a packing algorithm returns, and runs, the compact form in which a plan keeps them.
 
-With the items sorted by length (stable), a placement says: bins `first_bin ... first_bin + num_bins - 1` take
-`per_bin` consecutive items each, beginning at rank `rank` of one size. A packing of a billion items is then a few
-thousand placements, and the items of any bin follow by arithmetic.
+Sort the items by length (stable). A placement then says: bins `first_bin` to `first_bin + num_bins - 1` take `per_bin`
+consecutive items each, beginning at rank `rank` of one size. A packing of a billion items is a few thousand
+placements, and the items of any bin follow by arithmetic.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from oqvl_pack.binpacking.histogram import Histogram
 
 
 class Placement(NamedTuple):
-    """Consecutive bins that take equally many items of one size.
+    """Consecutive bins that take the same number of items of one size.
 
     Args:
         first_bin: Index of the first bin, in the order in which bins were opened.
         num_bins: Number of bins.
         size_index: Index of the size in `Histogram.sizes`.
-        per_bin: Items that each bin takes.
+        per_bin: Number of items that each bin takes.
         rank: Rank of the first bin's first item; the next bin continues at `rank + per_bin`.
     """
 
@@ -37,11 +37,12 @@ class Placement(NamedTuple):
 
 @dataclass(frozen=True)
 class Packing:
-    """What an algorithm returns: placements in the order in which they were made.
+    """What an algorithm returns.
 
     Args:
-        placements: Any number a bin; in a bin, earlier placements come first.
-        num_bins: Bins opened.
+        placements: In the order in which they were made. A bin may have any number of them; its earlier placements
+            come first.
+        num_bins: Number of bins opened.
     """
 
     placements: Sequence[Placement]
@@ -52,16 +53,16 @@ class Packing:
 class Runs:
     """Maximal ranges of bins with the same composition. R runs, E entries (one size in one run).
 
-    Bin b of run r takes, for every entry e of the run, the `entry_per_bin[e]` items at the positions from
-    `entry_base[e] + b * entry_per_bin[e]` on.
+    Bin b of run r takes, for every entry e of the run, the `entry_per_bin[e]` items that begin at position
+    `entry_base[e] + b * entry_per_bin[e]`.
 
     Args:
-        first_bins: int64 [R + 1], where runs begin; the last is the number of bins.
-        entry_offsets: int64 [R + 1], where a run's entries begin.
-        entry_base: int64 [E].
-        entry_per_bin: int64 [E].
+        first_bins: int64 [R + 1], where each run begins; the last number is the number of bins.
+        entry_offsets: int64 [R + 1], where each run's entries begin.
+        entry_base: int64 [E], the position from which bin 0 would take its items.
+        entry_per_bin: int64 [E], number of items that each bin takes.
         fill: int64 [R], sum of the lengths in each bin of the run.
-        num_items: int64 [R], items in each bin of the run.
+        num_items: int64 [R], number of items in each bin of the run.
         weight: int64 [R], sum of the weights in each bin of the run; None without a second constraint.
     """
 
@@ -85,28 +86,31 @@ class Runs:
 
     @classmethod
     def from_packing(cls, packing: Packing, histogram: Histogram) -> Runs:
-        """Cut the placements where any of them begins or ends, and group the pieces by run."""
+        """Cut the placements wherever one of them begins or ends, and group the cut pieces by run."""
         table = np.asarray(packing.placements, dtype=np.int64).reshape(-1, len(Placement._fields))
         first_bin, num_bins, size_index, per_bin, rank = table.T
+        # A run begins wherever a placement begins or ends.
         first_bins = np.unique(np.concatenate([[0], first_bin, first_bin + num_bins]))
+        # Repeat each placement for every run that it covers: one entry per (run, placement).
         first_run = np.searchsorted(first_bins, first_bin)
         num_runs = np.searchsorted(first_bins, first_bin + num_bins) - first_run
-        piece = np.repeat(np.arange(len(table)), num_runs)
-        run = np.arange(len(piece)) + np.repeat(first_run - np.cumsum(num_runs) + num_runs, num_runs)
+        placement = np.repeat(np.arange(len(table)), num_runs)
+        run = np.arange(len(placement)) + np.repeat(first_run - np.cumsum(num_runs) + num_runs, num_runs)
+        # Sort the entries by run; the stable sort keeps the order of the placements within a bin.
         by_run = np.argsort(run, kind="stable")
-        run, piece = run[by_run], piece[by_run]
-        base = histogram.first_positions[size_index] + rank - first_bin * per_bin
+        run, placement = run[by_run], placement[by_run]
         entry_offsets = np.searchsorted(run, np.arange(len(first_bins)))
+        base = histogram.first_positions[size_index] + rank - first_bin * per_bin
         weight = None
         if histogram.weights is not None:
-            weight = _sum_by_run((per_bin * histogram.weights[size_index])[piece], entry_offsets)
+            weight = _sum_by_run((per_bin * histogram.weights[size_index])[placement], entry_offsets)
         return cls(
             first_bins=first_bins,
             entry_offsets=entry_offsets,
-            entry_base=base[piece],
-            entry_per_bin=per_bin[piece],
-            fill=_sum_by_run((per_bin * histogram.sizes[size_index])[piece], entry_offsets),
-            num_items=_sum_by_run(per_bin[piece], entry_offsets),
+            entry_base=base[placement],
+            entry_per_bin=per_bin[placement],
+            fill=_sum_by_run((per_bin * histogram.sizes[size_index])[placement], entry_offsets),
+            num_items=_sum_by_run(per_bin[placement], entry_offsets),
             weight=weight,
         )
 
@@ -114,12 +118,18 @@ class Runs:
     def from_consecutive_items(
         cls, starts: NDArray[np.int64], lengths: NDArray[np.integer], weights: NDArray[np.integer] | None = None
     ) -> Runs:
-        """Make one run a bin, bin b holding the consecutive items from `starts[b]` to `starts[b + 1]`."""
+        """Make one run per bin; bin b holds the consecutive items from `starts[b]` up to `starts[b + 1]`."""
         num_items = np.diff(starts)
         bins = np.arange(len(starts), dtype=np.int64)
-        fill = _sum_between(starts, lengths)
-        weight = None if weights is None else _sum_between(starts, weights)
-        return cls(bins, bins, starts[:-1] - bins[:-1] * num_items, num_items, fill, num_items, weight)
+        return cls(
+            first_bins=bins,
+            entry_offsets=bins,
+            entry_base=starts[:-1] - bins[:-1] * num_items,
+            entry_per_bin=num_items,
+            fill=_sum_between(starts, lengths),
+            num_items=num_items,
+            weight=None if weights is None else _sum_between(starts, weights),
+        )
 
 
 def append_packing(
@@ -129,19 +139,25 @@ def append_packing(
     size_indices: NDArray[np.int64],
     ranks: NDArray[np.int64],
 ) -> Packing:
-    """Let `rest`, a packing of the items that other placements left over, follow them.
+    """Append `rest`, a packing of the items that other placements left over.
 
     Args:
         placements: The placements so far.
-        num_bins: The bins so far.
-        rest: Placements into bins of their own, of sizes numbered among those with items left.
-        size_indices: int64 [sizes of `rest`], index of each of them in the histogram of all items.
-        ranks: int64 [sizes of `rest`], items of each that the placements so far use.
+        num_bins: Number of bins so far.
+        rest: Placements into bins of their own. Their sizes are numbered among those with items left.
+        size_indices: int64 [sizes of `rest`], index of each of these sizes in the histogram of all items.
+        ranks: int64 [sizes of `rest`], number of items of each size that the placements so far use.
     """
     indices, first_ranks = size_indices.tolist(), ranks.tolist()
     appended = [
-        Placement(num_bins + first_bin, bins, indices[size], per_bin, first_ranks[size] + rank)
-        for first_bin, bins, size, per_bin, rank in rest.placements
+        Placement(
+            first_bin=num_bins + placement.first_bin,
+            num_bins=placement.num_bins,
+            size_index=indices[placement.size_index],
+            per_bin=placement.per_bin,
+            rank=first_ranks[placement.size_index] + placement.rank,
+        )
+        for placement in rest.placements
     ]
     return Packing([*placements, *appended], num_bins + rest.num_bins)
 

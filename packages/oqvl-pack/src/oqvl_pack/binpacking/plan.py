@@ -25,19 +25,19 @@ from oqvl_shards.errors import ConfigError, DataError
 class Plan(Sequence[NDArray[np.unsignedinteger]]):
     """A packing of N items into B bins: a sequence whose item `plan[i]` is the ids of bin i.
 
-    A bin is looked up by arithmetic; the list of all bins (`indices`, `offsets`) is made when it is first asked for.
+    A bin is looked up by arithmetic. The list of all bins (`indices`, `offsets`) is made when it is first used.
 
     Args:
-        capacity: What a bin holds at most, in the unit of the lengths.
+        capacity: Length that a bin holds.
         algorithm: The algorithm that made the packing (with `"best"`, the one that won).
-        lower_bounds: Numbers of bins that no packing of these items can stay below.
-        order: [N], item ids by position, see `oqvl_pack.binpacking.histogram`.
+        lower_bounds: Numbers of bins that every packing of these items needs at least.
+        order: [N], item ids by position (see `oqvl_pack.binpacking.histogram`).
         runs: The bins in the order in which the algorithm opened them.
-        dropped: Ids of the items that were left out because no bin holds them, ascending.
+        dropped: int64, ids of the items that were left out because no bin holds them, ascending.
         seed: Seed of the shuffle of bins, and of items inside each bin; None for the algorithm's own order.
-        weight_capacity: Weight that a bin holds at most; 0 without a second constraint.
-        bin_order: int64 [B], the order of the bins, given outright; None for the one that `seed` says.
-        pieces: What the ids mean, when overlong items were split: ids beyond the items are further pieces of them.
+        weight_capacity: Weight that a bin holds; 0 without a second constraint.
+        bin_order: int64 [B], an explicit order of the bins; None for the order that follows from `seed`.
+        pieces: What the ids mean, if overlong items were split: ids from the number of items on are further pieces.
     """
 
     capacity: int
@@ -54,8 +54,9 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
     def shuffled(self, seed: SupportsIndex) -> Plan:
         """Return the same bins in a random order, with the items of each bin in a random order.
 
-        Algorithms emit bins sorted by length, so a model trained on them in that order would see lengths, and whatever
-        goes with length, in order. The order depends on `seed` alone: not on the machine, nor on any library's release.
+        Algorithms emit bins sorted by length. A model trained in that order would see lengths, and everything
+        correlated with length, sorted too. The order depends on `seed` alone, not on the machine or a library's
+        release.
         """
         return replace(self, seed=integer("seed", seed), bin_order=None)
 
@@ -63,7 +64,7 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
         """Return the same bins in another order: bin i of the new plan is bin `order[i]` of this one.
 
         Raises:
-            DataError: When `order` does not name every bin once.
+            DataError: If `order` does not name every bin exactly once.
         """
         bins = np.asarray(order)
         if bins.shape == (0,) and not self.num_bins:
@@ -73,39 +74,52 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
             or bins.dtype.kind not in "iu"
             or not np.array_equal(np.sort(bins), np.arange(self.num_bins))
         ):
-            raise DataError(f"the order of a plan with {self.num_bins} bins must name every bin once")
+            raise DataError(
+                f"the order of a plan with {self.num_bins} bins must name every bin exactly once",
+                hint=f"pass a permutation of 0 to {self.num_bins - 1}",
+            )
         return replace(self, bin_order=self._bins[bins])
 
     def balanced(
         self, costs: ArrayLike, *, num_ranks: SupportsIndex, packs_per_rank: SupportsIndex = 1, seed: SupportsIndex = 0
     ) -> Plan:
-        """Return the same bins in an order in which every global batch, and every rank in it, costs about the same.
+        """Return the same bins in an order that gives every global batch, and every rank in it, about the same cost.
 
         Args:
             costs: [B] or [B, D], D costs of each bin in this plan's order, such as `plan.fill` for tokens and
                 `plan.sums(images)` for vision work.
             num_ranks: Ranks that share a global batch; rank r takes bins r, r + `num_ranks`, ... of it.
-            packs_per_rank: Packs that each rank takes of a global batch.
+            packs_per_rank: Packs per rank and global batch.
             seed: See `oqvl_pack.balanced_order`.
+
+        Raises:
+            ConfigError: If `num_ranks` or `packs_per_rank` is below 1, or an argument is not an integer.
+            DataError: If there is not one row of costs per bin, or a cost is negative or not finite.
         """
         if np.shape(costs)[:1] != (self.num_bins,):
             raise DataError(f"costs have shape {np.shape(costs)}, expected one row for each of {self.num_bins} bins")
         return self.reordered(balanced_order(costs, num_ranks=num_ranks, packs_per_rank=packs_per_rank, seed=seed))
 
     def sums(self, values: ArrayLike) -> NDArray[np.number]:
-        """Add up numbers of the items by bin: [N] or [N, D] by id in, [B] or [B, D] out, of the same type.
+        """Add up values of the items per bin.
+
+        Args:
+            values: [N] or [N, D], by item id, dropped items included.
+
+        Returns:
+            [B] or [B, D] of the same type.
 
         Raises:
-            DataError: When there is not one number, or one row, for each item, dropped ones included.
+            DataError: If there is not one row per item.
         """
-        of_item = np.asarray(values)
+        table = np.asarray(values)
         num_ids = self.num_items + len(self.dropped)
-        if of_item.shape[:1] != (num_ids,):
+        if table.shape[:1] != (num_ids,):
             ids = "items" if self.pieces is None else "items and pieces"
-            raise DataError(f"values have shape {of_item.shape}, expected one row for each of {num_ids} {ids}")
+            raise DataError(f"values have shape {table.shape}, expected one row for each of {num_ids} {ids}")
         if not self.num_bins:
-            return np.zeros((0, *of_item.shape[1:]), dtype=of_item.dtype)
-        return np.add.reduceat(of_item[self.indices], self.offsets[:-1], axis=0)
+            return np.zeros((0, *table.shape[1:]), dtype=table.dtype)
+        return np.add.reduceat(table[self.indices], self.offsets[:-1], axis=0)
 
     @property
     def num_bins(self) -> int:
@@ -124,7 +138,7 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
 
     @property
     def utilization(self) -> float:
-        """Packing efficiency: the share of all bins' capacity that is filled; 1.0 for no bins."""
+        """Packing efficiency: the filled share of the capacity of all bins; 1.0 for no bins."""
         return self.num_tokens / (self.num_bins * self.capacity) if self.num_bins else 1.0
 
     @property
@@ -134,12 +148,12 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
 
     @property
     def gap(self) -> float:
-        """By what share there are more bins than the lower bound; 0.0 when the packing is optimal."""
+        """Excess of bins over the lower bound, as a share of the bound; 0.0 means that the packing is optimal."""
         return self.num_bins / self.lower_bound - 1 if self.lower_bound else 0.0
 
     @property
     def is_optimal(self) -> bool:
-        """Whether the packing meets its lower bound, which proves that none has fewer bins."""
+        """Whether the packing meets its lower bound, which proves that no packing has fewer bins."""
         return self.num_bins == self.lower_bound
 
     @cached_property
@@ -155,9 +169,13 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
         return np.repeat(self.runs.weight, self.runs.bins_per_run)[self._bins]
 
     def spans(self, index: int) -> list[Span]:
-        """Return which part of which item the entries of bin `index` are, when overlong items were split."""
+        """Return which part of which item each entry of bin `index` is.
+
+        Raises:
+            ConfigError: If the plan was not packed with `overlong="split"`.
+        """
         if self.pieces is None:
-            raise ConfigError("a plan has spans when it was packed with overlong='split'")
+            raise ConfigError("this plan has no spans, because no items were split", hint="pack with overlong='split'")
         return [self.pieces.span(item) for item in self[index].tolist()]
 
     @property
@@ -182,7 +200,7 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
     def __getitem__(
         self, index: SupportsIndex | slice
     ) -> NDArray[np.unsignedinteger] | list[NDArray[np.unsignedinteger]]:
-        """Return the item ids of bin `index`, in its order; of a slice, a list of them."""
+        """Return the item ids of bin `index`, in its order; for a slice, a list of such arrays."""
         if isinstance(index, slice):
             return [self[bin_index] for bin_index in range(*index.indices(self.num_bins))]
         number = operator.index(index)
@@ -203,7 +221,7 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
 
     @cached_property
     def _bins(self) -> NDArray[np.int64]:
-        """The algorithm's number of each bin of the plan, int64 [B]."""
+        """The algorithm's number for each bin of the plan, int64 [B]."""
         if self.bin_order is not None:
             return self.bin_order
         return np.arange(self.num_bins) if self.seed is None else permutation(self.num_bins, self.seed)
@@ -211,8 +229,9 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
     @property
     def _document_seed(self) -> int:
         assert self.seed is not None
-        return self.seed + 1  # bins and items must not be ordered by the same keys
+        return self.seed + 1  # bins and items must not share sort keys
 
     @cached_property
     def _lists(self) -> tuple[NDArray[np.unsignedinteger], NDArray[np.int64]]:
+        """The indices and offsets of all bins, computed once."""
         return gather(self.order, self.runs, self._bins, None if self.seed is None else self._document_seed)
