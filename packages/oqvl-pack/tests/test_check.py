@@ -117,11 +117,11 @@ def test_a_source_shard_that_has_changed(config: CheckConfig, tmp_path: Path, la
 def test_another_source_or_tokenizer(config: CheckConfig, conversations: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     other.write_bytes(config.tokenizer.read_bytes() + b"\n")
-    with pytest.raises(ConfigError, match=r"^tokenizer: .* was packed from another: .* found .*other\.json"):
+    with pytest.raises(ConfigError, match=r"^tokenizer: .* is from another one: .* found .*other\.json"):
         check_dataset(config.model_copy(update={"tokenizer": other}))
-    with pytest.raises(ConfigError, match=r"^source: .* was packed from another: .* found .*conversations"):
+    with pytest.raises(ConfigError, match=r"^source: .* is from another one: .* found .*conversations"):
         check_dataset(config.model_copy(update={"source": conversations}))
-    with pytest.raises(ConfigError, match=r"^source: .* does not know where they came from"):
+    with pytest.raises(ConfigError, match=r"^source: .* does not record where they came from"):
         check_dataset(config.model_copy(update={"source": None}))
 
 

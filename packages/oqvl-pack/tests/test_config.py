@@ -14,28 +14,31 @@ BASE = {"output": Path("out"), "tokenizer": Path("tokenizer.json")}
 
 
 def test_one_source_is_a_mixture_of_one() -> None:
-    assert PackConfig.from_values({**BASE, "source": "a"}).parts == (MixturePart(source=Path("a")),)
+    assert PackConfig.from_values({**BASE, "source": "a"}).mixture_parts == (MixturePart(source=Path("a")),)
     overrides = ["mixture=[{source='a', weight=2}, {source='b', num_samples=5}]"]
-    assert [part.weight for part in PackConfig.from_values(BASE, overrides).parts] == [2, None]
+    assert [part.weight for part in PackConfig.from_values(BASE, overrides).mixture_parts] == [2, None]
 
 
 @pytest.mark.parametrize("mixture", ["['a', 'b']", "[{source='a'}, 'b']", "[{source='a'}, {source='b'}]"])
 def test_a_path_in_a_mixture_is_all_of_its_dataset(mixture: str) -> None:
     config = PackConfig.from_values(BASE, [f"mixture={mixture}"])
-    assert config.parts == (MixturePart(source=Path("a")), MixturePart(source=Path("b")))
-    assert PackConfig.from_values(BASE, ["mixture=a"]).parts == config.parts[:1]
+    assert config.mixture_parts == (MixturePart(source=Path("a")), MixturePart(source=Path("b")))
+    assert PackConfig.from_values(BASE, ["mixture=a"]).mixture_parts == config.mixture_parts[:1]
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({}, "exactly one of source and mixture is needed"),
-        ({"source": "a", "mixture": [{"source": "b"}]}, "exactly one of source and mixture is needed"),
-        ({"mixture": [{"source": "b", "weight": 1, "num_tokens": 5}]}, "weight and num_tokens exclude each other"),
+        ({}, "exactly one of source and mixture is required"),
+        ({"source": "a", "mixture": [{"source": "b"}]}, "exactly one of source and mixture is required"),
+        (
+            {"mixture": [{"source": "b", "weight": 1, "num_tokens": 5}]},
+            "num_tokens is allowed, not weight and num_tokens",
+        ),
         ({"mixture": [{"source": "b", "weight": 0}]}, "greater than 0"),
         ({"mixture": [{"source": "b", "weight": float("inf")}]}, "finite number"),
         ({"source": "a", "bin_capacity": 1 << 31}, "bin_capacity: Input should be less than or equal to 2147483647"),
-        ({"source": "a", "algorithm": "exact_fill", "max_documents": 2}, "exact_fill packs without max_documents"),
+        ({"source": "a", "algorithm": "exact_fill", "max_documents": 2}, "exact_fill does not support max_documents"),
         ({"source": "a", "end_token": ""}, "end_token: String should have at least 1 character"),
         ({"source": "a", "pad_token": ""}, "pad_token: String should have at least 1 character"),
         ({"source": "a", "min_images": 3, "max_images": 2}, "max_images=2 is below min_images=3"),

@@ -56,7 +56,7 @@ def test_text_needs_a_readable_tokenizer(reader: PackedReader, tmp_path: Path) -
 def test_text_needs_the_tokenizer_that_packed(reader: PackedReader, tokenizer_file: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     other.write_bytes(tokenizer_file.read_bytes() + b"\n")
-    with pytest.raises(ConfigError, match=r"the sha256 of .*other\.json is"):
+    with pytest.raises(ConfigError, match=r"other\.json has sha256"):
         draw_pack(reader[0], reader.details, tmp_path / "pack.png", other)
     assert draw_pack(reader[0], reader.details, tmp_path / "pack.png", tokenizer_file) == 0
 

@@ -1,4 +1,4 @@
-"""What `plan` foretells: sizes close to what is written, savings by hand."""
+"""What `plan` predicts: sizes close to what is written, savings by hand."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def test_size_on_disk_is_about_what_is_written(
     report = plan_dataset(PlanConfig.model_validate(values))
     pack_dataset(PackConfig.model_validate({**values, "layout": layout}))
     written = sum(path.stat().st_size for path in (tmp_path / "out").glob("shard-*"))
-    foretold = report.bytes_embedded if layout == "embedded" else report.bytes_reference
+    predicted = report.bytes_embedded if layout == "embedded" else report.bytes_reference
     # A file of some hundred short documents is a third schema and footer.
-    assert foretold == pytest.approx(written, rel=0.1, abs=6000)
+    assert predicted == pytest.approx(written, rel=0.1, abs=6000)
 
 
 def test_gpu_hours(captions: Path, tokenizer_file: Path, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ def test_tables_name_the_figures() -> None:
         seconds_packing=0.5,
         seconds_writing_embedded=12.25,
         seconds_writing_reference=0.75,
-        num_packs_on_trial=2,
-        trial_directory="/scratch",
+        num_timed_packs=2,
+        timing_directory="/scratch",
         bytes_embedded=3 << 20,
         bytes_reference=2048,
         num_sequences_ffd=3,
@@ -33,8 +33,8 @@ def test_tables_name_the_figures() -> None:
     for table in (plan.table(), packed.table()):
         assert "75.000%" in table
         assert "2 left out" in table
-    assert "70 targets" in packed.table()
-    assert "about 12.25 s embedded, 0.75 s reference, foretold from 2 packs" in plan.table()
+    assert "70 of them targets" in packed.table()
+    assert "about 12.25 s embedded, 0.75 s reference, predicted from 2 packs" in plan.table()
     for figure in (
         "3.0 MiB embedded, 2.0 KiB reference",
         "50.00% filled",

@@ -20,6 +20,7 @@ from oqvl_pack.run import check_dataset, pack_dataset, plan_dataset, show_pack
 from oqvl_shards.check import check_shards
 from oqvl_shards.errors import ConfigError, DataError
 from oqvl_shards.packed import IGNORE_INDEX, Pack, PackedReader, encode_record
+from oqvl_shards.stage_output import StageOutput
 from oqvl_shards.tar.reader import ShardReader
 from oqvl_shards.webdataset_bridge import to_webdataset
 
@@ -103,8 +104,8 @@ def test_plan_without_output_uses_the_disk_of_temporary_files(
     monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
     config = PlanConfig.model_validate({**SMALL, "source": captions, "tokenizer": tokenizer_file})
     report = plan_dataset(config)
-    assert report.trial_directory == str(elsewhere)
-    assert f"on trial in {elsewhere}" in report.table()
+    assert report.timing_directory == str(elsewhere)
+    assert f"packs timed in {elsewhere}" in report.table()
     assert list(elsewhere.iterdir()) == []
 
 
@@ -115,7 +116,9 @@ def content(pack: Pack) -> tuple[bytes, tuple[bytes, ...]]:
 def test_both_layouts_hold_the_same_packs(captions: Path, tokenizer_file: Path, packed: Path, tmp_path: Path) -> None:
     reference = make_config(captions, tokenizer_file, tmp_path / "reference", layout="reference")
     pack_dataset(reference)
-    assert [content(one) for one in PackedReader(reference.output)] == [content(one) for one in PackedReader(packed)]
+    assert [content(pack) for pack in PackedReader(reference.output)] == [
+        content(pack) for pack in PackedReader(packed)
+    ]
     assert check_shards(PackedReader(reference.output).dataset).is_good
     # The source is named by the manifest; it can be named again.
     for source in (None, captions):
@@ -239,9 +242,9 @@ while attempt(root / str(kill_at), kill_at) == -signal.SIGKILL:
 def test_same_bytes_after_a_kill_at_any_rename(
     captions: Path, tokenizer_file: Path, tmp_path: Path, layout: str
 ) -> None:
-    # Three work files, three shards with receipts, the manifest; and the run that was not killed.
+    # The mark, three work files, three shards with receipts, the manifest; and the run that was not killed.
     values = {**SMALL, "source": captions, "tokenizer": tokenizer_file, "layout": layout}
-    kill_at_every_rename(values, tmp_path / "root", num_outputs=11)
+    kill_at_every_rename(values, tmp_path / "root", num_outputs=12)
 
 
 def test_a_mixture_has_the_same_bytes_after_a_kill_at_any_rename(
@@ -253,8 +256,8 @@ def test_a_mixture_has_the_same_bytes_after_a_kill_at_any_rename(
         {"source": interleaved, "num_tokens": 900},
     ]
     values = {**SMALL, "bin_capacity": 512, "mixture": mixture, "tokenizer": tokenizer_file}
-    # Seven work files, three shards with receipts, the manifest; and the run that was not killed.
-    kill_at_every_rename(values, tmp_path / "root", num_outputs=15)
+    # The mark, seven work files, three shards with receipts, the manifest; and the run that was not killed.
+    kill_at_every_rename(values, tmp_path / "root", num_outputs=16)
 
 
 def kill_at_every_rename(values: Mapping[str, object], root: Path, *, num_outputs: int) -> None:
@@ -281,13 +284,11 @@ def test_finished_output_is_not_made_again(captions: Path, tokenizer_file: Path,
 def test_work_of_another_configuration_is_kept_and_not_used(
     captions: Path, tokenizer_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from oqvl_pack import run
-
-    def fail(*_args: object) -> None:
+    def fail(*_args: object, **_keywords: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(run, "write_manifest", fail)
+        patch.setattr(StageOutput, "finish", fail)
         pack_dataset(make_config(captions, tokenizer_file, tmp_path / "again", seed=5, bos_token=""))
     begun = tree(tmp_path / "again")
     with pytest.raises(
@@ -315,7 +316,7 @@ def test_template_must_fit_the_source(
 
 
 def test_missing_special_token(captions: Path, tokenizer_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="'<nothing>' is no special token"):
+    with pytest.raises(ConfigError, match="'<nothing>' is not a special token"):
         pack_dataset(make_config(captions, tokenizer_file, tmp_path / "packed", image_token="<nothing>"))
     assert not (tmp_path / "packed").exists()
 
@@ -326,7 +327,7 @@ def test_overlong_document_names_shard_and_sample(captions: Path, tokenizer_file
 
 
 def test_nothing_to_pack(captions: Path, tokenizer_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no sample that can be packed"):
+    with pytest.raises(DataError, match=r"no sample of .* can be packed"):
         plan_dataset(make_plan_config(captions, tokenizer_file, tmp_path / "p", bin_capacity=5, overlong="drop"))
 
 
@@ -351,9 +352,9 @@ def test_show_draws_the_format_of_the_suffix(packed: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("pack.jpgg", r"pack\.jpgg ends in '\.jpgg', which is no picture"),
+        ("pack.jpgg", r"pack\.jpgg ends in '\.jpgg', which is not a picture format"),
         ("pack", r"pack ends in ''"),
-        ("absent/x.png", r"no folder .*absent for x\.png"),
+        ("absent/x.png", r"the directory of .*absent/x\.png does not exist"),
     ],
 )
 def test_show_refuses_a_file_that_cannot_be_drawn_before_any_work(name: str, message: str, tmp_path: Path) -> None:

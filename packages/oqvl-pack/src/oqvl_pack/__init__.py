@@ -1,13 +1,20 @@
 """Provably tight sequence packing for multimodal training: numba kernels, packed shards, no torch.
 
 `pack` is the library: lengths in, plan out. `pack_dataset` and its neighbours are the stages behind the command line.
-All names load lazily: the command line answers without numpy, the library packs without a tokenizer.
+
+    binpacking/   the library; needs numpy only, and runs faster with numba
+    documents/    from samples to token sequences; shares and budgets of a mixture
+    corpus/       all documents of all sources, packed shard by shard and written by several workers
+    run           the stages as lists of steps
+
+All names load lazily, so the command line answers without numpy, and the library packs without a tokenizer.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from oqvl_shards.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from oqvl_pack.binpacking.algorithm import Algorithm, Overlong
@@ -41,28 +48,4 @@ __all__ = [
     "plan_dataset",
 ]
 
-_MODULE_OF = {
-    "Algorithm": "binpacking.algorithm",
-    "Imbalance": "binpacking.balance",
-    "LowerBounds": "binpacking.bounds",
-    "Overlong": "binpacking.algorithm",
-    "PackConfig": "config",
-    "PackReport": "report",
-    "Pieces": "binpacking.splitting",
-    "Plan": "binpacking.plan",
-    "PlanReport": "report",
-    "Span": "binpacking.splitting",
-    "StreamingPacker": "binpacking.streaming",
-    "balanced_order": "binpacking.balance",
-    "check_dataset": "run",
-    "imbalance": "binpacking.balance",
-    "pack": "binpacking.packing",
-    "pack_dataset": "run",
-    "plan_dataset": "run",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+__getattr__ = lazy_names(__name__, __file__)

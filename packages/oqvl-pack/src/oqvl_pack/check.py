@@ -1,30 +1,34 @@
-"""Proof that a packed dataset is its source: every document once, its tokens, targets and images unchanged."""
+"""Prove that a packed dataset is its source: every document once, with tokens, targets and images unchanged."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import accumulate, compress
+from itertools import accumulate, compress, zip_longest
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from oqvl_pack.config import CheckConfig, PackConfig
 from oqvl_pack.corpus.worker import Job
 from oqvl_pack.documents.drafting import read_documents
 from oqvl_pack.documents.mixture import LEFT_OUT, choose_by_shard
 from oqvl_pack.documents.source import SourceShard, list_shards
 from oqvl_pack.report import CheckReport
 from oqvl_shards.dataset import Dataset
-from oqvl_shards.errors import DataError
+from oqvl_shards.errors import ConfigError, DataError
+from oqvl_shards.manifest import PackedDetails
 from oqvl_shards.packed import Pack, PackedReader
+from oqvl_shards.packed.reference import open_sources as open_packed_sources
 from oqvl_shards.shard_map import map_shards
 from oqvl_shards.tar.reader import ShardReader
 
 
 class _Fingerprint(NamedTuple):
-    """A document's source key, and a digest over its tokens, its targets and its image files."""
+    """A document's source key, and a digest of its tokens, its targets and its image files."""
 
     key: str
     digest: bytes
@@ -32,7 +36,14 @@ class _Fingerprint(NamedTuple):
 
 
 class _SourceFingerprints(NamedTuple):
-    """All documents of one source shard that could be packed, their expanded lengths and uids, and who was left out."""
+    """All documents of one source shard that can be packed.
+
+    Args:
+        fingerprints: [D].
+        lengths: int64 [D], expanded lengths in tokens.
+        uids: uint64 [D], low 64 bits of the uids.
+        rejected: Number of samples left out, by reason.
+    """
 
     fingerprints: list[_Fingerprint]
     lengths: np.ndarray
@@ -40,50 +51,98 @@ class _SourceFingerprints(NamedTuple):
     rejected: dict[str, int]
 
 
+def recorded_config(config: CheckConfig, packed: Dataset) -> PackConfig:
+    """Return the configuration that `packed` was made with, using the paths of `config`.
+
+    Raises:
+        ConfigError: If `config` names no source and the packs do not know theirs.
+    """
+    values = dict(packed.manifest.lineage.config.get("config", {}))
+    paths = config.mixture or ((config.source,) if config.source else ())
+    details = packed.manifest.details
+    if not paths and isinstance(details, PackedDetails) and details.layout == "reference":
+        paths = tuple(source.dataset.path for source in open_packed_sources(packed))
+    if not paths:
+        raise ConfigError(
+            f"source: {config.packed} embeds its images and does not record where they came from",
+            hint="name the source that it was packed from, or all sources in order with mixture",
+        )
+    if values.get("mixture"):
+        parts = zip_longest(values["mixture"], paths)
+        values["mixture"] = [{**(part or {}), "source": path} for part, path in parts if path is not None]
+    else:
+        values["source"] = paths[0] if len(paths) == 1 else None
+    values |= {"output": config.packed, "tokenizer": config.tokenizer, **config.workers}
+    return PackConfig.from_values(values, where=str(packed.path))
+
+
+def check_origin(config: CheckConfig, noun: str, expected: Sequence[str], path_of: Mapping[str, Path]) -> None:
+    """Compare the digests that the manifest records with those of files and directories.
+
+    Args:
+        config: What is checked.
+        noun: `source` or `tokenizer`.
+        expected: The recorded digests, in order.
+        path_of: The path of each digest that was computed, in order.
+
+    Raises:
+        ConfigError: If they differ.
+    """
+    if list(path_of) != list(expected):
+        named = ", ".join(f"{path} ({digest})" for digest, path in path_of.items())
+        raise ConfigError(
+            f"{noun}: {config.packed} is from another one: expected digest {', '.join(expected)}, found {named}",
+            hint=f"name the unchanged {noun} that it was packed from; for a mixture name all of them, in order",
+        )
+
+
 def check_packed(packed: Dataset, sources: Sequence[Dataset], job: Job) -> CheckReport:
     """Compare every document of `packed` with its sample in `sources`, tokenised again.
 
     Raises:
-        DataError: When a pack is damaged or over capacity, a document is missing, foreign, twice or changed, the
-            accounts differ, or a source shard is not what its manifest says.
+        DataError: If a pack is damaged or over capacity, a document is missing, foreign, repeated or changed, the
+            accounts differ, or a source shard differs from its manifest.
     """
-    found = _fingerprint_packs(packed, job)
+    fingerprints = _fingerprint_packs(packed, job)
     expected, rejected = _fingerprint_sources(sources, job)
     where = str(packed.path)
-    _check_once(found, where)
-    _check_equal({one.key: one.digest for one in found}, {one.key: one.digest for one in expected}, where)
+    _check_once(fingerprints, where)
+    _check_equal(fingerprints, expected, where)
     account = packed.manifest.account
-    if account.rejected != rejected or account.num_kept != len(found):
+    if account.rejected != rejected or account.num_kept != len(fingerprints):
         raise DataError(
             f"{where}: the manifest accounts for {account.num_kept} documents and {account.rejected}, "
-            f"found {len(found)} and {rejected}"
+            f"found {len(fingerprints)} and {rejected}",
+            hint="pack again",
         )
     return CheckReport(
         packed=where,
         num_packs=packed.manifest.num_samples,
-        num_documents=len(found),
-        num_images=sum(one.num_images for one in found),
+        num_documents=len(fingerprints),
+        num_images=sum(fingerprint.num_images for fingerprint in fingerprints),
         rejected=rejected,
     )
 
 
 def _fingerprint_packs(packed: Dataset, job: Job) -> list[_Fingerprint]:
+    """Fingerprint every document of every pack, one packed shard per item of work."""
     ends = list(accumulate(shard.num_samples for shard in packed.manifest.shards))
     ranges = [range(end - shard.num_samples, end) for shard, end in zip(packed.manifest.shards, ends, strict=True)]
-    found = map_shards(
+    fingerprints_by_range = map_shards(
         partial(_fingerprint_pack_range, packed=packed, max_documents=job.config.max_documents),
         ranges,
         **job.config.workers,
         description="packs",
         name=lambda packs: f"{packed.path}, packs {packs.start} to {packs.stop - 1}",
     )
-    return [one for part in found for one in part]
+    return [fingerprint for fingerprints in fingerprints_by_range for fingerprint in fingerprints]
 
 
 def _fingerprint_sources(sources: Sequence[Dataset], job: Job) -> tuple[list[_Fingerprint], dict[str, int]]:
+    """Return the fingerprints of the documents that the packs must hold, and the samples left out, by reason."""
     shards = list_shards(sources)
     digests = [shard.sha256 for source in sources for shard in source.manifest.shards]
-    parts = map_shards(
+    source_fingerprints = map_shards(
         partial(_fingerprint_source_shard, job=job),
         list(zip(shards, digests, strict=True)),
         **job.config.workers,
@@ -91,17 +150,17 @@ def _fingerprint_sources(sources: Sequence[Dataset], job: Job) -> tuple[list[_Fi
         name=lambda item: item[0].name,
     )
     choice = choose_by_shard(
-        [part.lengths for part in parts],
-        [part.uids for part in parts],
+        [shard.lengths for shard in source_fingerprints],
+        [shard.uids for shard in source_fingerprints],
         [shard.source for shard in shards],
         job.config,
     )
-    rejected = sum((Counter(part.rejected) for part in parts), Counter[str]())
+    rejected = sum((Counter(shard.rejected) for shard in source_fingerprints), Counter[str]())
     expected = []
-    for part, is_chosen in zip(parts, choice.is_chosen, strict=True):
-        kept = part.fingerprints if is_chosen is None else list(compress(part.fingerprints, is_chosen))
-        rejected[LEFT_OUT] += len(part.fingerprints) - len(kept)
-        expected += kept
+    for shard, is_chosen in zip(source_fingerprints, choice.is_chosen, strict=True):
+        chosen = shard.fingerprints if is_chosen is None else list(compress(shard.fingerprints, is_chosen))
+        rejected[LEFT_OUT] += len(shard.fingerprints) - len(chosen)
+        expected += chosen
     return expected, dict(sorted((+rejected).items()))
 
 
@@ -114,9 +173,17 @@ def _fingerprint_pack_range(pack_ids: range, packed: Dataset, max_documents: int
 
 
 def _fingerprint_pack(pack: Pack, max_documents: int) -> list[_Fingerprint]:
+    """Fingerprint the documents of one pack.
+
+    Raises:
+        DataError: If it has more than `max_documents`; 0 for no limit.
+    """
     record = pack.record
     if max_documents and len(record.document_lengths) > max_documents:
-        raise DataError(f"pack {pack.pack_id} holds {len(record.document_lengths)} documents, at most {max_documents}")
+        raise DataError(
+            f"pack {pack.pack_id} has {len(record.document_lengths)} documents, expected at most {max_documents}",
+            hint="pack again",
+        )
     token_ends = np.cumsum(record.document_lengths)
     image_ends = np.searchsorted(record.image_positions, token_ends)
     fingerprints = []
@@ -132,6 +199,12 @@ def _fingerprint_pack(pack: Pack, max_documents: int) -> list[_Fingerprint]:
 
 
 def _fingerprint_source_shard(item: tuple[SourceShard, str], job: Job) -> _SourceFingerprints:
+    """Tokenise one source shard again, and fingerprint its documents.
+
+    Args:
+        item: The shard, and the sha256 in its manifest.
+        job: The configuration and the tokenizer.
+    """
     shard, sha256 = item
     _check_unchanged(shard, sha256)
     documents = read_documents(shard, job.config, job.tokenizer())
@@ -148,13 +221,19 @@ def _fingerprint_source_shard(item: tuple[SourceShard, str], job: Job) -> _Sourc
 
 
 def _check_unchanged(shard: SourceShard, sha256: str) -> None:
-    """Compare the file with its manifest: packs of layout `reference` would change with it, and seem equal."""
+    """Compare the file with its manifest.
+
+    Packs of layout `reference` point into the file, so without this check they would change with it and seem equal.
+
+    Raises:
+        DataError: If the file has changed.
+    """
     with shard.path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != sha256:
+        file_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if file_sha256 != sha256:
         raise DataError(
-            f"{shard.path} has changed since it was packed: found sha256 {found}, expected {sha256}",
-            hint="put it back as it was, or make its dataset again and pack that",
+            f"{shard.path} has changed since it was packed: found sha256 {file_sha256}, expected {sha256}",
+            hint="restore the file, or make its dataset again and pack that",
         )
 
 
@@ -169,18 +248,29 @@ def _digest(
     return digest.digest()
 
 
-def _check_once(found: Sequence[_Fingerprint], where: str) -> None:
-    twice = [key for key, count in Counter(one.key for one in found).items() if count > 1]
-    if twice:
-        raise DataError(f"{where}: {len(twice)} documents are packed more than once, the first is {twice[0]}")
+def _check_once(fingerprints: Sequence[_Fingerprint], where: str) -> None:
+    counts = Counter(fingerprint.key for fingerprint in fingerprints)
+    repeated = [key for key, count in counts.items() if count > 1]
+    if repeated:
+        raise DataError(
+            f"{where}: {len(repeated)} documents are packed more than once, the first is {repeated[0]}",
+            hint="pack again",
+        )
 
 
-def _check_equal(found: dict[str, bytes], expected: dict[str, bytes], where: str) -> None:
+def _check_equal(fingerprints: Sequence[_Fingerprint], expected: Sequence[_Fingerprint], where: str) -> None:
+    """Compare the documents of the packs with those of the sources.
+
+    Raises:
+        DataError: If a document is missing, foreign or changed; the message names the first.
+    """
+    packed_digest = {fingerprint.key: fingerprint.digest for fingerprint in fingerprints}
+    source_digest = {fingerprint.key: fingerprint.digest for fingerprint in expected}
     problems = {
-        "are missing": [key for key in expected if key not in found],
-        "are not in the source": [key for key in found if key not in expected],
+        "are missing": [key for key in source_digest if key not in packed_digest],
+        "are not in the source": [key for key in packed_digest if key not in source_digest],
         "differ from their sample in tokens, targets or images": [
-            key for key in found if key in expected and found[key] != expected[key]
+            key for key, digest in packed_digest.items() if source_digest.get(key, digest) != digest
         ],
     }
     for problem, keys in problems.items():

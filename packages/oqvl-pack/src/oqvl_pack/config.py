@@ -17,9 +17,9 @@ _MAX_TOKENS = (1 << 31) - 1  # records count them in 32 bits
 
 
 class MixturePart(StageConfig):
-    """One source of a mixture; at most one of `weight`, `num_samples` and `num_tokens` says how much of it is packed.
+    """One source of a mixture.
 
-    With none of them it is packed whole.
+    At most one of `weight`, `num_samples` and `num_tokens` says how much of it is packed. Without them, all of it is.
     """
 
     source: Path = Field(
@@ -30,17 +30,17 @@ class MixturePart(StageConfig):
         default=None,
         gt=0,
         allow_inf_nan=False,
-        description="share of the tokens of all sources with a weight, in proportion to their weights; "
-        "as much is packed as can be without using a document twice",
+        description="share of the tokens of all weighted sources, in proportion to their weights; "
+        "as much is packed as possible without using a document twice",
     )
-    num_samples: int | None = Field(default=None, gt=0, description="documents to pack, exactly")
+    num_samples: int | None = Field(default=None, gt=0, description="exact number of documents to pack")
     num_tokens: int | None = Field(
-        default=None, gt=0, description="tokens to pack, to the token where whole documents add up to it"
+        default=None, gt=0, description="number of tokens to pack, exact if whole documents add up to it"
     )
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of the source is packed."""
+        """Whether the whole source is packed."""
         return self.weight is None and self.num_samples is None and self.num_tokens is None
 
     @model_validator(mode="before")
@@ -52,73 +52,73 @@ class MixturePart(StageConfig):
     def _at_most_one_measure(self) -> Self:
         given = [name for name in ("weight", "num_samples", "num_tokens") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} exclude each other")
+            raise ValueError(f"at most one of weight, num_samples and num_tokens is allowed, not {' and '.join(given)}")
         return self
 
 
 class PackConfig(MappedConfig):
-    """Configuration of `run`; exactly one of `source` and `mixture` is needed."""
+    """Configuration of `run`. Exactly one of `source` and `mixture` is required."""
 
     source: Path | None = Field(
         default=None,
-        description="directory of a dataset of kind image_text, conversation or interleaved; this or mixture is needed",
+        description="directory of a dataset of kind image_text, conversation or interleaved; required without mixture",
         json_schema_extra={"lineage": False, "alternative": True},
     )
     mixture: tuple[MixturePart, ...] = Field(
         default=(),
-        description="in place of source: several datasets, each a table with source and at most one of weight (share "
-        "of tokens), num_samples (documents, exactly) and num_tokens (budget); none of them, or a path in place of a "
-        "table: all of it",
+        description="instead of source: several datasets, each a table with source and at most one of weight (share "
+        "of tokens), num_samples (exact number of documents) and num_tokens (budget); a table without these, or a path "
+        "instead of a table, means all of it",
         json_schema_extra={"alternative": True},
     )
     output: Path = Field(description="directory of the packed dataset", json_schema_extra={"lineage": False})
-    name: str = Field(default="", description="name of the packed dataset; empty: the source's, with -packed")
+    name: str = Field(default="", description="name of the packed dataset; empty: the source's name with -packed")
     tokenizer: Path = Field(
         description="tokenizer.json of the model; its sha256 is recorded", json_schema_extra={"lineage": False}
     )
     layout: Literal["embedded", "reference"] = Field(
         default="embedded",
-        description="embedded: tars with the records and the images' bytes; reference: Arrow files that point into the "
-        "source shards, which must stay where they are",
+        description="embedded: tars with the records and the bytes of the images; reference: Arrow files that point "
+        "into the source shards, which must stay where they are",
     )
     template: Literal["auto", "caption", "conversation", "interleaved"] = Field(
         default="auto",
-        description="how a sample becomes tokens; auto: as the kind of its dataset asks (image_text: caption)",
+        description="how a sample becomes tokens; auto: the template of its dataset's kind (image_text: caption)",
     )
     system_prompt: str = Field(
         default="You are a helpful assistant.",
-        description="conversation: system turn of conversations that have none of their own; empty: no turn",
+        description="conversation: system turn of conversations without one; empty: no turn",
         json_schema_extra={"prose": True},
     )
     bin_capacity: int = Field(
-        default=4096, gt=0, le=_MAX_TOKENS, description="tokens a pack holds at most, visual tokens included"
+        default=4096, gt=0, le=_MAX_TOKENS, description="most tokens per pack, visual tokens included"
     )
     visual_tokens_per_image: int = Field(
-        default=144, gt=0, le=_MAX_TOKENS, description="visual tokens that one image becomes in the model"
+        default=144, gt=0, le=_MAX_TOKENS, description="number of visual tokens per image in the model"
     )
     visual_tokens_field: str = Field(
         default="",
-        description="field of a sample's json that says how many visual tokens each of its images becomes, a number or "
-        "a list with one an image; empty: visual_tokens_per_image for all",
+        description="field of a sample's json with the number of visual tokens of each of its images: one number for "
+        "all, or a list with one number per image; empty: visual_tokens_per_image for all",
     )
-    min_images: int = Field(default=1, ge=0, description="interleaved: images a document has at least")
-    max_images: int = Field(default=9, ge=0, description="interleaved: images a document has at most; 0: any number")
+    min_images: int = Field(default=1, ge=0, description="interleaved: fewest images per document")
+    max_images: int = Field(default=9, ge=0, description="interleaved: most images per document; 0: no limit")
     trailing_images: Literal["cut", "keep"] = Field(
-        default="cut", description="interleaved: images behind the last text, which no text follows: cut, or keep"
+        default="cut", description="interleaved: what to do with images after the last text: cut, or keep"
     )
     algorithm: Algorithm = Field(
         default="best", description="best, bfd, exact_fill, ffd or next_fit; see the package's README"
     )
     max_documents: int = Field(
-        default=0, ge=0, description="documents a pack holds at most; 0: any number, 1: one sample a sequence"
+        default=0, ge=0, description="most documents per pack; 0: no limit, 1: one sample per sequence"
     )
     overlong: Literal["error", "drop"] = Field(
-        default="error", description="a document longer than bin_capacity: error, or drop (counted)"
+        default="error", description="what to do with a document longer than bin_capacity: error, or drop (counted)"
     )
-    seed: int = Field(default=0, description="seed of the order of packs, and of documents in a pack")
-    packs_per_shard: int = Field(default=256, gt=0, description="packs that one output shard holds")
+    seed: int = Field(default=0, description="seed of the order of packs, and of documents within a pack")
+    packs_per_shard: int = Field(default=256, gt=0, description="number of packs per output shard")
     image_token: str = Field(default="<image>", min_length=1, description="special token that stands for an image")
-    bos_token: str = Field(default="<s>", description="special token that every document begins with; empty: none")
+    bos_token: str = Field(default="<s>", description="special token that begins every document; empty: none")
     start_token: str = Field(
         default="<|im_start|>", min_length=1, description="special token that begins a turn of a conversation"
     )
@@ -128,16 +128,16 @@ class PackConfig(MappedConfig):
     end_token: str = Field(
         default="<|im_end|>", min_length=1, description="special token that ends a document or a turn"
     )
-    pad_token: str = Field(default="<|pad|>", min_length=1, description="special token that a trainer may fill up with")
+    pad_token: str = Field(default="<|pad|>", min_length=1, description="special token that a trainer may pad with")
     image_check: Literal["header", "decode"] = Field(
         default="header",
-        description="what every image must pass: header reads format and size, decode every pixel (100 times slower)",
+        description="check of every image; header reads format and size, decode reads every pixel (100 times slower)",
     )
-    limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read from the source")
+    limits: ReadLimits = Field(default=ReadLimits(), description="limits on what is read from the source")
 
     @property
-    def parts(self) -> tuple[MixturePart, ...]:
-        """The sources; `source` counts as a mixture of one."""
+    def mixture_parts(self) -> tuple[MixturePart, ...]:
+        """The sources and how much of each; `source` is a mixture of one."""
         return self.mixture or ((MixturePart(source=self.source),) if self.source else ())
 
     @field_validator("mixture", mode="before")
@@ -148,35 +148,35 @@ class PackConfig(MappedConfig):
     @model_validator(mode="after")
     def _source_or_mixture(self) -> Self:
         if (self.source is None) == (not self.mixture):
-            raise ValueError("exactly one of source and mixture is needed")
+            raise ValueError("exactly one of source and mixture is required")
         if self.max_images and self.max_images < self.min_images:
             raise ValueError(f"max_images={self.max_images} is below min_images={self.min_images}")
         if self.algorithm == "exact_fill" and self.max_documents:
-            raise ValueError("algorithm=exact_fill packs without max_documents; use algorithm=best")
+            raise ValueError("algorithm=exact_fill does not support max_documents; use algorithm=best")
         return self
 
 
 class PlanConfig(PackConfig):
-    """Configuration of `plan`: that of `run`, and what the training that follows is like.
+    """Configuration of `plan`: that of `run`, and facts about the training that follows.
 
-    Its `output` may be left out: nothing stays there.
+    `output` is optional, because nothing remains there.
     """
 
     output: Path = Field(
         default_factory=lambda: Path(tempfile.gettempdir()),
-        description="directory that the packed dataset would have; some packs are written and removed on its disk, to "
-        "foretell the seconds of writing; left out: on the disk of temporary files",
+        description="directory of the packed dataset; some packs are written and removed on its disk to predict the "
+        "seconds of writing; default: on the disk of temporary files",
         json_schema_extra={"lineage": False},
     )
     tokens_per_second: float = Field(
         default=0,
         ge=0,
         allow_inf_nan=False,
-        description="tokens a second that one GPU trains on; 0: unknown, no GPU hours are reported",
+        description="training throughput of one GPU in tokens per second; 0: unknown, no GPU hours are reported",
     )
-    num_gpus: int = Field(default=1, ge=1, description="GPUs that train")
+    num_gpus: int = Field(default=1, ge=1, description="number of GPUs that train")
     padding_batch: int = Field(
-        default=16, gt=0, description="sequences of a batch that is padded to its longest, to compare with"
+        default=16, gt=0, description="sequences per batch of the padded training to compare with"
     )
 
 
@@ -184,12 +184,12 @@ class ShowConfig(StageConfig):
     """Configuration of `show`."""
 
     packed: Path = Field(description="directory of a packed dataset")
-    pack: int = Field(default=0, description="index of the pack; negative: from the end")
+    pack: int = Field(default=0, description="index of the pack; negative numbers count from the end")
     output: Path = Field(
         default=Path("pack.png"),
-        description="picture to draw, in a folder that is there; the suffix says the format: .png, .jpg, .webp, ...",
+        description="picture to draw, in an existing directory; its suffix decides the format: .png, .jpg, .webp, ...",
     )
-    tokenizer: Path | None = Field(default=None, description="tokenizer.json; given, the documents' text is drawn too")
+    tokenizer: Path | None = Field(default=None, description="tokenizer.json, to draw the text of the documents too")
 
 
 class CheckConfig(MappedConfig):
@@ -198,9 +198,9 @@ class CheckConfig(MappedConfig):
     packed: Path = Field(description="directory of the packed dataset")
     source: Path | None = Field(
         default=None,
-        description="directory of the dataset that it was packed from; layout reference knows it",
+        description="directory of the dataset that it was packed from; layout reference records it",
     )
     mixture: Paths = Field(
-        default=(), description="in place of source: the directories of the mixture's sources, in order"
+        default=(), description="instead of source: the directories of the mixture's sources, in order"
     )
     tokenizer: Path = Field(description="the tokenizer.json that it was packed with")

@@ -1,4 +1,4 @@
-"""One pack as a picture: the token strip, the images in their places, what is learned."""
+"""Draw one pack as a picture: the token strip, the images in their places, and the targets."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ _EMPTY_COLOR = (236, 236, 236)
 def draw_pack(pack: Pack, details: PackedDetails, output: Path, tokenizer: Path | None = None) -> int:
     """Draw `pack` to the picture file `output`.
 
-    Tokens run left to right, row after row. A document has one colour; an image's visual tokens are lighter and show
-    the image, or a cross where it cannot be decoded; the dark band below marks targets; grey is unused capacity. With a
-    tokenizer, a line a document follows.
+    Tokens run left to right, row by row. Each document has one colour. The visual tokens of an image are lighter and
+    show the image, or a cross if it cannot be decoded. The dark band below marks targets, and grey is unused capacity.
+    One line per document follows.
 
     Args:
         pack: The pack.
-        details: What its dataset says about all packs.
+        details: What the manifest says about all packs.
         output: The file to write.
-        tokenizer: A `tokenizer.json`, to write the documents' text out.
+        tokenizer: A `tokenizer.json`, to add the text of each document to its line.
 
     Returns:
         The number of images that cannot be decoded.
 
     Raises:
-        ConfigError: When the tokenizer cannot be read, or is not the one that the pack was made with; and see
-            `picture_format`.
+        ConfigError: If the tokenizer cannot be read or is not the one that the pack was made with, or if the picture
+            cannot be written (see `picture_format`).
     """
     file_format = picture_format(output)
     texts = _texts(pack, details, tokenizer)
@@ -73,17 +73,17 @@ def draw_pack(pack: Pack, details: PackedDetails, output: Path, tokenizer: Path 
 
 
 def picture_format(output: Path) -> str:
-    """Return Pillow's name of the format that a picture file's suffix stands for.
+    """Return Pillow's name for the format of a picture file's suffix.
 
     Raises:
-        ConfigError: When there is no such format, or no folder for the file.
+        ConfigError: If there is no such format, or no directory for the file.
     """
     if not output.parent.is_dir():
-        raise ConfigError(f"output: there is no folder {output.parent} for {output.name}", hint="make it first")
+        raise ConfigError(f"output: the directory of {output} does not exist", hint="create it first")
     file_format = Image.registered_extensions().get(output.suffix.lower(), "")
     if file_format not in Image.SAVE:
         raise ConfigError(
-            f"output: {output.name} ends in {output.suffix!r}, which is no picture that can be written",
+            f"output: {output.name} ends in {output.suffix!r}, which is not a picture format that can be written",
             hint="name it .png, .jpg or .webp",
         )
     return file_format
@@ -109,17 +109,17 @@ class _Strip:
         return boxes
 
     def fill(self, begin: int, end: int, color: tuple[int, int, int]) -> None:
-        """Paint tokens."""
+        """Paint the tokens from `begin` up to `end`."""
         for left, top, right, bottom in self.boxes(begin, end):
             self.draw.rectangle((left, top, right - 1, bottom - 1), fill=color)
 
     def mark(self, begin: int, end: int) -> None:
-        """Paint the band of targets below tokens."""
+        """Paint the target band below the tokens from `begin` up to `end`."""
         for left, _, right, bottom in self.boxes(begin, end):
             self.draw.rectangle((left, bottom - _BAND_HEIGHT, right - 1, bottom - 1), fill=_TARGET_COLOR)
 
     def paste(self, image: Image.Image, begin: int, end: int) -> None:
-        """Show `image` in the widest of the rectangles of its tokens."""
+        """Show `image` in the widest rectangle of the tokens from `begin` up to `end`."""
         left, top, right, bottom = max(self.boxes(begin, end), key=lambda box: box[2] - box[0])
         room = (right - left - 4, bottom - top - _BAND_HEIGHT - 6)
         if min(room) < 8:
@@ -128,20 +128,20 @@ class _Strip:
         self.canvas.paste(image, ((left + right - image.width) // 2, (top + bottom - _BAND_HEIGHT - image.height) // 2))
 
     def cross(self, begin: int, end: int) -> None:
-        """Cross out tokens."""
+        """Cross out the tokens from `begin` up to `end`."""
         for left, top, right, bottom in self.boxes(begin, end):
             corners = left, top, right - 1, bottom - _BAND_HEIGHT - 1
             self.draw.line(corners, fill="black", width=2)
             self.draw.line((corners[0], corners[3], corners[2], corners[1]), fill="black", width=2)
 
     def divide(self, position: int) -> None:
-        """Draw a document's first edge."""
+        """Draw the edge at which a document begins."""
         left, top, _, bottom = self.boxes(position, position + 1)[0]
         self.draw.line((left, top, left, bottom), fill="black", width=2)
 
 
 def _draw_documents(strip: _Strip, pack: Pack) -> int:
-    """Return how many images cannot be decoded."""
+    """Draw the documents, their images and their targets, and count the images that cannot be decoded."""
     sequence = pack.record.expand()
     num_broken = 0
     for index, (begin, end) in enumerate(zip(sequence.cu_seqlens[:-1], sequence.cu_seqlens[1:], strict=True)):
@@ -157,7 +157,7 @@ def _draw_documents(strip: _Strip, pack: Pack) -> int:
         strip.fill(begin, end, _color(int(document), lightness=0.86))
         try:
             strip.paste(decode_image(data, ReadLimits()), begin, end)
-        except SampleError:  # unless images are decoded when they are packed, only their headers have been read
+        except SampleError:  # packing has read only the header, unless image_check is decode
             strip.cross(begin, end)
             num_broken += 1
     is_target = np.repeat(pack.record.is_target, repeats)
@@ -180,7 +180,11 @@ def _title(pack: Pack, details: PackedDetails) -> str:
 
 
 def _texts(pack: Pack, details: PackedDetails, tokenizer: Path | None) -> list[str]:
-    """One line a document: its key and, with a tokenizer, its text."""
+    """Return one line per document: its key and, with a tokenizer, its text.
+
+    Raises:
+        ConfigError: If the tokenizer cannot be read, or is not the one that the pack was made with.
+    """
     keys = pack.record.document_keys
     if tokenizer is None:
         return list(keys)
@@ -189,11 +193,11 @@ def _texts(pack: Pack, details: PackedDetails, tokenizer: Path | None) -> list[s
         decoder = Tokenizer.from_str(tokenizer_json.decode())
     except Exception as error:  # tokenizers raises bare Exception
         raise ConfigError(f"tokenizer: {tokenizer} cannot be read: {error}") from error
-    found = hashlib.sha256(tokenizer_json).hexdigest()
-    if found != details.tokenizer_sha256:
+    sha256 = hashlib.sha256(tokenizer_json).hexdigest()
+    if sha256 != details.tokenizer_sha256:
         raise ConfigError(
-            f"tokenizer: the sha256 of {tokenizer} is {found}, of the one that packed {details.tokenizer_sha256}",
-            hint="name the tokenizer.json that it was packed with, or leave it out and see no text",
+            f"tokenizer: {tokenizer} has sha256 {sha256}, but the packs were made with {details.tokenizer_sha256}",
+            hint="name the tokenizer.json that it was packed with, or leave out tokenizer to draw no text",
         )
     ends = np.cumsum(pack.record.document_lengths)
     documents = np.split(pack.record.input_ids, ends[:-1])
@@ -202,6 +206,6 @@ def _texts(pack: Pack, details: PackedDetails, tokenizer: Path | None) -> list[s
 
 
 def _color(index: int, lightness: float = 0.62) -> tuple[int, int, int]:
-    """A colour a document, neighbours far apart on the colour wheel (by the golden ratio)."""
+    """Return the colour of a document; the golden ratio puts neighbours far apart on the colour wheel."""
     red, green, blue = colorsys.hls_to_rgb(index * 0.618034 % 1, lightness, 0.65)
     return round(red * 255), round(green * 255), round(blue * 255)

@@ -1,4 +1,4 @@
-"""What the commands return: typed results that print as a table or as JSON."""
+"""What the commands return: typed results, printed as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from oqvl_shards.report import readable_bytes
 
 
 class TokenBudget(Frozen):
-    """What a share or budget of tokens asks of a source, and what whole documents make of it."""
+    """What a share or budget of tokens asks of a source, and what whole documents add up to."""
 
     name: str = Field(description="name of the source")
     asked: int = Field(description="tokens that the share or num_tokens asks for")
@@ -27,17 +27,17 @@ class TokenBudget(Frozen):
         return cls(name=name, asked=asked, reached=reached, gap=asked - reached)
 
     def statistics(self) -> dict[str, int]:
-        """Return it as a manifest's statistics."""
+        """Return it as statistics of a manifest."""
         return {f"tokens_{name}_{self.name}": getattr(self, name) for name in ("asked", "reached", "gap")}
 
     @classmethod
     def from_statistics(cls, source: PackedSource, statistics: Mapping[str, object]) -> tuple[Self, ...]:
-        """Return the budget of `source` that `statistics` has, empty when it has none."""
+        """Return the budget of `source` in the statistics of a manifest; empty if there is none."""
         asked = statistics.get(f"tokens_asked_{source.name}")
         return (cls.of(source.name, asked, source.num_tokens),) if isinstance(asked, int) else ()
 
     def line(self) -> tuple[str, str]:
-        """Return it as a line of a report."""
+        """Return it as a row of a report."""
         return "budget", f"{self.name}: {self.asked:,} tokens asked, {self.reached:,} reached, {self.gap:,} missing"
 
 
@@ -53,8 +53,8 @@ class PackReport(Frozen):
     num_tokens: int = Field(description="tokens in all packs, visual tokens included")
     num_target_tokens: int = Field(description="tokens that carry loss")
     num_packs: int = Field(description="packs")
-    lower_bound: int = Field(description="packs that no packing of these documents can stay below")
-    bin_capacity: int = Field(description="tokens a pack holds at most")
+    lower_bound: int = Field(description="packs that every packing of these documents needs at least")
+    bin_capacity: int = Field(description="most tokens per pack")
     sources: tuple[PackedSource, ...] = Field(default=(), description="what became of each source")
     token_budgets: tuple[TokenBudget, ...] = Field(default=(), description="sources that are measured in tokens")
 
@@ -97,7 +97,7 @@ class PackReport(Frozen):
             *_source_lines(self.sources, self.num_tokens),
             *(budget.line() for budget in self.token_budgets),
             ("documents", f"{self.num_documents:,} with {self.num_images:,} images"),
-            ("tokens", f"{self.num_tokens:,}, of these {self.num_target_tokens:,} targets"),
+            ("tokens", f"{self.num_tokens:,}, {self.num_target_tokens:,} of them targets"),
             ("packs", f"{self.num_packs:,} of {self.bin_capacity:,} tokens; lower bound {self.lower_bound:,}"),
             ("utilization", f"{self.utilization:.3%}"),
             ("output", self.output),
@@ -106,29 +106,29 @@ class PackReport(Frozen):
 
 
 class TrainingForecast(Frozen):
-    """What one epoch of training costs when every slot of a sequence costs the same, filled or not."""
+    """What one epoch of training costs if every slot of a sequence costs the same, filled or empty."""
 
-    num_gpus: int = Field(description="GPUs that train")
-    gpu_hours: float = Field(description="GPU hours of the packs")
-    gpu_hours_saved_to_ffd: float = Field(description="GPU hours less than with first-fit decreasing")
-    gpu_hours_saved_to_padding: float = Field(description="GPU hours less than with padded batches")
+    num_gpus: int = Field(description="number of GPUs that train")
+    gpu_hours: float = Field(description="GPU hours to train on the packs")
+    gpu_hours_saved_to_ffd: float = Field(description="GPU hours saved compared with first-fit decreasing")
+    gpu_hours_saved_to_padding: float = Field(description="GPU hours saved compared with padded batches")
 
     @property
     def hours(self) -> float:
-        """Hours on the clock."""
+        """Wall-clock hours."""
         return self.gpu_hours / self.num_gpus
 
     def lines(self) -> list[tuple[str, str]]:
-        """Return the forecast as lines of a report."""
+        """Return the forecast as rows of a report."""
         saved = f"{self.gpu_hours_saved_to_ffd:,.2f} fewer than first-fit decreasing"
         return [
-            ("training", f"{self.gpu_hours:,.2f} GPU hours an epoch, {self.hours:,.2f} hours on {self.num_gpus} GPUs"),
+            ("training", f"{self.gpu_hours:,.2f} GPU hours per epoch, {self.hours:,.2f} hours on {self.num_gpus} GPUs"),
             ("saved", f"{saved}, {self.gpu_hours_saved_to_padding:,.2f} fewer than padding"),
         ]
 
 
 class PlanReport(Frozen):
-    """What `run` would write, found without writing it."""
+    """What `run` would write, without writing it."""
 
     num_samples: int = Field(description="samples of the source")
     rejected: dict[str, int] = Field(description="samples that would be left out, by reason")
@@ -136,29 +136,29 @@ class PlanReport(Frozen):
     num_documents: int = Field(description="documents")
     num_tokens: int = Field(description="tokens, visual tokens included")
     num_packs: int = Field(description="packs")
-    num_leftovers: int = Field(description="documents that are packed at the end, across source shards")
-    bin_capacity: int = Field(description="tokens a pack holds at most")
-    bound_volume: int = Field(description="lower bound: tokens over capacity")
+    num_leftovers: int = Field(description="documents that are packed last, across source shards")
+    bin_capacity: int = Field(description="most tokens per pack")
+    bound_volume: int = Field(description="lower bound: tokens / capacity")
     bound_martello_toth: int = Field(description="lower bound: Martello and Toth's L2")
     bound_cardinality: int = Field(description="lower bound: long documents that cannot share a pack")
-    bound_max_documents: int = Field(description="lower bound: documents over max_documents; 0 without that limit")
-    seconds_tokenizing: float = Field(description="seconds of reading and tokenising")
-    seconds_packing: float = Field(description="seconds of packing and of the bounds")
+    bound_max_documents: int = Field(description="lower bound: documents / max_documents; 0 without that limit")
+    seconds_tokenizing: float = Field(description="seconds to read and tokenise")
+    seconds_packing: float = Field(description="seconds to pack and to compute the bounds")
     seconds_writing_embedded: float = Field(
-        description="seconds that writing layout embedded will take, about: what some packs took in one process, "
-        "shared by num_workers"
+        description="predicted seconds to write layout embedded: what some packs took in one process, "
+        "divided by num_workers"
     )
     seconds_writing_reference: float = Field(description="the same for layout reference")
-    num_packs_on_trial: int = Field(description="packs that were written, and removed, to find that out")
-    trial_directory: str = Field(description="directory that they were written in, whose disk decides the seconds")
-    bytes_embedded: int = Field(description="bytes that the shards of layout embedded will take, about")
-    bytes_reference: int = Field(description="bytes that the shards of layout reference will take, about")
-    num_sequences_ffd: int = Field(description="sequences that first-fit decreasing over all documents makes")
+    num_timed_packs: int = Field(description="packs that were written and removed to predict the seconds")
+    timing_directory: str = Field(description="directory in which they were written; its disk decides the seconds")
+    bytes_embedded: int = Field(description="predicted bytes of all shards of layout embedded")
+    bytes_reference: int = Field(description="predicted bytes of all shards of layout reference")
+    num_sequences_ffd: int = Field(description="sequences of first-fit decreasing over all documents")
     num_slots_padded: int = Field(
-        description="token slots of one document a sequence, in random batches padded to their longest"
+        description="token slots of one document per sequence, in random batches padded to the longest document"
     )
     training: TrainingForecast | None = Field(
-        default=None, description="what one epoch costs; only with tokens_per_second"
+        default=None, description="cost of one epoch; only with tokens_per_second"
     )
 
     @property
@@ -175,13 +175,13 @@ class PlanReport(Frozen):
         """Return the report as text."""
         embedded = readable_bytes(self.bytes_embedded)
         writing = f"{self.seconds_writing_embedded:.2f} s embedded, {self.seconds_writing_reference:.2f} s reference"
-        on_trial = f"{self.num_packs_on_trial:,} packs written on trial in {self.trial_directory}"
+        timed = f"{self.num_timed_packs:,} packs timed in {self.timing_directory}"
         bounds = f"volume {self.bound_volume:,}, Martello-Toth {self.bound_martello_toth:,}"
         return _pairs(
             ("samples", f"{self.num_samples:,}"),
             *((f"  {reason}", f"{count:,} left out") for reason, count in self.rejected.items()),
             *(budget.line() for budget in self.token_budgets),
-            ("documents", f"{self.num_documents:,}, of these {self.num_leftovers:,} packed across shards"),
+            ("documents", f"{self.num_documents:,}, {self.num_leftovers:,} of them packed across shards"),
             ("tokens", f"{self.num_tokens:,}"),
             ("packs", f"{self.num_packs:,} of {self.bin_capacity:,} tokens; lower bound {self.lower_bound:,}"),
             ("bounds", f"{bounds}, cardinality {self.bound_cardinality:,}"),
@@ -189,7 +189,7 @@ class PlanReport(Frozen):
             ("compared", f"{self.num_sequences_ffd:,} first-fit decreasing; padded, {self._padded_fill:.2%} filled"),
             ("disk", f"about {embedded} embedded, {readable_bytes(self.bytes_reference)} reference"),
             ("seconds", f"{self.seconds_tokenizing:.2f} tokenising, {self.seconds_packing:.2f} packing"),
-            ("writing", f"about {writing}, foretold from {on_trial}"),
+            ("writing", f"about {writing}, predicted from {timed}"),
             *(self.training.lines() if self.training else ()),
         )
 
@@ -199,14 +199,16 @@ class PlanReport(Frozen):
 
 
 class ShowReport(Frozen):
-    """One pack, drawn."""
+    """One drawn pack."""
 
     pack: int = Field(description="index of the pack")
     image: str = Field(description="the picture file")
     num_tokens: int = Field(description="tokens, visual tokens included")
-    bin_capacity: int = Field(description="tokens a pack holds at most")
+    bin_capacity: int = Field(description="most tokens per pack")
     num_targets: int = Field(description="tokens that carry loss")
-    num_broken_images: int = Field(default=0, description="images that cannot be decoded, crossed out in the picture")
+    num_broken_images: int = Field(
+        default=0, description="images that cannot be decoded, which the picture crosses out"
+    )
     documents: tuple[str, ...] = Field(description="source samples, {shard}/{key}, in order")
 
     def table(self) -> str:
@@ -214,19 +216,19 @@ class ShowReport(Frozen):
         return _pairs(
             ("pack", str(self.pack)),
             ("documents", f"{len(self.documents):,}"),
-            ("tokens", f"{self.num_tokens:,} of {self.bin_capacity:,}, of these {self.num_targets:,} targets"),
+            ("tokens", f"{self.num_tokens:,} of {self.bin_capacity:,}, {self.num_targets:,} of them targets"),
             *((("images", f"{self.num_broken_images:,} cannot be decoded"),) if self.num_broken_images else ()),
             ("drawn to", self.image),
         )
 
 
 class CheckReport(Frozen):
-    """What `check` has proven; it raises when it cannot."""
+    """What `check` has proven. It raises an error if anything differs."""
 
     packed: str = Field(description="directory of the packed dataset")
     num_packs: int = Field(description="packs read")
     num_documents: int = Field(description="documents found once, with the tokens, targets and images of their sample")
-    num_images: int = Field(description="images equal to the source's, byte for byte")
+    num_images: int = Field(description="images equal to those of the source, byte for byte")
     rejected: dict[str, int] = Field(description="samples accounted for as left out, by reason")
 
     def table(self) -> str:
@@ -234,14 +236,14 @@ class CheckReport(Frozen):
         return _pairs(
             ("packed", self.packed),
             ("packs", f"{self.num_packs:,} read, none over capacity"),
-            ("documents", f"{self.num_documents:,}, each once, tokens and targets as its sample's"),
-            ("images", f"{self.num_images:,}, byte for byte the source's"),
+            ("documents", f"{self.num_documents:,}, each once, with the tokens and targets of its sample"),
+            ("images", f"{self.num_images:,}, byte for byte those of the source"),
             *((f"  {reason}", f"{count:,} left out, as the manifest says") for reason, count in self.rejected.items()),
         )
 
 
 def _source_lines(sources: Sequence[PackedSource], num_tokens: int) -> list[tuple[str, str]]:
-    """Return a line a source, when there are several."""
+    """Return one row per source, if there are several."""
     lines = []
     for source in sources if len(sources) > 1 else ():
         kept, num_in = source.account.num_kept, source.account.num_in

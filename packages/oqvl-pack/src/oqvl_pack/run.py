@@ -1,49 +1,43 @@
-"""The stages: pack a dataset, plan without writing, show a pack, check a packed dataset against its source.
+"""The stages: pack a dataset, forecast without writing, show a pack, check a packed dataset against its source.
 
-Packing runs in steps, each spread over processes; 1 and 4 are resumed after a kill from the files that are finished:
+Packing runs in four steps, each spread over processes. After a kill, steps 1 and 4 resume from the finished files:
 
-    1. every source shard: read, tokenise                                       -> work/00000.npz ...
-    2. every source: choose the documents that its share or budget asks for     (in memory)
-    3. every source shard packs alone and keeps the full packs; the leftovers
-       are packed together, in shard order; packs are numbered                  (in memory)
-    4. every output shard: records from the work files, and of the images
-       their bytes or where they lie                                            -> shard-00000.tar | .arrow ...
+    1. every source shard: read, tokenise                            -> work/00000.npz ...
+    2. every source: choose the documents for its share or budget    (in memory)
+    3. every source shard packs by itself and keeps the full packs;
+       the leftovers are packed together; packs are numbered         (in memory)
+    4. every output shard: records from the work files, and either
+       the bytes of their images or where they are stored            -> shard-00000.tar | .arrow ...
 
-The manifest is written when all shards are there; then the work files go.
+The manifest is written when all shards are finished, and then the work files are removed.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import zip_longest
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from oqvl_pack.check import check_packed
+from oqvl_pack.check import check_origin, check_packed, recorded_config
 from oqvl_pack.config import CheckConfig, PackConfig, PlanConfig, ShowConfig
 from oqvl_pack.corpus.packed_corpus import PackedCorpus, pack_corpus
-from oqvl_pack.corpus.work_files import remove_work
-from oqvl_pack.corpus.worker import Job, OutputPart, write_shard
-from oqvl_pack.corpus.write_timing import write_on_trial
+from oqvl_pack.corpus.work_files import WORK_DIRECTORY
+from oqvl_pack.corpus.worker import Job, OutputShard, write_shard
+from oqvl_pack.corpus.write_timing import time_writing
 from oqvl_pack.documents.source import TEMPLATE_OF_KIND, open_sources, relative_directory
 from oqvl_pack.drawing import draw_pack, picture_format
 from oqvl_pack.forecast import forecast
 from oqvl_pack.report import CheckReport, PackReport, PlanReport, ShowReport
-from oqvl_pack.version import VERSION
-from oqvl_shards.config import StageConfig
-from oqvl_shards.dataset import Dataset, open_dataset, write_manifest
+from oqvl_shards.dataset import Dataset, open_dataset
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import FieldSpec, Kind, Lineage, Manifest, PackedDetails, PackedSource, Sha256
+from oqvl_shards.manifest import FieldSpec, Kind, PackedDetails, PackedSource
 from oqvl_shards.packed import PackedReader
-from oqvl_shards.packed.reference import open_sources as open_packed_sources
-from oqvl_shards.receipt import Receipt, remove_receipts, step_digest
+from oqvl_shards.receipt import Receipt
 from oqvl_shards.shard_map import map_shards, prepare_workers
-from oqvl_shards.stage_output import finished_output
+from oqvl_shards.stage_output import StageOutput, stage_output
 
 _FIELDS = {
     "embedded": (
@@ -57,40 +51,36 @@ _FIELDS = {
 }
 
 
-class PinnedConfig(StageConfig):
-    """What the lineage records beside the parents: the configuration, and which tokenizer its path led to."""
-
-    config: PackConfig
-    tokenizer_sha256: Sha256
-
-
 def pack_dataset(config: PackConfig) -> PackReport:
     """Pack one or several datasets of image-text pairs, conversations or interleaved documents.
 
     Raises:
-        ConfigError: When the tokenizer lacks a special token, the template does not fit a source, a source has less
-            than the mixture wants of it, or the output directory holds something else.
-        DataError: When the sources hold no sample that can be packed, or by default one that is longer than a pack.
+        ConfigError: If the tokenizer lacks a special token, the template does not fit a source, a source has less than
+            the mixture asks of it, or the output directory is in use or holds something else.
+        DataError: If no sample can be packed, or (by default) a document is longer than a pack.
     """
     sources = open_sources(config)
     job = _job(config, sources)
-    pinned = PinnedConfig(config=config, tokenizer_sha256=job.tokenizer().sha256)
-    lineage = Lineage.derive("oqvl-pack run", VERSION, pinned, [source.manifest for source in sources])
-    dataset = finished_output(config.output, lineage)
-    if dataset is None:
-        job = replace(job, step=step_digest(lineage))
-        corpus = pack_corpus(sources, job)
-        receipts = _write(job, corpus)
-        dataset = write_manifest(config.output, _manifest(job, sources, corpus, receipts, lineage))
-    remove_receipts(config.output)
-    remove_work(config.output)
-    return PackReport.of(dataset)
+    with stage_output(
+        "oqvl-pack run",
+        config.output,
+        config,
+        parents=[source.manifest for source in sources],
+        pinned={"tokenizer_sha256": job.tokenizer().sha256},
+        scratch=[WORK_DIRECTORY],
+    ) as output:
+        if output.dataset is None:
+            job = replace(job, step=output.step)
+            corpus = pack_corpus(sources, job)
+            receipts = _write_shards(corpus, job)
+            _finish(output, job, sources, corpus, receipts)
+    return PackReport.of(output.finished())
 
 
 def plan_dataset(config: PlanConfig) -> PlanReport:
-    """Find out what `pack_dataset` would write, and what that takes and saves: tokenise and pack, and keep nothing.
+    """Find out what `pack_dataset` would write, and what that costs and saves: tokenise and pack, but keep nothing.
 
-    How long writing takes is measured on some packs, in a temporary directory on the disk of `output`.
+    Writing is timed on a few packs, in a temporary directory on the disk of `output`.
 
     Raises:
         ConfigError: As `pack_dataset`.
@@ -99,20 +89,23 @@ def plan_dataset(config: PlanConfig) -> PlanReport:
     sources = open_sources(config)
     job = _job(config, sources)
     corpus = pack_corpus(sources, job)
-    return forecast(corpus, config, write_on_trial(corpus, job))
+    return forecast(corpus, config, time_writing(corpus, job))
 
 
 def show_pack(config: ShowConfig) -> ShowReport:
-    """Draw one pack: its documents as coloured spans, its pictures, what is a target and what is not.
+    """Draw one pack: its documents as coloured spans, its images, and which tokens are targets.
 
     Raises:
-        ConfigError: When there is no such pack, no folder for the picture, no format of its suffix, or when the packs
+        ConfigError: If there is no such pack, no directory for the picture, no format for its suffix, or if the packs
             were made with another tokenizer.
     """
     picture_format(config.output)
     reader = PackedReader(config.packed)
     if not -len(reader) <= config.pack < len(reader):
-        raise ConfigError(f"pack is {config.pack}, {config.packed} holds {len(reader)}")
+        raise ConfigError(
+            f"pack is {config.pack}, but {config.packed} has {len(reader)} packs",
+            hint=f"name one from 0 to {len(reader) - 1}, or count from the end with a negative number",
+        )
     pack = reader[config.pack]
     num_broken_images = draw_pack(pack, reader.details, config.output, config.tokenizer)
     return ShowReport(
@@ -129,85 +122,56 @@ def show_pack(config: ShowConfig) -> ShowReport:
 def check_dataset(config: CheckConfig) -> CheckReport:
     """Prove that a packed dataset holds every sample of its sources once, or accounts for it, and nothing else.
 
-    The sources are read and tokenised again under the configuration that the manifest records.
+    The sources are read and tokenised again with the configuration that the manifest records.
 
     Raises:
-        ConfigError: When `packed` was not made from these sources with `tokenizer`.
-        DataError: When anything differs; the first difference is named.
+        ConfigError: If `packed` was not made from these sources with `tokenizer`.
+        DataError: If anything differs; the message names the first difference.
     """
     packed = open_dataset(config.packed, Kind.PACKED)
-    recorded = packed.manifest.lineage
-    pack_config = PackConfig.from_values(_recorded_values(config, packed), where=str(packed.path))
+    pack_config = recorded_config(config, packed)
     sources = open_sources(pack_config)
     job = _job(pack_config, sources)
-    _check_origin(config, "source", recorded.parents, {source.manifest.digest(): source.path for source in sources})
-    expected = str(recorded.config.get("tokenizer_sha256"))
-    _check_origin(config, "tokenizer", [expected], {job.tokenizer().sha256: config.tokenizer})
+    lineage = packed.manifest.lineage
+    check_origin(config, "source", lineage.parents, {source.manifest.digest(): source.path for source in sources})
+    tokenizer_sha256 = str(lineage.config.get("tokenizer_sha256"))
+    check_origin(config, "tokenizer", [tokenizer_sha256], {job.tokenizer().sha256: config.tokenizer})
     return check_packed(packed, sources, job)
 
 
-def _check_origin(config: CheckConfig, what: str, expected: Sequence[str], found: Mapping[str, Path]) -> None:
-    """Compare digests with those of files and directories."""
-    if list(found) != list(expected):
-        named = ", ".join(f"{path} ({digest})" for digest, path in found.items())
-        raise ConfigError(
-            f"{what}: {config.packed} was packed from another: expected digest {', '.join(expected)}, found {named}",
-            hint=f"name the {what} that it was packed from, unchanged; of a mixture all of them, in order",
-        )
-
-
-def _recorded_values(config: CheckConfig, packed: Dataset) -> dict[str, Any]:
-    """Return the configuration that `packed` was made with, the paths being those of `config`."""
-    values = dict(packed.manifest.lineage.config.get("config", {}))
-    paths = config.mixture or ((config.source,) if config.source else ())
-    details = packed.manifest.details
-    if not paths and isinstance(details, PackedDetails) and details.layout == "reference":
-        paths = tuple(source.dataset.path for source in open_packed_sources(packed))
-    if not paths:
-        raise ConfigError(
-            f"source: {config.packed} holds its images and does not know where they came from",
-            hint="name the source that it was packed from, or with mixture all of them, in order",
-        )
-    if values.get("mixture"):
-        parts = zip_longest(values["mixture"], paths)
-        values["mixture"] = [{**(part or {}), "source": path} for part, path in parts if path is not None]
-    else:
-        values["source"] = paths[0] if len(paths) == 1 else None
-    return {**values, "output": config.packed, "tokenizer": config.tokenizer, **config.workers}
-
-
 def _job(config: PackConfig, sources: Sequence[Dataset]) -> Job:
-    """Return the job, after its tokenizer is found to have every special token."""
+    """Return the job, after checking that its tokenizer has every special token."""
     prepare_workers(write_shard.__module__, num_workers=config.num_workers, engine=config.engine)
     job = Job(config, frozenset(TEMPLATE_OF_KIND[source.manifest.kind] for source in sources))
     return replace(job, image_token_id=job.tokenizer().special_id(config.image_token))
 
 
-def _write(job: Job, corpus: PackedCorpus) -> list[Receipt]:
-    """Step 4."""
-    num, packs = job.config.packs_per_shard, corpus.packs
-    parts = []
-    for start in range(0, packs.num_packs, num):
-        table = packs.part(start, min(start + num, packs.num_packs))
-        shards = {index: corpus.parts[index].shard for index in np.unique(table.shards).tolist()}
-        parts.append(OutputPart(start, table, shards))
+def _write_shards(corpus: PackedCorpus, job: Job) -> list[Receipt]:
+    """Cut the packs into output shards, and write those that an earlier run has not written (step 4)."""
+    num_packs, per_shard = corpus.packs.num_packs, job.config.packs_per_shard
+    output_shards = []
+    for first_pack in range(0, num_packs, per_shard):
+        packs = corpus.packs.between(first_pack, min(first_pack + per_shard, num_packs))
+        source_shards = {index: corpus.input_shards[index].shard for index in np.unique(packs.shards).tolist()}
+        output_shards.append(OutputShard(first_pack, packs, source_shards))
     return map_shards(
         partial(write_shard, job=job),
-        parts,
+        output_shards,
         **job.config.workers,
         description="write",
         name=job.output_name,
     )
 
 
-def _manifest(
-    job: Job, sources: Sequence[Dataset], corpus: PackedCorpus, receipts: Sequence[Receipt], lineage: Lineage
-) -> Manifest:
+def _finish(
+    output: StageOutput, job: Job, sources: Sequence[Dataset], corpus: PackedCorpus, receipts: Sequence[Receipt]
+) -> None:
+    """Write the manifest."""
     config, tokenizer, bounds = job.config, job.tokenizer(), corpus.bounds
     total = sum((Counter(receipt.statistics) for receipt in receipts), Counter[str]())
     num_packs = sum(receipt.shard.num_samples for receipt in receipts)
     names = [source.manifest.name for source in sources]
-    return Manifest(
+    output.finish(
         name=config.name or f"{'-'.join(names)}-packed",
         details=PackedDetails(
             layout=config.layout,
@@ -224,7 +188,7 @@ def _manifest(
             lower_bound=bounds.best,
             sources=_packed_sources(config, sources, corpus),
         ),
-        shards=tuple(receipt.shard for receipt in receipts),
+        shards=receipts,
         fields=_FIELDS[config.layout],
         account=corpus.account(),
         statistics={
@@ -238,11 +202,11 @@ def _manifest(
             "num_packs": num_packs,
             "utilization": round(total["num_tokens"] / (num_packs * config.bin_capacity), 6),
         },
-        lineage=lineage,
     )
 
 
 def _packed_sources(config: PackConfig, sources: Sequence[Dataset], corpus: PackedCorpus) -> tuple[PackedSource, ...]:
+    """Return what the manifest says about each source; only layout `reference` needs its path."""
     return tuple(
         PackedSource(
             name=source.manifest.name,

@@ -154,5 +154,5 @@ def test_units_go_with_weights_and_splitting() -> None:
         pack([5], 10, weights=[1], weight_capacity=4, overlong="split")
     wrong: list[dict[str, Any]] = [{}, {"overlong": "split"}, {"weights": [1], "weight_capacity": 4}]
     for keywords in wrong:
-        with pytest.raises(ConfigError, match="which go with weights and overlong='split'"):
+        with pytest.raises(ConfigError, match="units without weights and overlong='split'"):
             pack([5], 10, **keywords, units=lambda _item: [])

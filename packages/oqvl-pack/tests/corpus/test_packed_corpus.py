@@ -35,5 +35,5 @@ def test_every_source_is_accounted_for(
 
 def test_nothing_to_pack_names_the_reasons(captions: Path, tokenizer_file: Path, tmp_path: Path) -> None:
     config = PackConfig(source=captions, output=tmp_path, tokenizer=tokenizer_file, bin_capacity=5, overlong="drop")
-    with pytest.raises(DataError, match=r"holds no sample that can be packed; left out: .*'overlong': 111"):
+    with pytest.raises(DataError, match=r"no sample of .*captions can be packed; rejected: .*'overlong': 111"):
         pack_corpus(open_sources(config), Job(config, frozenset({"caption"})))

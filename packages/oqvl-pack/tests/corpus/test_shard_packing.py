@@ -1,4 +1,4 @@
-"""Division: shards pack alone, leftovers pack together, and nothing is lost between."""
+"""Shards pack by themselves, leftovers pack together, and no document is lost in between."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from oqvl_pack.binpacking.packing import pack
 from oqvl_pack.config import PackConfig
-from oqvl_pack.corpus.shard_packing import PackTable, divide_shard, join_divisions
+from oqvl_pack.corpus.shard_packing import PackTable, join_shards, pack_shard
 
 
 def config(capacity: int, **values: object) -> PackConfig:
@@ -18,9 +18,9 @@ def config(capacity: int, **values: object) -> PackConfig:
     return PackConfig.model_validate({**paths, "bin_capacity": capacity, **values})
 
 
-def divide(shards: list[np.ndarray], settings: PackConfig) -> PackTable:
-    divisions = [divide_shard(lengths, index, settings) for index, lengths in enumerate(shards)]
-    return join_divisions(divisions, shards, settings)
+def pack_shards(shards: list[np.ndarray], settings: PackConfig) -> PackTable:
+    packings = [pack_shard(lengths, index, settings) for index, lengths in enumerate(shards)]
+    return join_shards(packings, shards, settings)
 
 
 @given(
@@ -32,7 +32,7 @@ def test_every_document_once_and_no_pack_over_capacity(
     lengths: list[list[int]], max_documents: int, algorithm: str
 ) -> None:
     shards = [np.asarray(shard, dtype=np.int64) for shard in lengths]
-    packs = divide(shards, config(50, max_documents=max_documents, algorithm=algorithm))
+    packs = pack_shards(shards, config(50, max_documents=max_documents, algorithm=algorithm))
     documents = list(zip(packs.shards.tolist(), packs.documents.tolist(), strict=True))
     assert sorted(documents) == [(shard, index) for shard in range(len(shards)) for index in range(len(shards[shard]))]
     for begin, end in zip(packs.offsets[:-1], packs.offsets[1:], strict=True):
@@ -43,7 +43,7 @@ def test_every_document_once_and_no_pack_over_capacity(
 def test_as_few_packs_as_packing_everything_at_once() -> None:
     rng = np.random.default_rng(0)
     shards = [np.minimum(144 + np.ceil(rng.lognormal(3.1, 0.7, 5000)).astype(int), 4096) for _ in range(8)]
-    packs = divide(shards, config(4096))
+    packs = pack_shards(shards, config(4096))
     alone = sum(pack(shard, 4096).num_bins for shard in shards)
     assert packs.num_packs == pack(np.concatenate(shards), 4096).num_bins < alone
 
@@ -51,7 +51,7 @@ def test_as_few_packs_as_packing_everything_at_once() -> None:
 def test_most_packs_draw_from_one_shard() -> None:
     rng = np.random.default_rng(0)
     shards = [np.minimum(144 + np.ceil(rng.lognormal(3.1, 0.7, 10_000)).astype(int), 4096) for _ in range(4)]
-    packs = divide(shards, config(4096))
+    packs = pack_shards(shards, config(4096))
     spans = [
         len(set(packs.shards[begin:end].tolist()))
         for begin, end in zip(packs.offsets[:-1], packs.offsets[1:], strict=True)
@@ -59,22 +59,22 @@ def test_most_packs_draw_from_one_shard() -> None:
     assert np.mean(np.asarray(spans) == 1) > 0.99
 
 
-def test_one_document_a_pack_has_no_leftovers() -> None:
-    division = divide_shard(np.asarray([5, 3, 8]), 0, config(10, max_documents=1))
-    assert (division.num_packs, division.leftovers.tolist()) == (3, [])
+def test_one_document_per_pack_has_no_leftovers() -> None:
+    packing = pack_shard(np.asarray([5, 3, 8]), 0, config(10, max_documents=1))
+    assert (packing.num_packs, packing.leftovers.tolist()) == (3, [])
 
 
 def test_shards_with_equal_lengths_are_shuffled_differently() -> None:
     lengths = np.arange(1, 200)
-    first, second = (divide_shard(lengths, index, config(300)).documents.tolist() for index in (0, 1))
+    first, second = (pack_shard(lengths, index, config(300)).documents.tolist() for index in (0, 1))
     assert first != second
-    assert first == divide_shard(lengths, 0, config(300)).documents.tolist()
-    assert first != divide_shard(lengths, 0, config(300, seed=1)).documents.tolist()
+    assert first == pack_shard(lengths, 0, config(300)).documents.tolist()
+    assert first != pack_shard(lengths, 0, config(300, seed=1)).documents.tolist()
 
 
-def test_part() -> None:
+def test_between() -> None:
     table = PackTable(np.arange(5), np.arange(5) * 10, np.asarray([0, 2, 3, 5]))
-    part = table.part(1, 3)
+    part = table.between(1, 3)
     assert (part.shards.tolist(), part.documents.tolist(), part.offsets.tolist()) == (
         [2, 3, 4],
         [20, 30, 40],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from oqvl_pack.corpus.work_files import load_work, remove_work, save_work
+from oqvl_pack.corpus.work_files import WORK_DIRECTORY, load_work, save_work
 from oqvl_pack.documents.document_table import DocumentTable
 from oqvl_pack.documents.drafting import ShardDocuments
 
@@ -38,10 +38,10 @@ def test_holds_everything(tmp_path: Path) -> None:
         assert (loaded.rejected, loaded.statistics) == (work.rejected, work.statistics)
         assert len(loaded.table) == num_documents
         for index in range(num_documents):
-            found, expected = loaded.table[index], work.table[index]
-            assert found[0] == expected[0] and found[2:] == expected[2:]
-            assert np.array_equal(found.tokens.input_ids, expected.tokens.input_ids)
-            assert np.array_equal(found.tokens.is_target, expected.tokens.is_target)
+            loaded_document, expected = loaded.table[index], work.table[index]
+            assert loaded_document[0] == expected[0] and loaded_document[2:] == expected[2:]
+            assert np.array_equal(loaded_document.tokens.input_ids, expected.tokens.input_ids)
+            assert np.array_equal(loaded_document.tokens.is_target, expected.tokens.is_target)
 
 
 def test_work_of_another_step_is_none(tmp_path: Path) -> None:
@@ -50,8 +50,17 @@ def test_work_of_another_step_is_none(tmp_path: Path) -> None:
     assert load_work(tmp_path, 8, "step") is None
 
 
-def test_removal(tmp_path: Path) -> None:
+def test_a_file_of_another_step_is_replaced(tmp_path: Path) -> None:
     save_work(tmp_path, 7, "step", make_work(3))
-    remove_work(tmp_path)
-    remove_work(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    save_work(tmp_path, 7, "other", make_work(2))
+    assert load_work(tmp_path, 7, "step") is None
+    replaced = load_work(tmp_path, 7, "other")
+    assert replaced is not None
+    assert len(replaced.table) == 2
+    assert [path.name for path in (tmp_path / WORK_DIRECTORY).iterdir()] == ["00007.npz"]
+
+
+def test_columns_need_no_pickle(tmp_path: Path) -> None:
+    save_work(tmp_path, 0, "step", make_work(3))
+    with np.load(tmp_path / WORK_DIRECTORY / "00000.npz", allow_pickle=False) as file:
+        assert {file[name].dtype.kind for name in file.files} <= {"U", "i", "u", "b"}

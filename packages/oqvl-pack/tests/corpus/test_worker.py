@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from oqvl_pack.config import PackConfig
-from oqvl_pack.corpus.shard_packing import ShardDivision, join_divisions
-from oqvl_pack.corpus.worker import InputPart, Job, OutputPart, divide_part, tokenize_shard, write_shard
+from oqvl_pack.corpus.shard_packing import ShardPacking, join_shards
+from oqvl_pack.corpus.worker import InputShard, Job, OutputShard, pack_input_shard, tokenize_shard, write_shard
 from oqvl_pack.documents.source import list_shards, open_sources
 from oqvl_shards.errors import DataError
 
@@ -29,56 +29,59 @@ def job(captions: Path, tokenizer_file: Path, tmp_path: Path) -> Job:
 
 
 @pytest.fixture
-def parts(job: Job) -> list[InputPart]:
-    return [InputPart(index, shard) for index, shard in enumerate(list_shards(open_sources(job.config)))]
+def input_shards(job: Job) -> list[InputShard]:
+    return [InputShard(index, shard) for index, shard in enumerate(list_shards(open_sources(job.config)))]
 
 
-def divide(parts: list[InputPart], job: Job) -> tuple[list[ShardDivision], list[np.ndarray]]:
-    lengths = [tokenize_shard(part, job).lengths for part in parts]
-    divisions = [divide_part(replace(part, lengths=one), job) for part, one in zip(parts, lengths, strict=True)]
-    return divisions, lengths
+def pack_each(input_shards: list[InputShard], job: Job) -> tuple[list[ShardPacking], list[np.ndarray]]:
+    lengths = [tokenize_shard(shard, job).lengths for shard in input_shards]
+    packings = [
+        pack_input_shard(replace(shard, lengths=of_shard), job)
+        for shard, of_shard in zip(input_shards, lengths, strict=True)
+    ]
+    return packings, lengths
 
 
-def test_account_closes(job: Job, parts: list[InputPart]) -> None:
-    summary = tokenize_shard(parts[0], job)
+def test_account_closes(job: Job, input_shards: list[InputShard]) -> None:
+    summary = tokenize_shard(input_shards[0], job)
     assert sum(summary.rejected.values()) + len(summary.lengths) == 40
     assert len(summary.lengths) == len(summary.num_stored) == len(summary.image_bytes) == 37
     assert (summary.lengths - summary.num_stored == 15).all()
-    [division], _ = divide(parts[:1], job)
-    assert sorted([*division.documents.tolist(), *division.leftovers.tolist()]) == list(range(37))
+    [packing], _ = pack_each(input_shards[:1], job)
+    assert sorted([*packing.documents.tolist(), *packing.leftovers.tolist()]) == list(range(37))
 
 
-def test_only_chosen_documents_are_packed(job: Job, parts: list[InputPart]) -> None:
+def test_only_chosen_documents_are_packed(job: Job, input_shards: list[InputShard]) -> None:
     is_chosen = np.arange(37) % 3 == 1
-    lengths = tokenize_shard(parts[0], job).lengths
-    division = divide_part(replace(parts[0], lengths=lengths, is_chosen=is_chosen), job)
-    assert sorted([*division.documents.tolist(), *division.leftovers.tolist()]) == np.flatnonzero(is_chosen).tolist()
+    lengths = tokenize_shard(input_shards[0], job).lengths
+    packing = pack_input_shard(replace(input_shards[0], lengths=lengths, is_chosen=is_chosen), job)
+    assert sorted([*packing.documents.tolist(), *packing.leftovers.tolist()]) == np.flatnonzero(is_chosen).tolist()
 
 
 @pytest.mark.parametrize(("layout", "name"), [("embedded", "shard-00001.tar"), ("reference", "shard-00001.arrow")])
 def test_finished_shards_are_not_made_again(
-    job: Job, parts: list[InputPart], layout: str, name: str, monkeypatch: pytest.MonkeyPatch
+    job: Job, input_shards: list[InputShard], layout: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = replace(job, config=job.config.model_copy(update={"layout": layout}))
-    divisions, lengths = divide(parts, job)
-    packs = join_divisions(divisions, lengths, job.config)
-    part = OutputPart(3, packs.part(3, 6), {part.index: part.shard for part in parts})
-    receipt = write_shard(part, job)
-    assert receipt.shard.path == name == job.output_name(part)
-    assert receipt.statistics["num_documents"] == len(part.packs.documents)
+    packings, lengths = pack_each(input_shards, job)
+    packs = join_shards(packings, lengths, job.config)
+    output_shard = OutputShard(3, packs.between(3, 6), {shard.index: shard.shard for shard in input_shards})
+    receipt = write_shard(output_shard, job)
+    assert receipt.shard.path == name == job.output_name(output_shard)
+    assert receipt.statistics["num_documents"] == len(output_shard.packs.documents)
     monkeypatch.setattr(Job, "tokenizer", None)
-    assert write_shard(part, job) == receipt
-    assert tokenize_shard(parts[1], job).lengths.tolist() == lengths[1].tolist()
+    assert write_shard(output_shard, job) == receipt
+    assert tokenize_shard(input_shards[1], job).lengths.tolist() == lengths[1].tolist()
 
 
-def test_missing_work_file_is_named(job: Job, parts: list[InputPart]) -> None:
-    divisions, lengths = divide(parts[:1], job)
-    packs = join_divisions(divisions, lengths, job.config)
+def test_missing_work_file_is_named(job: Job, input_shards: list[InputShard]) -> None:
+    packings, lengths = pack_each(input_shards[:1], job)
+    packs = join_shards(packings, lengths, job.config)
     (job.config.output / "work" / "00000.npz").unlink()
-    with pytest.raises(DataError, match=r"the tokens of 00000.tar have gone from"):
-        write_shard(OutputPart(0, packs.part(0, 2), {0: parts[0].shard}), job)
+    with pytest.raises(DataError, match=r"the tokens of 00000.tar are missing from"):
+        write_shard(OutputShard(0, packs.between(0, 2), {0: input_shards[0].shard}), job)
 
 
-def test_without_a_step_nothing_is_written(job: Job, parts: list[InputPart]) -> None:
-    tokenize_shard(parts[0], replace(job, step=""))
+def test_without_a_step_nothing_is_written(job: Job, input_shards: list[InputShard]) -> None:
+    tokenize_shard(input_shards[0], replace(job, step=""))
     assert not job.config.output.exists()

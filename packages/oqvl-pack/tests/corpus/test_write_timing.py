@@ -1,4 +1,4 @@
-"""Packs written on trial: some of them, both layouts, nothing left behind, seconds in proportion."""
+"""Timing the writing: some packs, both layouts, nothing left behind, seconds in proportion."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from oqvl_pack.config import PackConfig
 from oqvl_pack.corpus import write_timing as module
 from oqvl_pack.corpus.packed_corpus import PackedCorpus, pack_corpus
 from oqvl_pack.corpus.worker import Job
-from oqvl_pack.corpus.write_timing import WritingTrial, write_on_trial
+from oqvl_pack.corpus.write_timing import WriteTiming, time_writing
 from oqvl_pack.documents.source import open_sources
 from oqvl_pack.run import pack_dataset
 
@@ -38,15 +38,15 @@ def corpus(job: Job) -> PackedCorpus:
 @pytest.mark.parametrize("layout", ["embedded", "reference"])
 def test_what_is_written_is_what_a_run_writes(job: Job, corpus: PackedCorpus, tmp_path: Path, layout: str) -> None:
     before = sorted(tmp_path.rglob("*"))
-    trial = write_on_trial(corpus, job)
+    timing = time_writing(corpus, job)
     assert sorted(tmp_path.rglob("*")) == before
-    assert trial.num_packs == 5
-    assert trial.directory == tmp_path
-    assert trial.num_tokens_kept == corpus.summaries[0].num_stored.sum()
+    assert timing.num_packs == 5
+    assert timing.directory == tmp_path
+    assert timing.num_work_tokens == corpus.summaries[0].num_stored.sum()
     pack_dataset(job.config.model_copy(update={"output": tmp_path / "packed", "layout": layout}))
     written = next((tmp_path / "packed").glob("shard-00000.*"))
-    assert trial.num_bytes[layout] == written.stat().st_size
-    assert trial.seconds[layout] > 0 < trial.seconds_keeping
+    assert timing.num_bytes[layout] == written.stat().st_size
+    assert timing.seconds[layout] > 0 < timing.seconds_saving_work
 
 
 def test_one_source_shard_and_few_bytes_are_enough(
@@ -55,9 +55,9 @@ def test_one_source_shard_and_few_bytes_are_enough(
     many = Job(job.config.model_copy(update={"packs_per_shard": 1000}), job.templates, image_token_id=261)
     of_first = int((np.maximum.reduceat(corpus.packs.shards, corpus.packs.offsets[:-1]) == 0).argmin())
     assert 0 < of_first < corpus.packs.num_packs
-    assert write_on_trial(corpus, many).num_packs == of_first
+    assert time_writing(corpus, many).num_packs == of_first
     monkeypatch.setattr(module, "_MAX_BYTES", 0)
-    assert write_on_trial(corpus, many).num_packs == 1
+    assert time_writing(corpus, many).num_packs == 1
 
 
 def test_output_that_may_not_be_written(
@@ -74,18 +74,18 @@ def test_output_that_may_not_be_written(
         make(path, *arguments)
 
     monkeypatch.setattr(os, "mkdir", refuse)
-    assert write_on_trial(corpus, job).directory == elsewhere
+    assert time_writing(corpus, job).directory == elsewhere
     assert list(elsewhere.iterdir()) == []
 
 
 def test_seconds_are_in_proportion() -> None:
-    trial = WritingTrial(
+    timing = WriteTiming(
         directory=Path(),
         num_packs=10,
         num_bytes={"embedded": 1000, "reference": 10},
         seconds={"embedded": 2.0, "reference": 0.5},
-        num_tokens_kept=100,
-        seconds_keeping=0.1,
+        num_work_tokens=100,
+        seconds_saving_work=0.1,
     )
-    assert trial.seconds_writing("embedded", 5000, 400) == pytest.approx(10.4)
-    assert trial.seconds_writing("reference", 20, 100) == pytest.approx(1.1)
+    assert timing.seconds_writing("embedded", 5000, 400) == pytest.approx(10.4)
+    assert timing.seconds_writing("reference", 20, 100) == pytest.approx(1.1)

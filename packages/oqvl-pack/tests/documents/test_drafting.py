@@ -49,7 +49,7 @@ def test_conversations(conversations: Path, tokenizer_file: Path) -> None:
 
 def test_overlong_document_is_named_or_counted(captions: Path, tokenizer_file: Path) -> None:
     values = {"visual_tokens_per_image": 16, "bin_capacity": 50}
-    with pytest.raises(DataError, match=r"00000.tar/00000\d has \d+ tokens, a pack holds 50"):
+    with pytest.raises(DataError, match=r"00000.tar/00000\d has \d+ tokens, but a pack holds 50"):
         read(captions, tokenizer_file, **values)
     table, rejected = read(captions, tokenizer_file, overlong="drop", **values)
     assert rejected["overlong"] > 0

@@ -96,8 +96,8 @@ def test_documents_with_one_uid_are_told_apart_by_their_place() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"num_samples": 1001}, "num_samples is 1,001, but a has 1,000 that can be packed"),
-        ({"num_tokens": 10**7}, r"num_tokens is 10,000,000, but a has [\d,]+ that can be packed"),
+        ({"num_samples": 1001}, "num_samples is 1,001, but only 1,000 of a can be packed"),
+        ({"num_tokens": 10**7}, r"num_tokens is 10,000,000, but only [\d,]+ of a can be packed"),
     ],
 )
 def test_too_little_is_an_error(values: dict[str, int], message: str) -> None:
@@ -106,7 +106,7 @@ def test_too_little_is_an_error(values: dict[str, int], message: str) -> None:
 
 
 def test_a_weight_without_documents_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="has a weight, but holds no document"):
+    with pytest.raises(ConfigError, match="has a weight, but none of its documents"):
         choose([LENGTHS, LENGTHS[:0]], [part(weight=1), part(weight=1)])
 
 
@@ -115,7 +115,7 @@ def test_choice_by_shard_is_that_by_source() -> None:
     config = PackConfig(output=Path("out"), tokenizer=Path("t"), mixture=parts, seed=4)
     bounds = [100, 250, 400, 700]
     choice = choose_by_shard(np.split(LENGTHS, bounds), np.split(UIDS, bounds), [0, 0, 1, 2, 2], config)
-    by_source = choose_documents(np.split(LENGTHS, [250, 400]), np.split(UIDS, [250, 400]), config.parts, 4)
+    by_source = choose_documents(np.split(LENGTHS, [250, 400]), np.split(UIDS, [250, 400]), config.mixture_parts, 4)
     chosen, whole = choice.is_chosen, by_source.is_chosen
     assert choice.token_budgets == by_source.token_budgets == [None, None, 900]
     assert chosen[2] is None is whole[1]

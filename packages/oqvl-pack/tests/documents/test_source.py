@@ -33,7 +33,7 @@ def test_shards_of_a_mixture_are_named_by_their_source(captions: Path, conversat
 
 
 def test_two_sources_of_one_name(captions: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="two sources of the mixture have the name 'source'"):
+    with pytest.raises(ConfigError, match="two sources of the mixture are named 'source'"):
         open_sources(config(tmp_path, captions, captions))
 
 

@@ -81,7 +81,7 @@ def test_missing_special_token_is_named(byte_tokenizer_json: bytes) -> None:
     values = json.loads(byte_tokenizer_json)
     for added in values["added_tokens"]:
         added["special"] = added["content"] != "<image>"
-    with pytest.raises(ConfigError, match=r"'<image>' is no special token of the tokenizer, which has"):
+    with pytest.raises(ConfigError, match=r"'<image>' is not a special token of the tokenizer, which has"):
         DocumentTokenizer(json.dumps(values).encode(), TOKENS)
 
 

@@ -85,7 +85,7 @@ def test_prefix_space_and_other_pre_tokenizers_are_not_cut() -> None:
 
 
 def test_words_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(word_cache, "MAX_WORDS", 3)
+    monkeypatch.setattr(word_cache, "_MAX_WORDS", 3)
     cache = WordCache(QWEN2)
     for texts in (["a b c d e"], ["f g"], ["a b"]):
         assert encode(cache, texts) == [encoding.ids for encoding in QWEN2.encode_batch(texts)]

@@ -1,4 +1,4 @@
-"""Packs from documents: the records, and where their images lie."""
+"""Assemble packs from documents: the records, and where their images are stored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class AssembledPack(NamedTuple):
 
     Args:
         record: Its tokens and boundaries.
-        images: Where the images of its placeholders lie, by number of the source shard.
+        images: For each placeholder, the index of the source shard that holds the image, and where.
     """
 
     record: PackRecord
@@ -29,18 +29,24 @@ class AssembledPack(NamedTuple):
 def assemble(
     packs: PackTable, load_table: Callable[[int], DocumentTable], *, image_token_id: int
 ) -> Iterator[AssembledPack]:
-    """Yield the packs, in order.
+    """Yield the packs in order.
+
+    Memory holds the documents of all these packs at once, so callers pass the packs of one output shard.
 
     Args:
         packs: The documents of each pack.
-        load_table: Gives the documents of the source shard with an index; called once a shard.
+        load_table: Returns the documents of the source shard with a given index. It is called once per shard.
         image_token_id: Id of the image placeholder.
     """
+    # Take the documents from one source shard after another, then put them back in the order of the packs.
     by_shard = np.argsort(packs.shards, kind="stable")
     shards, starts = np.unique(packs.shards[by_shard], return_index=True)
-    parts = np.split(packs.documents[by_shard], starts[1:])
-    tables = [load_table(shard).take(part) for shard, part in zip(shards.tolist(), parts, strict=True)]
+    documents_by_shard = np.split(packs.documents[by_shard], starts[1:])
+    tables = [
+        load_table(shard).take(documents) for shard, documents in zip(shards.tolist(), documents_by_shard, strict=True)
+    ]
     table = DocumentTable.concatenate(tables).take(np.argsort(by_shard))
+    # An image is found by its source shard, offset and size.
     num_images = np.diff(table.image_offsets)
     references = np.column_stack([np.repeat(packs.shards, num_images), table.image_spans]).tolist()
     for begin, end in pairwise(packs.offsets.tolist()):
@@ -50,7 +56,14 @@ def assemble(
 
 
 def make_record(table: DocumentTable, begin: int, end: int, image_token_id: int) -> PackRecord:
-    """Make a pack of the documents from `begin` up to `end`, which lie end to end as it is."""
+    """Return one pack of the documents from `begin` up to `end`, in the order of the table.
+
+    Args:
+        table: Documents.
+        begin: Index of the first document.
+        end: Index after the last document.
+        image_token_id: Id of the image placeholder.
+    """
     tokens = slice(table.token_offsets[begin], table.token_offsets[end])
     images = slice(table.image_offsets[begin], table.image_offsets[end])
     input_ids = table.input_ids[tokens]
@@ -66,7 +79,7 @@ def make_record(table: DocumentTable, begin: int, end: int, image_token_id: int)
 
 
 def count_record(record: PackRecord) -> Counter[str]:
-    """Count what the manifest's details add up over all packs."""
+    """Return the counts of one pack that the manifest's details add up over all packs."""
     return Counter(
         num_documents=len(record.document_lengths),
         num_images=len(record.image_positions),

@@ -1,9 +1,12 @@
-"""Who packs what: every source shard packs its own documents, and what fits badly there is packed together at the end.
+"""Pack each source shard by itself, then pack together what fits badly there.
 
-Packing all documents at once would make every pack draw images from the whole corpus. Packing each shard alone leaves
-its last packs nearly empty. So a shard keeps the packs that are at least as full as its packs are on average, and hands
-the documents of the others over; all handed-over documents are packed at the end, in the order of the shards. Both
-steps are functions of the documents alone, so the packs do not depend on who worked on which shard, or when.
+Packing all documents at once would make every pack draw images from the whole corpus. Packing each shard by itself
+leaves its last packs nearly empty. So a shard keeps the packs that are at least as full as its average pack, and hands
+over the documents of the others. These leftovers of all shards are packed together at the end, in the order of the
+shards. Both steps depend on the documents alone, so the packs are the same for any number of workers.
+
+The trade-off: nearly every pack reads one source shard, and the number of packs is about that of packing everything at
+once, because only the leftovers pay for the split.
 """
 
 from __future__ import annotations
@@ -21,8 +24,8 @@ from oqvl_pack.config import PackConfig
 
 
 @dataclass(frozen=True)
-class ShardDivision:
-    """What one source shard packs alone. P packs.
+class ShardPacking:
+    """What one source shard packs by itself. P packs.
 
     Args:
         documents: int64, the shard's documents, pack after pack.
@@ -36,7 +39,7 @@ class ShardDivision:
 
     @property
     def num_packs(self) -> int:
-        """Packs that the shard keeps."""
+        """Number of packs that the shard keeps."""
         return len(self.offsets) - 1
 
 
@@ -59,62 +62,69 @@ class PackTable:
         """Number of packs."""
         return len(self.offsets) - 1
 
-    def part(self, begin: int, end: int) -> PackTable:
+    def between(self, begin: int, end: int) -> PackTable:
         """Return the packs from `begin` up to `end`."""
         documents = slice(self.offsets[begin], self.offsets[end])
         offsets = self.offsets[begin : end + 1] - self.offsets[begin]
         return PackTable(self.shards[documents], self.documents[documents], offsets)
 
 
-def divide_shard(
+def pack_shard(
     lengths: NDArray[np.int64], shard_index: int, config: PackConfig, is_chosen: NDArray[np.bool_] | None = None
-) -> ShardDivision:
+) -> ShardPacking:
     """Pack the documents of one shard, and choose the packs that it keeps.
 
     Args:
-        lengths: Expanded lengths of the shard's documents, at most `bin_capacity` each.
-        shard_index: Index of the shard; it goes into the seed.
+        lengths: int64 [D], expanded lengths of the shard's documents, at most `bin_capacity` each.
+        shard_index: Index of the shard; it is part of the seed.
         config: Capacity, algorithm and seed.
-        is_chosen: Whether each document is packed at all; None for all.
+        is_chosen: bool [D], whether each document is packed at all; None for all.
     """
     chosen = np.arange(len(lengths)) if is_chosen is None else np.flatnonzero(is_chosen)
-    plan = _pack(lengths[chosen], shard_index, config)
+    plan = _shuffled_plan(lengths[chosen], shard_index, config)
+    # Keep the packs that are at least as full as the average pack.
     is_kept = plan.fill * plan.num_bins >= plan.num_tokens
     if config.max_documents == 1:
-        is_kept[:] = True  # nothing can be gained from packing again
+        is_kept[:] = True  # packing again would gain nothing
     num_documents = np.diff(plan.offsets)
-    of_kept = np.repeat(is_kept, num_documents)
-    return ShardDivision(
-        documents=chosen[plan.indices[of_kept]],
+    is_in_kept_pack = np.repeat(is_kept, num_documents)
+    return ShardPacking(
+        documents=chosen[plan.indices[is_in_kept_pack]],
         offsets=np.concatenate([[0], np.cumsum(num_documents[is_kept])]),
-        leftovers=np.sort(chosen[plan.indices[~of_kept]]),
+        leftovers=np.sort(chosen[plan.indices[~is_in_kept_pack]]),
     )
 
 
-def join_divisions(
-    divisions: Sequence[ShardDivision], lengths: Sequence[NDArray[np.int64]], config: PackConfig
+def join_shards(
+    shard_packings: Sequence[ShardPacking], lengths: Sequence[NDArray[np.int64]], config: PackConfig
 ) -> PackTable:
-    """List all packs: those of each shard, in order, then those of the leftovers.
+    """Pack the leftovers of all shards, and list all packs: those of each shard in order, then those of the leftovers.
 
     Args:
-        divisions: One a source shard.
+        shard_packings: One per source shard.
         lengths: Expanded lengths of each shard's documents.
         config: Capacity, algorithm and seed.
     """
-    owner = np.repeat(np.arange(len(divisions)), [len(division.leftovers) for division in divisions])
-    leftovers = _concatenate([division.leftovers for division in divisions])
-    left_lengths = _concatenate([of[one.leftovers] for one, of in zip(divisions, lengths, strict=True)])
-    plan = _pack(left_lengths, len(divisions), config)
-    kept_owner = np.repeat(np.arange(len(divisions)), [len(division.documents) for division in divisions])
-    num_documents = [np.diff(division.offsets) for division in divisions] + [np.diff(plan.offsets)]
+    shard_indices = np.arange(len(shard_packings))
+    # Pack the leftovers.
+    leftovers = _concatenate([packing.leftovers for packing in shard_packings])
+    leftover_shards = np.repeat(shard_indices, [len(packing.leftovers) for packing in shard_packings])
+    leftover_lengths = _concatenate(
+        [shard_lengths[packing.leftovers] for packing, shard_lengths in zip(shard_packings, lengths, strict=True)]
+    )
+    plan = _shuffled_plan(leftover_lengths, len(shard_packings), config)
+    # Append these packs to those that the shards keep.
+    kept_shards = np.repeat(shard_indices, [len(packing.documents) for packing in shard_packings])
+    num_documents = [np.diff(packing.offsets) for packing in shard_packings] + [np.diff(plan.offsets)]
     return PackTable(
-        shards=np.concatenate([kept_owner, owner[plan.indices]]),
-        documents=_concatenate([*(division.documents for division in divisions), leftovers[plan.indices]]),
+        shards=np.concatenate([kept_shards, leftover_shards[plan.indices]]),
+        documents=_concatenate([*(packing.documents for packing in shard_packings), leftovers[plan.indices]]),
         offsets=np.concatenate([[0], np.cumsum(_concatenate(num_documents))]),
     )
 
 
-def _pack(lengths: NDArray[np.int64], stream: int, config: PackConfig) -> Plan:
+def _shuffled_plan(lengths: NDArray[np.int64], stream: int, config: PackConfig) -> Plan:
+    """Pack `lengths`, and shuffle with a seed of their own for each `stream`."""
     plan = pack(lengths, config.bin_capacity, algorithm=config.algorithm, max_items=config.max_documents)
     return plan.shuffled(start_of(start_of(config.seed) + stream))
 

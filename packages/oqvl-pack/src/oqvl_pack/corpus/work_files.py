@@ -1,12 +1,11 @@
-"""What a killed run leaves behind for the next one: tokenised shards, in `work/` below the output directory.
+"""Tokenised shards in `work/` below the output directory, from which a killed run resumes.
 
-A file belongs to one step (the digest of its lineage); a file of another step is made again. The directory is removed
-when the manifest is written.
+A file belongs to one step, the digest of its lineage; the file of another step is ignored and written again. The
+directory is scratch: it is removed when the manifest is written.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,7 +20,7 @@ WORK_DIRECTORY = "work"
 
 
 def save_work(output: Path, shard_index: int, step: str, work: ShardDocuments) -> None:
-    """Write `work` for the source shard with index `shard_index`, atomically."""
+    """Write the documents of the source shard with index `shard_index`, atomically."""
     columns: dict[str, NDArray] = {
         "step": np.array(step),
         **_count_columns("rejected", work.rejected),
@@ -33,7 +32,7 @@ def save_work(output: Path, shard_index: int, step: str, work: ShardDocuments) -
 
 
 def load_work(output: Path, shard_index: int, step: str) -> ShardDocuments | None:
-    """Return what `save_work` wrote for the same step; None when there is nothing."""
+    """Return what `save_work` wrote for this shard and step, or None if there is no such file."""
     path = _work_path(output, shard_index)
     if not path.exists():
         return None
@@ -46,11 +45,6 @@ def load_work(output: Path, shard_index: int, step: str) -> ShardDocuments | Non
         rejected=_counts(columns, "rejected"),
         statistics=_counts(columns, "statistics"),
     )
-
-
-def remove_work(output: Path) -> None:
-    """Remove the work directory, after the manifest is written."""
-    shutil.rmtree(output / WORK_DIRECTORY, ignore_errors=True)
 
 
 def _count_columns(name: str, counts: Mapping[str, int]) -> dict[str, NDArray]:

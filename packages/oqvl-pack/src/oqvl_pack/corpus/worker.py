@@ -1,4 +1,4 @@
-"""What a worker does for one source shard, and for one output shard."""
+"""What a worker process does for one source shard, and for one output shard."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from oqvl_pack.config import PackConfig
 from oqvl_pack.corpus.assembly import assemble, count_record
-from oqvl_pack.corpus.shard_packing import PackTable, ShardDivision, divide_shard
+from oqvl_pack.corpus.shard_packing import PackTable, ShardPacking, pack_shard
 from oqvl_pack.corpus.work_files import load_work, save_work
 from oqvl_pack.documents.document_table import DocumentTable
 from oqvl_pack.documents.drafting import read_documents
@@ -36,8 +36,9 @@ class Job:
     Args:
         config: The configuration.
         templates: The templates of all sources.
-        step: Digest of the output's lineage; empty when nothing is to be written.
-        image_token_id: Id of the image placeholder; who writes needs it, and need not read the tokenizer for it.
+        step: Digest of the output's lineage; empty if nothing is to be written.
+        image_token_id: Id of the image placeholder. Workers that write need it, and it saves them reading the
+            tokenizer.
     """
 
     config: PackConfig
@@ -46,9 +47,9 @@ class Job:
     image_token_id: int = -1
 
     def tokenizer(self) -> DocumentTokenizer:
-        """Return the tokenizer, read once a process."""
+        """Return the tokenizer, which is read once per process."""
         if self.config.num_workers > 1 or self.config.engine is Engine.RAY:
-            # Every worker is a process: more threads in each would only fight.
+            # Every worker is a process; more threads in each would compete for the same cores.
             os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         config = self.config
         tokens = SpecialTokens(
@@ -61,20 +62,20 @@ class Job:
         )
         return load_tokenizer(config.tokenizer, tokens)
 
-    def output_name(self, part: OutputPart) -> str:
+    def output_name(self, output_shard: OutputShard) -> str:
         """Return the file name of an output shard."""
-        index = part.first_pack_id // self.config.packs_per_shard
+        index = output_shard.first_pack_id // self.config.packs_per_shard
         return reference_shard_name(index) if self.config.layout == "reference" else shard_name(index)
 
 
 @dataclass(frozen=True)
-class InputPart:
-    """One source shard.
+class InputShard:
+    """One source shard on its way through the steps.
 
     Args:
         index: Its number, counted through all sources.
         shard: The shard.
-        lengths: int64 [D], expanded lengths of its documents in tokens, once they are known.
+        lengths: int64 [D], expanded lengths of its documents in tokens; None until they are known.
         is_chosen: bool [D], whether each document is packed; None for all.
     """
 
@@ -85,13 +86,13 @@ class InputPart:
 
     @property
     def name(self) -> str:
-        """What to call it in progress and errors."""
+        """Its name in progress and errors."""
         return self.shard.name
 
 
 @dataclass(frozen=True)
-class OutputPart:
-    """One output shard.
+class OutputShard:
+    """One output shard to write.
 
     Args:
         first_pack_id: Index of its first pack.
@@ -106,15 +107,15 @@ class OutputPart:
 
 @dataclass(frozen=True)
 class ShardSummary:
-    """What is kept of one source shard while all are packed.
+    """What is kept of one tokenised source shard in memory while all shards are packed.
 
     Args:
         lengths: int64 [D], expanded lengths of its documents in tokens.
         uids: uint64 [D], see `DocumentTable`.
-        num_stored: int64 [D], tokens as stored, one placeholder an image.
-        num_images: int64 [D], images.
+        num_stored: int64 [D], number of stored tokens, with one placeholder per image.
+        num_images: int64 [D], number of images.
         image_bytes: int64 [D], bytes that the images take in a tar, headers included.
-        rejected: Samples left out, by reason.
+        rejected: Number of samples left out, by reason.
         statistics: Counts that add up over shards.
     """
 
@@ -127,67 +128,72 @@ class ShardSummary:
     statistics: Mapping[str, int]
 
 
-def tokenize_shard(part: InputPart, job: Job) -> ShardSummary:
-    """Tokenise one source shard; unless `job.step` is empty, keep the result for `write_shard`."""
+def tokenize_shard(input_shard: InputShard, job: Job) -> ShardSummary:
+    """Tokenise one source shard, and unless `job.step` is empty keep the documents for `write_shard`."""
     config = job.config
-    work = load_work(config.output, part.index, job.step) if job.step else None
-    if work is None:
+    documents = load_work(config.output, input_shard.index, job.step) if job.step else None
+    if documents is None:
         tokenizer = job.tokenizer()
         with collector_paused():
-            work = read_documents(part.shard, config, tokenizer)
+            documents = read_documents(input_shard.shard, config, tokenizer)
         if job.step:
-            save_work(config.output, part.index, job.step, work)
-    table = work.table
+            save_work(config.output, input_shard.index, job.step, documents)
+    table = documents.table
     return ShardSummary(
         lengths=table.lengths(),
         uids=table.uids,
         num_stored=np.diff(table.token_offsets),
         num_images=np.diff(table.image_offsets),
         image_bytes=table.tar_bytes(),
-        rejected=work.rejected,
-        statistics=work.statistics,
+        rejected=documents.rejected,
+        statistics=documents.statistics,
     )
 
 
-def divide_part(part: InputPart, job: Job) -> ShardDivision:
-    """Pack the chosen documents of one source shard alone."""
-    assert part.lengths is not None
-    return divide_shard(part.lengths, part.index, job.config, part.is_chosen)
+def pack_input_shard(input_shard: InputShard, job: Job) -> ShardPacking:
+    """Pack the chosen documents of one source shard by itself."""
+    assert input_shard.lengths is not None
+    return pack_shard(input_shard.lengths, input_shard.index, job.config, input_shard.is_chosen)
 
 
-def write_shard(part: OutputPart, job: Job) -> Receipt:
-    """Write one output shard, unless an earlier run of the same step has."""
-    name = job.output_name(part)
+def write_shard(output_shard: OutputShard, job: Job) -> Receipt:
+    """Write one output shard, unless an earlier run of the same step has written it.
+
+    Raises:
+        DataError: If the work file of a source shard is missing.
+    """
+    name = job.output_name(output_shard)
     finished = read_receipt(job.config.output, name, job.step)
     if finished is not None:
         return finished
-    shard, counts = _write(part, job, name)
+    shard, counts = _write(output_shard, job, name)
     num_documents = counts["num_documents"]
     account = Account(num_in=num_documents, num_kept=num_documents)
     receipt = Receipt(step=job.step, shard=shard, account=account, statistics=dict(counts))
-    write_receipt(job.config.output, receipt)
-    return receipt
+    return write_receipt(job.config.output, receipt)
 
 
-def _write(part: OutputPart, job: Job, name: str) -> tuple[Shard, Counter[str]]:
+def _write(output_shard: OutputShard, job: Job, name: str) -> tuple[Shard, Counter[str]]:
+    """Write one output shard in the configured layout, and count what its packs hold."""
     output = job.config.output
-    packs = list(assemble(part.packs, partial(_table, job, part), image_token_id=job.image_token_id))
+    load_table = partial(_load_table, job, output_shard)
+    packs = list(assemble(output_shard.packs, load_table, image_token_id=job.image_token_id))
     counts = sum((count_record(record) for record, _ in packs), Counter[str]())
     if job.config.layout == "reference":
         return write_reference_shard(output / name, packs, relative_to=output), counts
-    copied = [
-        (record, [(part.shards[image.shard].path, Member("", image.offset, image.size)) for image in images])
+    embedded = [
+        (record, [(output_shard.shards[image.shard].path, Member("", image.offset, image.size)) for image in images])
         for record, images in packs
     ]
-    shard = write_packed_shard(output / name, copied, first_pack_id=part.first_pack_id, relative_to=output)
+    shard = write_packed_shard(output / name, embedded, first_pack_id=output_shard.first_pack_id, relative_to=output)
     return shard, counts
 
 
-def _table(job: Job, part: OutputPart, shard_index: int) -> DocumentTable:
+def _load_table(job: Job, output_shard: OutputShard, shard_index: int) -> DocumentTable:
     work = load_work(job.config.output, shard_index, job.step)
     if work is None:
         raise DataError(
-            f"the tokens of {part.shards[shard_index].name} have gone from {job.config.output}",
-            hint="nothing else may write to the output directory while it is packed: run again",
+            f"the tokens of {output_shard.shards[shard_index].name} are missing from {job.config.output}",
+            hint="no other program may write to the output directory while it is packed; run the command again",
         )
     return work.table

@@ -1,4 +1,4 @@
-"""The tokenised documents of one source shard, as columns, and where their images lie."""
+"""The tokenised documents of one source shard as columns, and where their images are stored."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Document(NamedTuple):
     Args:
         key: The source sample, `{shard}/{key}`.
         tokens: Its stored tokens.
-        images: Where the image files of its placeholders lie in the source shard, in order.
-        image_tokens: Visual tokens that each placeholder stands for.
+        images: Where the image file of each placeholder is stored in the source shard, in order.
+        image_tokens: Number of visual tokens that each placeholder stands for.
     """
 
     key: str
@@ -35,14 +35,14 @@ class Document(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """One sample before it is tokenised; the fields are those of `Document`, but for the segments.
+    """One sample before it is tokenised.
 
     Args:
         key: The sample's key in its shard.
-        segments: What is tokenised.
-        images: Where its image files lie.
-        image_tokens: Visual tokens of each.
-        uid: Low 64 bits of its uid; 0 where nothing is chosen by it.
+        segments: The text and special tokens to tokenise.
+        images: Where its image files are stored in the source shard, in order.
+        image_tokens: Number of visual tokens of each image.
+        uid: Low 64 bits of its uid; 0 if documents are not chosen by uid.
     """
 
     key: str
@@ -58,13 +58,13 @@ class DocumentTable:
 
     Args:
         keys: [D], source samples, `{shard}/{key}`.
-        uids: uint64 [D], low 64 bits of the samples' uids; zeros where nothing is chosen by them.
+        uids: uint64 [D], low 64 bits of the samples' uids; zeros if documents are not chosen by uid.
         input_ids: int32 [S].
         is_target: bool [S].
         token_offsets: int64 [D + 1], where each document begins in `input_ids`.
-        image_types: [I], file endings of the image members, lower case.
-        image_spans: int64 [I, 2], offset and size in bytes of the image files in the source shard.
-        image_tokens: int32 [I], visual tokens of each image.
+        image_types: [I], file suffixes of the image members, lower case.
+        image_spans: int64 [I, 2], offset and size in bytes of each image file in the source shard.
+        image_tokens: int32 [I], number of visual tokens of each image.
         image_offsets: int64 [D + 1], where each document's images begin.
     """
 
@@ -80,7 +80,7 @@ class DocumentTable:
 
     @classmethod
     def from_drafts(cls, shard: str, drafts: Sequence[Draft], tokenizer: DocumentTokenizer) -> DocumentTable:
-        """Tokenise drafts of the samples of `shard`, all in one batch."""
+        """Tokenise the drafts of the samples of `shard` in one batch."""
         tokens = tokenizer.encode([draft.segments for draft in drafts])
         images = [image for draft in drafts for image in draft.images]
         return cls(
@@ -112,12 +112,12 @@ class DocumentTable:
         )
 
     def lengths(self) -> NDArray[np.int64]:
-        """Expanded length of each document in tokens, int64 [D]."""
+        """Return the length of each document in tokens after its placeholders are expanded, int64 [D]."""
         visual = np.concatenate([[0], np.cumsum(self.image_tokens - 1, dtype=np.int64)])
         return np.diff(self.token_offsets) + np.diff(visual[self.image_offsets])
 
     def tar_bytes(self) -> NDArray[np.int64]:
-        """Bytes that each document's images take in a tar, headers included, int64 [D]."""
+        """Return the bytes that each document's images take in a tar, headers included, int64 [D]."""
         padded = BLOCK_SIZE + -(-self.image_spans[:, 1] // BLOCK_SIZE) * BLOCK_SIZE
         return np.diff(np.concatenate([[0], np.cumsum(padded)])[self.image_offsets])
 
@@ -139,7 +139,7 @@ class DocumentTable:
 
     @classmethod
     def concatenate(cls, tables: Sequence[DocumentTable]) -> DocumentTable:
-        """Put the documents of several tables, one or more, one after another."""
+        """Return the documents of one or more tables, one table after another."""
         return cls(
             keys=tuple(key for table in tables for key in table.keys),
             uids=np.concatenate([table.uids for table in tables]),
@@ -153,7 +153,7 @@ class DocumentTable:
         )
 
     def columns(self) -> dict[str, NDArray]:
-        """Return everything as arrays of numbers, for `numpy.savez`."""
+        """Return everything as arrays of numbers, which `numpy.savez` writes without pickle."""
         return {
             "keys": _strings_to_bytes(self.keys),
             "uids": self.uids,
@@ -168,7 +168,7 @@ class DocumentTable:
 
     @classmethod
     def from_columns(cls, columns: dict[str, NDArray]) -> DocumentTable:
-        """Undo `columns`."""
+        """Return the table that `columns` was called on."""
         return cls(
             keys=_bytes_to_strings(columns["keys"]),
             uids=columns["uids"],
@@ -183,14 +183,22 @@ class DocumentTable:
 
 
 def _spans(offsets: NDArray[np.int64], indices: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the positions of all items of the ranges with these indices, and where each range then begins."""
+    """Select ranges of a column.
+
+    Args:
+        offsets: int64 [D + 1], where each range begins.
+        indices: The ranges to select.
+
+    Returns:
+        The positions of all entries of these ranges, and where each selected range begins among them.
+    """
     sizes = np.diff(offsets)[indices]
     begins = np.concatenate([[0], np.cumsum(sizes)])
     return np.arange(int(begins[-1])) + np.repeat(offsets[:-1][indices] - begins[:-1], sizes), begins
 
 
 def _join_offsets(offsets: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(np.concatenate([np.diff(one) for one in offsets]))])
+    return np.concatenate([[0], np.cumsum(np.concatenate([np.diff(table_offsets) for table_offsets in offsets]))])
 
 
 def _strings_to_bytes(strings: Sequence[str]) -> NDArray[np.uint8]:

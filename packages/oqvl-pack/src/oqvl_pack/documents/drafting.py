@@ -1,4 +1,4 @@
-"""Read the samples of one source shard, and tokenise them."""
+"""Read one source shard: every sample becomes a document, or is counted as rejected."""
 
 from __future__ import annotations
 
@@ -29,19 +29,18 @@ from oqvl_shards.tar.reader import ShardReader
 from oqvl_shards.tar.sample import RejectReason, Sample, SampleError, member_type
 from oqvl_shards.uid import sample_uid, uid_to_words
 
-_HEAD_BYTES = 4096  # of an image file, enough for its size unless a large profile stands before
+_HEAD_BYTES = 4096  # of an image file; enough to read its size unless a large profile comes first
 
-TRAILING_IMAGES = "num_trailing_images_cut"
-"""Statistic: images that were cut because no text follows them."""
+_TRAILING_IMAGES = "num_trailing_images_cut"  # statistic: images that were cut because no text follows them
 
 
 @dataclass(frozen=True)
 class ShardDocuments:
-    """What one source shard holds.
+    """The content of one source shard.
 
     Args:
         table: Its documents.
-        rejected: Samples left out, by reason.
+        rejected: Number of samples left out, by reason.
         statistics: Counts that add up over shards.
     """
 
@@ -56,10 +55,10 @@ def read_documents(shard: SourceShard, config: PackConfig, tokenizer: DocumentTo
     Args:
         shard: The shard.
         config: Template, image check and limits.
-        tokenizer: Made for the same special tokens.
+        tokenizer: A tokenizer for the special tokens of `config`.
 
     Raises:
-        DataError: When the shard cannot be read, or by default when a document is longer than a pack.
+        DataError: If the shard cannot be read, or (by default) a document is longer than a pack.
     """
     rejected: Counter[str] = Counter()
     statistics: Counter[str] = Counter()
@@ -77,7 +76,15 @@ def read_documents(shard: SourceShard, config: PackConfig, tokenizer: DocumentTo
 
 
 class _Drafting:
-    """Turns the samples of one shard into drafts."""
+    """Turns the samples of one shard into drafts.
+
+    Args:
+        reader: The shard.
+        shard: Its source and template.
+        config: Template options, image check and limits.
+        tokens: The special tokens.
+        statistics: Counts that add up over shards, updated in place.
+    """
 
     def __init__(
         self,
@@ -89,13 +96,13 @@ class _Drafting:
     ) -> None:
         self.reader, self.shard, self.config = reader, shard, config
         self.tokens, self.statistics = tokens, statistics
-        self.needs_uid = not config.parts[shard.source].is_whole
+        self.needs_uid = not config.mixture_parts[shard.source].is_whole
 
     def draft(self, sample: Sample) -> Draft:
         """Return the draft of one sample.
 
         Raises:
-            SampleError: When it cannot be packed.
+            SampleError: If it cannot be packed.
         """
         num_cut, template = 0, self.shard.template
         if template == "caption":
@@ -110,17 +117,22 @@ class _Drafting:
             self._check_image(image)
         image_tokens = self._image_tokens(sample, len(images), num_cut)
         if num_cut:
-            self.statistics[TRAILING_IMAGES] += num_cut
+            self.statistics[_TRAILING_IMAGES] += num_cut
         return Draft(sample.key, segments, images, image_tokens, self._uid(sample) if self.needs_uid else 0)
 
     def _caption(self, sample: Sample) -> tuple[list[Segment], tuple[Member, ...]]:
         images = sample.image_members
         if len(images) != 1:
             reason = RejectReason.MANY_IMAGES if images else RejectReason.NO_IMAGE
-            raise SampleError(reason, f"{len(images)} image members, expected one")
+            raise SampleError(reason, f"{len(images)} image members, expected 1")
         return caption_document(self.reader.text(sample), self.tokens), images
 
     def _interleaved(self, sample: Sample) -> tuple[list[Segment], tuple[Member, ...], int]:
+        """Return the segments, the images, and the number of trailing images that were cut.
+
+        Raises:
+            SampleError: If the lists are malformed, have too few or too many images, or name a missing member.
+        """
         values, config = self.reader.json(sample), self.config
         layout = interleaved_layout(
             values.get("texts"),
@@ -138,7 +150,10 @@ class _Drafting:
         return interleaved_document(layout.places, self.tokens), tuple(images), layout.num_cut
 
     def _uid(self, sample: Sample) -> int:
-        """Return the low 64 bits of the uid; who has a broken json member, which a caption does not need, has none."""
+        """Return the low 64 bits of the sample's uid.
+
+        A caption does not need its json member, so a broken one is ignored and the uid is derived from the key.
+        """
         metadata = None
         if sample.member("json") is not None:
             with suppress(SampleError):
@@ -153,6 +168,12 @@ class _Drafting:
             image_size(self.reader.read(image), limits)
 
     def _image_tokens(self, sample: Sample, num_images: int, num_cut: int) -> tuple[int, ...]:
+        """Return the number of visual tokens of each image that is kept.
+
+        Raises:
+            SampleError: If the sample's field is neither a number nor a list with one number per image, cut ones
+                included, or a number is not from 1 to `bin_capacity`.
+        """
         field = self.config.visual_tokens_field
         if not field:
             return (self.config.visual_tokens_per_image,) * num_images
@@ -162,20 +183,25 @@ class _Drafting:
             type(count) is int and 0 < count <= self.config.bin_capacity for count in counts
         ):
             raise SampleError(
-                PackReason.BAD_VISUAL_TOKENS, f"{field} holds {value!r:.40} for {num_images + num_cut} images"
+                PackReason.BAD_VISUAL_TOKENS, f"{field} is {value!r:.40} for {num_images + num_cut} images"
             )
         return tuple(counts[:num_images])
 
 
 def _drop_overlong(table: DocumentTable, config: PackConfig, rejected: Counter[str]) -> DocumentTable:
+    """Leave out the documents that are longer than a pack, and count them in `rejected`.
+
+    Raises:
+        DataError: If there are any and `overlong` is `error`.
+    """
     lengths = table.lengths()
     overlong = np.flatnonzero(lengths > config.bin_capacity)
     if not len(overlong):
         return table
     if config.overlong == "error":
         raise DataError(
-            f"{table.keys[overlong[0]]} has {lengths[overlong[0]]} tokens, a pack holds {config.bin_capacity}",
-            hint="raise bin_capacity, or leave such documents out with overlong=drop",
+            f"{table.keys[overlong[0]]} has {lengths[overlong[0]]} tokens, but a pack holds {config.bin_capacity}",
+            hint="raise bin_capacity, or leave out such documents with overlong=drop",
         )
     rejected[PackReason.OVERLONG.value] += len(overlong)
     return table.take(np.flatnonzero(lengths <= config.bin_capacity))

@@ -1,9 +1,9 @@
-"""How much of each source is packed: shares and budgets, and which documents that makes.
+"""Decide how much of each source is packed, by shares and budgets, and which documents that means.
 
-The documents of a source are put into a random order and taken from its beginning; `budget` makes up what a
-token budget then lacks. A document's place in the order is a hash of its uid, the seed and the source's place in the
-mixture. So what is chosen does not depend on which shard a document lies in, and nearly all of it stays chosen when
-shards are added or others taken away.
+The documents of a source are put in a random order and taken from its beginning; `budget` then fills what is left of a
+token budget. A document's place in the order is a hash of its uid, the seed and the source's place in the mixture. So
+the choice does not depend on which shard holds a document, and nearly all of it stays the same when shards are added or
+removed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from oqvl_pack.documents.budget import fill_budget
 from oqvl_shards.errors import ConfigError
 
 LEFT_OUT = "left_out_by_budget"
-"""Reason under which the documents that a share or budget leaves out are counted."""
+"""Reason that counts the documents which a share or budget leaves out."""
 
 
 @dataclass(frozen=True)
@@ -46,30 +46,35 @@ def choose_documents(
 
     Args:
         lengths: Expanded lengths in tokens of each source's documents.
-        uids: Their uids, or the low 64 bits of them; those of sources that are packed whole do not matter.
-        parts: What is wanted of each source.
+        uids: The low 64 bits of their uids; those of sources that are packed whole are not used.
+        parts: What the mixture asks of each source.
         seed: Seed of the order.
 
     Raises:
-        ConfigError: When a source has fewer documents or tokens than are wanted of it.
+        ConfigError: If a source has fewer documents or tokens than the mixture asks of it.
     """
-    budgets = _token_budgets([int(one.sum()) for one in lengths], parts)
+    budgets = _token_budgets([int(source_lengths.sum()) for source_lengths in lengths], parts)
     is_chosen = [
-        None if part.is_whole else _choose(of_lengths, of_uids, part, budget, start_of(seed) + index)
-        for index, (of_lengths, of_uids, part, budget) in enumerate(zip(lengths, uids, parts, budgets, strict=True))
+        None if part.is_whole else _choose(source_lengths, source_uids, part, budget, start_of(seed) + index)
+        for index, (source_lengths, source_uids, part, budget) in enumerate(
+            zip(lengths, uids, parts, budgets, strict=True)
+        )
     ]
     return Choice(is_chosen, budgets)
 
 
 def _token_budgets(totals: Sequence[int], parts: Sequence[MixturePart]) -> list[int | None]:
-    """Return the tokens to take of each source; None for those that are not measured in tokens.
+    """Return the number of tokens to take from each source; None for sources not measured in tokens.
 
-    The weighted sources together are as large as they can be with these shares: the one that is shortest for its
-    weight is packed whole.
+    The weighted sources are together as large as their shares allow: the source that is shortest for its weight is
+    packed whole.
     """
     empty = [part.source for total, part in zip(totals, parts, strict=True) if part.weight is not None and not total]
     if empty:
-        raise ConfigError(f"mixture: {empty[0]} has a weight, but holds no document that can be packed")
+        raise ConfigError(
+            f"mixture: {empty[0]} has a weight, but none of its documents can be packed",
+            hint="remove it from the mixture, or see with plan why its samples are rejected",
+        )
     weighted = [total / part.weight for total, part in zip(totals, parts, strict=True) if part.weight is not None]
     tokens_per_weight = min(weighted, default=0.0)
     return [
@@ -81,16 +86,28 @@ def _token_budgets(totals: Sequence[int], parts: Sequence[MixturePart]) -> list[
 def _choose(
     lengths: NDArray[np.integer], uids: NDArray[np.uint64], part: MixturePart, budget: int | None, seed: int
 ) -> NDArray[np.bool_]:
+    """Choose documents of one source.
+
+    Args:
+        lengths: [D], expanded lengths in tokens.
+        uids: uint64 [D].
+        part: What the mixture asks of the source.
+        budget: Tokens to take; None if `part.num_samples` counts documents instead.
+        seed: Seed of the order.
+
+    Raises:
+        ConfigError: If the source has less than that.
+    """
     available = len(lengths) if budget is None else int(lengths.sum())
     wanted = part.num_samples if budget is None else budget
     assert wanted is not None
     if wanted > available:
-        what = "num_samples" if budget is None else "num_tokens"
+        field = "num_samples" if budget is None else "num_tokens"
         raise ConfigError(
-            f"mixture: {what} is {wanted:,}, but {part.source} has {available:,} that can be packed",
-            hint="ask for less, or leave it out to take all; a document is never used twice",
+            f"mixture: {field} is {wanted:,}, but only {available:,} of {part.source} can be packed",
+            hint=f"ask for fewer, or leave out {field} to take all; no document is used twice",
         )
-    order = np.argsort(mix(uids, seed), kind="stable")  # who has the uid of another comes after it, as in the source
+    order = np.argsort(mix(uids, seed), kind="stable")  # documents with the same uid keep the order of the source
     is_chosen = np.zeros(len(lengths), dtype=np.bool_)
     is_chosen[order] = np.arange(len(order)) < wanted if budget is None else fill_budget(lengths[order], wanted)
     return is_chosen
@@ -106,26 +123,30 @@ def choose_by_shard(
 
     Args:
         lengths: Expanded lengths in tokens of each shard's documents.
-        uids: Their uids.
-        source_of_shard: Index of each shard's source; shards of one source follow one another.
+        uids: The low 64 bits of their uids.
+        source_of_shard: Index of each shard's source; the shards of a source are consecutive.
         config: The mixture and the seed.
+
+    Raises:
+        ConfigError: If a source has fewer documents or tokens than the mixture asks of it.
     """
-    shards_of_source: list[list[int]] = [[] for _ in config.parts]
+    shards_of_source: list[list[int]] = [[] for _ in config.mixture_parts]
     for shard, source in enumerate(source_of_shard):
         shards_of_source[source].append(shard)
     choice = choose_documents(
         [_join([lengths[shard] for shard in shards], np.int64) for shards in shards_of_source],
         [_join([uids[shard] for shard in shards], np.uint64) for shards in shards_of_source],
-        config.parts,
+        config.mixture_parts,
         config.seed,
     )
-    chosen: list[NDArray[np.bool_] | None] = [None] * len(lengths)
+    # Cut the choice of each source back into its shards.
+    is_chosen_by_shard: list[NDArray[np.bool_] | None] = [None] * len(lengths)
     for shards, is_chosen in zip(shards_of_source, choice.is_chosen, strict=True):
         if is_chosen is not None and shards:
             ends = np.cumsum([len(lengths[shard]) for shard in shards])
-            for shard, part in zip(shards, np.split(is_chosen, ends[:-1]), strict=True):
-                chosen[shard] = part
-    return Choice(chosen, choice.token_budgets)
+            for shard, shard_choice in zip(shards, np.split(is_chosen, ends[:-1]), strict=True):
+                is_chosen_by_shard[shard] = shard_choice
+    return Choice(is_chosen_by_shard, choice.token_budgets)
 
 
 def _join(arrays: Sequence[NDArray], dtype: type[np.integer]) -> NDArray:

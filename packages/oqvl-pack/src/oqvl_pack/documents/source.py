@@ -19,7 +19,7 @@ TEMPLATE_OF_KIND: dict[Kind, Template] = {
     Kind.CONVERSATION: "conversation",
     Kind.INTERLEAVED: "interleaved",
 }
-"""How samples of a kind become tokens."""
+"""The template that turns samples of each kind into tokens."""
 
 
 class SourceShard(NamedTuple):
@@ -29,8 +29,8 @@ class SourceShard(NamedTuple):
         source: Index of the source.
         path: The file.
         dataset: Name of the source.
-        relative_path: Where the file lies below the source's directory.
-        name: What document keys begin with: `relative_path`, in a mixture after the source's name.
+        relative_path: The file's path below the source's directory.
+        name: The prefix of its document keys: `relative_path`, preceded in a mixture by the source's name.
         template: How its samples become tokens.
     """
 
@@ -46,24 +46,24 @@ def open_sources(config: PackConfig) -> tuple[Dataset, ...]:
     """Open the datasets that `config` names, in order.
 
     Raises:
-        ConfigError: When one is of a kind that the template does not pack, two of a mixture have the same name, or one
-            has fewer samples than are asked of it.
-        ManifestError: When one has no manifest.
+        ConfigError: If a dataset has a kind that the template does not pack, two of a mixture have the same name, or
+            one has fewer samples than the mixture asks of it.
+        ManifestError: If a dataset has no manifest.
     """
-    sources = tuple(open_dataset(part.source) for part in config.parts)
-    for part, source in zip(config.parts, sources, strict=True):
+    sources = tuple(open_dataset(part.source) for part in config.mixture_parts)
+    for part, source in zip(config.mixture_parts, sources, strict=True):
         _check_kind(source, config.template)
         if part.num_samples is not None and part.num_samples > source.manifest.num_samples:
             raise ConfigError(
                 f"mixture: num_samples is {part.num_samples:,}, but {source.path} has {source.manifest.num_samples:,}",
-                hint="ask for less, or leave it out to take all; a document is never used twice",
+                hint="ask for fewer, or leave out num_samples to take all; no document is used twice",
             )
     names = [source.manifest.name for source in sources]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
         raise ConfigError(
-            f"two sources of the mixture have the name {twice[0]!r}",
-            hint="their documents could not be told apart: import one of them again under another name",
+            f"two sources of the mixture are named {repeated[0]!r}",
+            hint="their documents could not be told apart; import one of them again under another name",
         )
     return sources
 
@@ -76,7 +76,7 @@ def list_shards(sources: Sequence[Dataset]) -> tuple[SourceShard, ...]:
             path=source.whole_shard_path(shard),
             dataset=source.manifest.name,
             relative_path=shard.path,
-            name=_document_prefix(source, shard, len(sources)),
+            name=_key_prefix(source, shard, len(sources)),
             template=TEMPLATE_OF_KIND[source.manifest.kind],
         )
         for index, source in enumerate(sources)
@@ -85,19 +85,19 @@ def list_shards(sources: Sequence[Dataset]) -> tuple[SourceShard, ...]:
 
 
 def relative_directory(source: Dataset, output: Path) -> str:
-    """Return where `source` lies seen from `output`, with forward slashes."""
+    """Return the path from `output` to `source`, with forward slashes."""
     return Path(os.path.relpath(source.path.resolve(), output.resolve())).as_posix()
 
 
-def _document_prefix(source: Dataset, shard: Shard, num_sources: int) -> str:
+def _key_prefix(source: Dataset, shard: Shard, num_sources: int) -> str:
     return shard.path if num_sources == 1 else f"{source.manifest.name}/{shard.path}"
 
 
 def _check_kind(source: Dataset, template: str) -> None:
     kind = source.manifest.kind
-    expected = [one.value for one, fitting in TEMPLATE_OF_KIND.items() if template in ("auto", fitting)]
+    expected = [fitting.value for fitting, name in TEMPLATE_OF_KIND.items() if template in ("auto", name)]
     if kind.value not in expected:
         raise ConfigError(
             f"{source.path} is of kind {kind.value}, expected {' or '.join(expected)} for template {template!r}",
-            hint="leave template out, and it follows the kind; scores and subsets are packed after resharding",
+            hint="leave out template to use that of the kind; reshard scores and subsets before packing them",
         )

@@ -1,30 +1,31 @@
-r"""From a sample to the segments of its document: what the model reads, and what it learns to predict.
+r"""Turn a sample into the segments of its document: what the model reads, and what it learns to predict.
 
-Caption (`bos_token` is left out when it is empty):
+Caption (without `{bos}` if `bos_token` is empty):
 
     {bos}<image>\n{caption}<|im_end|>
 
-Conversation (ChatML as Qwen2.5 has it; the system turn is left out when it is empty):
+Conversation (ChatML as in Qwen2.5; without the system turn if it is empty):
 
     {bos}<|im_start|>system\n{system}<|im_end|>\n
     <|im_start|>user\n{content}<|im_end|>\n<|im_start|>assistant\n{answer}<|im_end|>\n
     <|im_start|>user\n{content}<|im_end|>\n<|im_start|>assistant\n{answer}<|im_end|>\n ...
 
-Interleaved, texts and images in the order of the document (`chunk_token` is left out when it is empty):
+Interleaved, texts and images in the order of the document (without `<|endofchunk|>` if `chunk_token` is empty):
 
     {bos}<image>\n{text}<|endofchunk|>{text}<|endofchunk|><image>\n<image>\n{text}<|endofchunk|><|im_end|>
 
-(all on one line: every newline is spelled `\n`).
+Each is one line; `\n` stands for a newline.
 
-An `<image>` mark in a user's content becomes the placeholder token, and what follows the mark follows the placeholder.
-Everywhere else the mark, like the spelling of any other special token, is text and stays text.
+An `<image>` mark in a user's content becomes the placeholder token, and the text after the mark follows the
+placeholder. Everywhere else the mark, like the spelling of any other special token, is text and remains text.
 
-Targets are a caption's newline, text and end token, an answer's text and end token, and of an interleaved document
-everything but images and begin-of-document; all else is context. A document's first token is never a target, with or
-without a begin-of-document token: nothing before it in the document predicts it.
+The targets of a caption are its newline, text and end token; those of a conversation are the text and end token of
+every answer; those of an interleaved document are everything except images and begin-of-document. All else is context.
+A document's first token is never a target, with or without a begin-of-document token, because nothing before it in the
+document predicts it.
 
-A text between two special tokens is tokenised as one piece, as a tokenizer does that meets them in a prompt. An answer
-is tokenised apart from the `assistant\n` before it, because at inference the prompt ends there.
+Text between two special tokens is tokenised as one piece, as a tokenizer does when it finds them in a prompt. An answer
+is tokenised separately from the `assistant\n` before it, because the prompt ends there at inference.
 """
 
 from __future__ import annotations
@@ -38,41 +39,41 @@ from typing import Any, NamedTuple
 from oqvl_shards.tar.sample import RejectReason, SampleError
 
 IMAGE_MARK = "<image>"
-"""What stands for an image in the human turns of conversation data, whatever the tokenizer's placeholder is."""
+"""The mark for an image in the human turns of conversation data, independent of the tokenizer's placeholder."""
 
 _ROLES = {"human": "user", "gpt": "assistant", "system": "system"}
 
 
 class PackReason(StrEnum):
-    """Why a sample is left out of the packs, beside the reasons of `oqvl_shards.tar.sample.RejectReason`."""
+    """Why a sample is left out of the packs, in addition to the reasons of `oqvl_shards.tar.sample.RejectReason`."""
 
     BAD_CONVERSATION = "bad_conversation"
-    """`conversations` is no list of turns from human, gpt or (first only) system, or there is no answer in it."""
+    """`conversations` is not a list of turns from human, gpt or (first only) system, or it has no answer."""
     EMPTY_ANSWER = "empty_answer"
-    """An answer is empty or whitespace."""
+    """An answer is empty or only whitespace."""
     IMAGE_MARK_MISMATCH = "image_mark_mismatch"
-    """The human turns hold another number of `<image>` marks than the sample has images."""
+    """The number of `<image>` marks in the human turns differs from the sample's number of images."""
     BAD_INTERLEAVED = "bad_interleaved"
-    """`texts` and `images` are no lists of one length with exactly one of the two at each place."""
+    """`texts` and `images` are not lists of the same length with exactly one of the two at each place."""
     MISSING_IMAGE = "missing_image"
     """`images` names a member that the sample does not have."""
     TOO_FEW_IMAGES = "too_few_images"
-    """An interleaved document has fewer images than `min_images`, trailing ones that are cut not counted."""
+    """An interleaved document has fewer images than `min_images`, not counting trailing ones that are cut."""
     TOO_MANY_IMAGES = "too_many_images"
-    """An interleaved document has more images than `max_images`, trailing ones that are cut not counted."""
+    """An interleaved document has more images than `max_images`, not counting trailing ones that are cut."""
     BAD_VISUAL_TOKENS = "bad_visual_tokens"
-    """The field `visual_tokens_field` holds no number of visual tokens for each image."""
+    """The field named by `visual_tokens_field` does not give a number of visual tokens for each image."""
     OVERLONG = "overlong"
-    """The document is longer than a pack, and such documents are to be dropped."""
+    """The document is longer than a pack, and `overlong` is `drop`."""
 
 
 class Segment(NamedTuple):
-    """A piece of a document that is tokenised on its own.
+    """A part of a document that is tokenised by itself.
 
     Args:
         text: Plain text, or the spelling of one special token.
         is_special: Whether it is a special token.
-        is_target: Whether its tokens are to be predicted.
+        is_target: Whether the model learns to predict its tokens.
     """
 
     text: str
@@ -82,7 +83,16 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """The spellings of the special tokens that templates and packs use; `bos`, `start` and `chunk` may be empty."""
+    """The spellings of the special tokens that templates and packs use.
+
+    Args:
+        image: Stands for an image.
+        bos: Begins every document; empty for none.
+        start: Begins a turn of a conversation; empty if there are no conversations.
+        end: Ends a document or a turn.
+        pad: For trainers that fill packs up; templates do not use it.
+        chunk: Ends every text of an interleaved document; empty for none.
+    """
 
     image: str
     bos: str
@@ -93,22 +103,26 @@ class SpecialTokens:
 
     @cached_property
     def begin(self) -> tuple[Segment, ...]:
-        """What every document begins with."""
+        """The segments that every document begins with."""
         return (Segment(self.bos, is_special=True),) if self.bos else ()
 
     @cached_property
     def placeholder(self) -> Segment:
-        """An image."""
+        """The segment of an image."""
         return Segment(self.image, is_special=True)
 
     @cached_property
     def learned_end(self) -> Segment:
-        """The end of what is to be predicted."""
+        """The end token as a target."""
         return Segment(self.end, is_special=True, is_target=True)
 
 
 def caption_document(caption: str, tokens: SpecialTokens) -> list[Segment]:
-    """Return the segments of an image with its caption."""
+    r"""Return the segments of an image with its caption.
+
+    Example:
+        A caption `a cat` becomes `<s>`, `<image>`, `\na cat` (target), `<|im_end|>` (target).
+    """
     return [*tokens.begin, tokens.placeholder, Segment(f"\n{caption}", is_target=True), tokens.learned_end]
 
 
@@ -118,13 +132,13 @@ def conversation_document(
     """Return the segments of a conversation.
 
     Args:
-        turns: The value of `conversations` in a sample's JSON; untrusted.
-        num_images: Images of the sample.
+        turns: The value of `conversations` in a sample's JSON, which is untrusted.
+        num_images: Number of images of the sample.
         tokens: The special tokens.
-        default_system_prompt: System turn when the conversation has none of its own; empty for no turn.
+        default_system_prompt: System turn of conversations without one; empty for no turn.
 
     Raises:
-        SampleError: When the turns are malformed or do not fit the images.
+        SampleError: If the turns are malformed or do not match the images.
     """
     checked = _check_turns(turns)
     num_marks = sum(value.count(IMAGE_MARK) for role, value in checked if role == "user")
@@ -140,12 +154,12 @@ def conversation_document(
 
 @dataclass(frozen=True)
 class InterleavedLayout:
-    """An interleaved document as its sample gives it, checked.
+    """A checked interleaved document.
 
     Args:
-        places: For each place its text, or None where an image stands.
-        images: Suffixes of the image members, one a place without text, in order.
-        num_cut: Trailing images that were cut.
+        places: The text at each place, or None for an image.
+        images: Suffixes of the image members, in order, one per place without text.
+        num_cut: Number of trailing images that were cut.
     """
 
     places: tuple[str | None, ...]
@@ -159,28 +173,28 @@ def interleaved_layout(
     """Check the lists of an interleaved document.
 
     Args:
-        texts: The value of `texts` in a sample's JSON; untrusted.
-        images: The value of `images`, suffixes of image members; untrusted.
-        min_images: Images that must be there.
-        max_images: Images that may be there; 0 for any number.
-        cut_trailing: Whether images behind the last text are left out before they are counted.
+        texts: The value of `texts` in a sample's JSON, which is untrusted.
+        images: The value of `images`, suffixes of image members, which is untrusted.
+        min_images: Fewest images.
+        max_images: Most images; 0 for no limit.
+        cut_trailing: Whether images after the last text are cut before counting.
 
     Raises:
-        SampleError: When the lists are malformed, or hold too few or too many images.
+        SampleError: If the lists are malformed, or have too few or too many images.
     """
     if not isinstance(texts, list) or not isinstance(images, list) or len(texts) != len(images):
-        raise SampleError(PackReason.BAD_INTERLEAVED, "texts and images are no lists of one length")
-    for place, pair in enumerate(zip(texts, images, strict=True)):
-        if sorted(type(one).__name__ for one in pair) != ["NoneType", "str"]:
-            raise SampleError(PackReason.BAD_INTERLEAVED, f"place {place} holds not exactly one text or image")
+        raise SampleError(PackReason.BAD_INTERLEAVED, "texts and images are not lists of the same length")
+    for place, (text, image) in enumerate(zip(texts, images, strict=True)):
+        if sorted(type(value).__name__ for value in (text, image)) != ["NoneType", "str"]:
+            raise SampleError(PackReason.BAD_INTERLEAVED, f"place {place} must hold either a text or an image")
     length = len(texts)
     while cut_trailing and length and texts[length - 1] is None:
         length -= 1
     kept = tuple(image for image in images[:length] if image is not None)
     if len(kept) < min_images:
-        raise SampleError(PackReason.TOO_FEW_IMAGES, f"{len(kept)}, at least {min_images}")
+        raise SampleError(PackReason.TOO_FEW_IMAGES, f"{len(kept)} images, expected at least {min_images}")
     if max_images and len(kept) > max_images:
-        raise SampleError(PackReason.TOO_MANY_IMAGES, f"{len(kept)}, at most {max_images}")
+        raise SampleError(PackReason.TOO_MANY_IMAGES, f"{len(kept)} images, expected at most {max_images}")
     if not any(text is not None and text.strip() for text in texts):
         raise SampleError(RejectReason.EMPTY_TEXT)
     return InterleavedLayout(tuple(texts[:length]), kept, len(texts) - length)
@@ -190,11 +204,11 @@ def interleaved_document(places: Iterable[str | None], tokens: SpecialTokens) ->
     """Return the segments of an interleaved document.
 
     Args:
-        places: For each place its text, or None where an image stands.
+        places: The text at each place, or None for an image.
         tokens: The special tokens.
     """
     document = list(tokens.begin)
-    line_break = ""  # that an image leaves to the text behind it, with which it is one piece
+    line_break = ""  # the newline after an image; it is tokenised together with the text that follows
     for text in places:
         if text is not None:
             document.append(Segment(line_break + text, is_target=True))
@@ -212,6 +226,7 @@ def interleaved_document(places: Iterable[str | None], tokens: SpecialTokens) ->
 
 
 def _turn(role: str, value: str, tokens: SpecialTokens) -> Iterable[Segment]:
+    """Yield the segments of one turn; only an assistant's text and end token are targets."""
     yield Segment(tokens.start, is_special=True)
     if role == "user":
         first, *rest = f"user\n{value}".split(IMAGE_MARK)
@@ -229,12 +244,17 @@ def _turn(role: str, value: str, tokens: SpecialTokens) -> Iterable[Segment]:
 
 
 def _check_turns(turns: object) -> list[tuple[str, str]]:
+    """Return (role, text) of every turn.
+
+    Raises:
+        SampleError: If a turn is malformed, or there is no answer, or an empty one.
+    """
     if not isinstance(turns, list) or not turns:
-        raise SampleError(PackReason.BAD_CONVERSATION, "conversations is no list, or empty")
+        raise SampleError(PackReason.BAD_CONVERSATION, "conversations is not a list of turns")
     checked = [_check_turn(number, turn) for number, turn in enumerate(turns)]
     answers = [value for role, value in checked if role == "assistant"]
     if not answers:
-        raise SampleError(PackReason.BAD_CONVERSATION, "there is no answer")
+        raise SampleError(PackReason.BAD_CONVERSATION, "no turn is an answer")
     if not all(answer.strip() for answer in answers):
         raise SampleError(PackReason.EMPTY_ANSWER)
     return checked

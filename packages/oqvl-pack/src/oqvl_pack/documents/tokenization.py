@@ -1,4 +1,4 @@
-"""Segments to token ids, with a `tokenizer.json` and so that text never yields a special token."""
+"""Turn segments into token ids with a `tokenizer.json`. Text never becomes a special token."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from oqvl_shards.errors import ConfigError
 
 
 class TokenizedDocument(NamedTuple):
-    """One document's stored tokens, an image being one placeholder token.
+    """One document's stored tokens, with one placeholder token per image.
 
     Args:
         input_ids: int32 [S].
-        is_target: bool [S], whether the token is to be predicted.
+        is_target: bool [S], whether the model learns to predict the token.
     """
 
     input_ids: NDArray[np.int32]
@@ -30,7 +30,7 @@ class TokenizedDocument(NamedTuple):
 
 
 class TokenizedDocuments(Sequence[TokenizedDocument]):
-    """Documents end to end. D documents, S stored tokens.
+    """Documents one after another. D documents, S stored tokens.
 
     Args:
         input_ids: int32 [S].
@@ -61,7 +61,7 @@ class DocumentTokenizer:
         tokens: The special tokens that documents use; each must be a special token of the tokenizer.
 
     Raises:
-        ConfigError: When the tokenizer is malformed or lacks one of the special tokens.
+        ConfigError: If the tokenizer is malformed or lacks one of the special tokens.
     """
 
     def __init__(self, tokenizer_json: bytes, tokens: SpecialTokens) -> None:
@@ -69,7 +69,7 @@ class DocumentTokenizer:
             self._tokenizer = Tokenizer.from_str(tokenizer_json.decode())
         except Exception as error:  # tokenizers raises bare Exception
             raise ConfigError(f"tokenizer.json cannot be read: {error}") from error
-        # Text that spells a special token is cut into ordinary tokens.
+        # Text that spells a special token becomes ordinary tokens.
         self._tokenizer.encode_special_tokens = True
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -87,47 +87,50 @@ class DocumentTokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """Ids that the tokenizer can yield: the largest plus one."""
+        """Number of ids that the tokenizer can yield: the largest id plus one."""
         return 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values())
 
     def special_id(self, token: str) -> int:
         """Return the id of a special token.
 
         Raises:
-            ConfigError: When the tokenizer has no such special token.
+            ConfigError: If the tokenizer has no such special token.
         """
         if token not in self._special_ids:
             raise ConfigError(
-                f"{token!r} is no special token of the tokenizer, which has {sorted(self._special_ids)}",
-                hint="add it to tokenizer.json with special=true, or name another token",
+                f"{token!r} is not a special token of the tokenizer, which has {sorted(self._special_ids)}",
+                hint="add it to tokenizer.json with special=true, or configure another token",
             )
         return self._special_ids[token]
 
     def encode(self, documents: Sequence[Sequence[Segment]]) -> TokenizedDocuments:
-        """Tokenise documents, all their texts in one batch."""
+        """Tokenise documents, with all their distinct texts in one batch."""
         texts = {segment.text: None for document in documents for segment in document if not segment.is_special}
         ids_of_text = dict(zip(texts, self._words.encode(list(texts)), strict=True))
         ids_of_token = {token: np.int32(token_id).tobytes() for token, token_id in self._special_ids.items()}
+        # Join the ids of all segments as bytes, and find where each segment and each document ends.
         segments = [segment for document in documents for segment in document]
-        pieces = [(ids_of_token if one.is_special else ids_of_text)[one.text] for one in segments]
-        sizes = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces)) // 4
+        segment_ids = [(ids_of_token if segment.is_special else ids_of_text)[segment.text] for segment in segments]
+        sizes = np.fromiter(map(len, segment_ids), dtype=np.int64, count=len(segment_ids)) // 4
         ends = np.concatenate([[0], np.cumsum(sizes)])
         offsets = ends[np.cumsum([0, *map(len, documents)])]
-        is_target = np.repeat(np.fromiter((one.is_target for one in segments), np.bool_, len(segments)), sizes)
+        input_ids = np.frombuffer(bytearray().join(segment_ids), dtype=np.int32)
+        # Mark the targets; nothing predicts a document's first token.
+        is_target = np.repeat(np.fromiter((segment.is_target for segment in segments), np.bool_, len(segments)), sizes)
         is_target[offsets[:-1][np.diff(offsets) > 0]] = False
-        return TokenizedDocuments(np.frombuffer(bytearray().join(pieces), dtype=np.int32), is_target, offsets)
+        return TokenizedDocuments(input_ids, is_target, offsets)
 
     def decode(self, input_ids: Sequence[int]) -> str:
-        """Return the text of `input_ids`, special tokens spelled out."""
+        """Return the text of `input_ids`, with special tokens spelled out."""
         return self._tokenizer.decode(list(input_ids), skip_special_tokens=False)
 
 
 @lru_cache(maxsize=1)
 def load_tokenizer(path: Path, tokens: SpecialTokens) -> DocumentTokenizer:
-    """Read `path` once a process.
+    """Read the tokenizer at `path`, once per process.
 
     Raises:
-        ConfigError: As `DocumentTokenizer`; also when there is no file at `path`.
+        ConfigError: If the file cannot be read, is malformed, or lacks one of the special tokens.
     """
     try:
         tokenizer_json = path.read_bytes()
