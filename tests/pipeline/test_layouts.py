@@ -131,7 +131,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory, make_tokenizer: Callable
     sources = write_sources(directory / "sources", first_picture=0)
     for layout in ("embedded", "reference"):
         pack_and_train(directory, sources, layout, layout)
-    others = write_sources(directory / "others", first_picture=1000)
+    others = write_sources(directory / "other-sources", first_picture=1000)
     pack_and_train(directory, others, "reference", "others")
     return directory
 

@@ -1,7 +1,7 @@
-"""Seconds and bins to pack caption lengths: `oqvl_pack` and textbook algorithms in Python.
+"""Measure seconds and bins to pack caption lengths with `oqvl_pack` and with textbook algorithms in Python.
 
-Lengths are 144 visual tokens and a log-normal caption (median 22, mean 28 tokens), seeded. Every packer returns the
-list of the items of every bin. CPU seconds count all threads; the least of the rounds counts.
+A length is 144 visual tokens plus a log-normal caption (median 22, mean 28 tokens), seeded. Every packer returns the
+items of every bin. CPU seconds count all threads; the result is the minimum over the rounds.
 
     python packages/oqvl-pack/benchmarks/packing.py [--rounds 5] [--peers PYTHON] [--output result.json]
 """
@@ -44,12 +44,12 @@ def pack_oqvl(lengths: np.ndarray, algorithm: Any = "best", seed: int | None = N
 
 
 def pack_without_numba(lengths: np.ndarray) -> int:
-    found = compiled._import_kernels
+    import_kernels = compiled._import_kernels
     compiled._import_kernels = lambda: None  # pyrefly: ignore
     try:
         return pack_oqvl(lengths)
     finally:
-        compiled._import_kernels = found
+        compiled._import_kernels = import_kernels
 
 
 def pack_textbook(lengths: np.ndarray, algorithm: Callable[[list[int], int], list[list[int]]]) -> int:
@@ -57,7 +57,7 @@ def pack_textbook(lengths: np.ndarray, algorithm: Callable[[list[int], int], lis
 
 
 def first_fit_decreasing_tree(lengths: list[int], capacity: int) -> list[list[int]]:
-    """First-fit decreasing in O(n log n): a tree over the bins, each node the largest free space below it."""
+    """First-fit decreasing in O(n log n): a tree over the bins; each node holds the largest free space below it."""
     num_leaves = 1 << max(1, (len(lengths) - 1).bit_length())
     free = [capacity] * (2 * num_leaves)
     bins: list[list[int]] = []
@@ -82,9 +82,9 @@ def first_fit_decreasing_tree(lengths: list[int], capacity: int) -> list[list[in
 
 
 def best_fit_decreasing_tree(lengths: list[int], capacity: int) -> list[list[int]]:
-    """Best-fit decreasing in O(n log capacity): a tree over the amounts of free space finds the least that suffices."""
+    """Best-fit decreasing in O(n log capacity): a tree over the amounts of free space finds the smallest sufficient."""
     num_leaves = 1 << capacity.bit_length()
-    largest = [0] * (2 * num_leaves)  # largest amount of free space below a node for which there is a bin
+    largest = [0] * (2 * num_leaves)  # largest amount of free space below a node that some bin has
     waiting: list[list[list[int]]] = [[] for _ in range(capacity + 1)]
     bins: list[list[int]] = []
     for item in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
@@ -121,7 +121,7 @@ def _set_leaf(largest: list[int], node: int, value: int) -> None:
 
 
 def first_fit_decreasing_quadratic(lengths: list[int], capacity: int) -> list[list[int]]:
-    """First-fit decreasing as a training script writes it: every bin is tried in turn and added up every time."""
+    """First-fit decreasing as in training scripts: try every bin in turn, and add it up every time."""
     bins: list[list[int]] = []
     for item in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
         for members in bins:
@@ -134,7 +134,7 @@ def first_fit_decreasing_quadratic(lengths: list[int], capacity: int) -> list[li
 
 
 def measure(run: Callable[[], int], rounds: int) -> dict[str, float]:
-    """Return the number of bins and the least wall and CPU seconds of `rounds`."""
+    """Return the number of bins, and the minimum of wall-clock and CPU seconds over `rounds`."""
     wall, cpu = [], []
     num_bins = 0
     for _ in range(rounds):
@@ -146,7 +146,7 @@ def measure(run: Callable[[], int], rounds: int) -> dict[str, float]:
 
 
 def measure_peers(lengths: np.ndarray, interpreter: Path) -> dict[str, dict[str, Any]]:
-    """Run `peers.py` with the interpreter of an environment that holds other packers."""
+    """Run `peers.py` with the interpreter of an environment that has other packers."""
     with tempfile.TemporaryDirectory() as directory:
         np.save(Path(directory) / "lengths.npy", lengths)
         script = Path(__file__).with_name("peers.py")
@@ -186,8 +186,8 @@ def measure_size(num: int, rounds: int, peers: Path | None) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of every packer but the textbooks' (one)")
-    parser.add_argument("--peers", type=Path, help="Python of an environment with other packers, see peers.py")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds per packer, except textbook packers (one)")
+    parser.add_argument("--peers", type=Path, help="Python of an environment with other packers (see peers.py)")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
     pack_oqvl(caption_lengths(200_000), seed=1)  # compiles the kernels, or loads them

@@ -1,12 +1,12 @@
-"""Seconds and bins of other packers on the caption lengths of `packing.py`, run in an environment of their own.
+"""Measure seconds and bins of other packers on the caption lengths of `packing.py`, in an environment of their own.
 
     python -m venv peers && peers/bin/pip install numpy numba pyarrow binpacking lightbinpack
     peers/bin/pip install --no-deps trl axolotl
     python packages/oqvl-pack/benchmarks/packing.py --peers peers/bin/python
 
-`packing.py` starts this script with that interpreter; it needs nothing of ours. Of packages that would pull in a
-training framework only the packing functions are loaded, from the installed file. A peer that is not there is
-reported as such.
+`packing.py` starts this script with that interpreter. The script needs none of our packages. From packages that would
+import a training framework it loads only the packing functions, from the installed file. A peer that is not installed
+is reported as such.
 
     peers/bin/python packages/oqvl-pack/benchmarks/peers.py lengths.npy 4096
 """
@@ -40,7 +40,7 @@ def load_functions(package: str, path: str, names: set[str], namespace: dict[str
 
 
 def trl_packer() -> Packer:
-    """TRL's best-fit decreasing; it packs the tokens themselves, here one byte each."""
+    """TRL's best-fit decreasing. It packs the tokens themselves, here one byte each."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.types
@@ -55,39 +55,39 @@ def trl_packer() -> Packer:
         "deque": deque,
         "Literal": Literal,
     }
-    found = load_functions("trl", "trl/data_utils.py", names, modules)
+    namespace = load_functions("trl", "trl/data_utils.py", names, modules)
 
     def run(lengths: np.ndarray, capacity: int) -> int:
         offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int32)
         tokens = pa.array(np.zeros(int(offsets[-1]), dtype=np.int8))
-        return len(found["_pack_bfd"](pa.table({"input_ids": pa.ListArray.from_arrays(offsets, tokens)}), capacity))
+        return len(namespace["_pack_bfd"](pa.table({"input_ids": pa.ListArray.from_arrays(offsets, tokens)}), capacity))
 
     return run
 
 
 def axolotl_packer() -> Packer:
-    """axolotl's first-fit of groups of 100,000, in one process, kernels compiled."""
+    """axolotl's first-fit over groups of 100,000, in one process, with compiled kernels."""
     import numba
 
     names = {"pack_group"}
-    found = load_functions("axolotl", "axolotl/utils/samplers/multipack.py", names, {"np": np, "numba": numba})
+    namespace = load_functions("axolotl", "axolotl/utils/samplers/multipack.py", names, {"np": np, "numba": numba})
 
     def run(lengths: np.ndarray, capacity: int) -> int:
         groups = np.split(lengths.astype(np.int64), range(100_000, len(lengths), 100_000))
-        return sum(len(found["pack_group"](group, 0, capacity, len(group), 1 << 30)) for group in groups)
+        return sum(len(namespace["pack_group"](group, 0, capacity, len(group), 1 << 30)) for group in groups)
 
     run(np.ones(10, dtype=np.int64), 4)
     return run
 
 
 def lightbinpack_packer() -> Packer:
-    """lightbinpack's fastest, in C++."""
+    """lightbinpack's fastest packer, in C++."""
     obfd = import_module("lightbinpack").obfd
     return lambda lengths, capacity: len(obfd(lengths.tolist(), capacity))
 
 
 def binpacking_packer() -> Packer:
-    """binpacking's greedy fill of a constant volume, quadratic."""
+    """binpacking's greedy fill of a constant volume, which is quadratic."""
     to_constant_volume = import_module("binpacking").to_constant_volume
 
     def run(lengths: np.ndarray, capacity: int) -> int:

@@ -1,8 +1,8 @@
-"""Seconds, bins and bounds of what `packing.py` does not measure: two constraints, streams, hard and huge inputs.
+"""Measure what `packing.py` does not: two constraints, streams, hard and huge inputs.
 
     python packages/oqvl-pack/benchmarks/scenarios.py [--scenario two_constraints ...] [--output result.json]
 
-`--scenario billion` packs a billion captions; it needs 12 GB of memory and is not run unless it is named.
+`--scenario billion` packs a billion captions. It needs 12 GB of memory and runs only if it is named.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def timed(run: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
 
 
 def two_constraints() -> list[dict[str, Any]]:
-    """100,000 items, tokens and images, for several numbers of images a bin."""
+    """100,000 items, tokens and images, for several limits of images per bin."""
     rows = []
     for name, make in (("captions", captions), ("mixture", mixture), ("interleaved", interleaved)):
         lengths, images = make(100_000)
@@ -88,7 +88,7 @@ def two_constraints() -> list[dict[str, Any]]:
 
 
 def streaming() -> list[dict[str, Any]]:
-    """20,000 items as they come, against the same items packed at once."""
+    """20,000 items as a stream, compared with the same items packed at once."""
     rng = np.random.default_rng(0)
     inputs = {
         "captions": captions(20_000)[0],
@@ -126,7 +126,7 @@ def over_half() -> list[dict[str, Any]]:
 
 
 def billion() -> list[dict[str, Any]]:
-    """A billion captions, every bin's list of items included."""
+    """A billion captions, including the list of items of every bin."""
     lengths = np.empty(1_000_000_000, dtype=np.uint16)
     chunk = 10_000_000
     for start in range(0, len(lengths), chunk):

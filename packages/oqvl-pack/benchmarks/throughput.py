@@ -1,15 +1,15 @@
-"""Caption samples a second of `oqvl-pack run` in both layouts, and of the way Open-Qwen2VL packed, on the same shards.
+"""Measure caption samples per second: `oqvl-pack run` in both layouts, and Open-Qwen2VL's way, on the same shards.
 
-The shards are made: real JPEG files, captions of words of the tokenizer's own vocabulary (log-normal lengths, mean 28
-tokens), metadata as img2dataset writes it. The file that names the tokenizer's vocabulary is yours; without one a
-byte-level BPE is trained on the captions.
+The shards are synthetic: real JPEG files, captions made of words in the tokenizer's vocabulary (log-normal lengths,
+mean 28 tokens), and metadata as img2dataset writes it. Pass a tokenizer.json of your own; without one, a byte-level BPE
+is trained on the captions.
 
-The comparison does what Open-Qwen2VL's scripts do, in words of this file: read a tar as a stream, decode every image
-and encode it again, tokenise caption by caption, first-fit decreasing over all open bins, one JSON file a pack with the
-images in base64. Both use all cores: shards are spread over processes. It packs tar by tar, so its speed does not
-depend on how many there are: it gets the beginning of one a process. Ours gets every shard several times under other
-names, so that the seconds in which processes start and read the tokenizer, which a corpus does not notice, are a small
-part here too. All of it takes about three minutes and 6 GB of disk.
+The comparison reimplements what Open-Qwen2VL's scripts do: read a tar as a stream, decode and re-encode every image,
+tokenise one caption at a time, pack by first-fit decreasing over all open bins, and write one JSON file per pack with
+the images in base64. Both spread shards over processes and use all cores. Open-Qwen2VL's way packs each tar by itself,
+so its speed does not depend on the number of tars, and it gets the beginning of one tar per process. Ours gets every
+shard several times under other names, so that starting processes and reading the tokenizer take a small share of the
+time, as they do for a real corpus. Everything takes about three minutes and 6 GB of disk.
 
     python packages/oqvl-pack/benchmarks/throughput.py [--tokenizer tokenizer.json] [--output result.json]
 """
@@ -63,7 +63,7 @@ SPECIAL_TOKENS = ["<image>", "<s>", "<|endofchunk|>", "<|pad|>", "<|im_end|>"]
 
 
 def make_words(tokenizer: Path | None) -> list[str]:
-    """Return words: those tokens of the tokenizer that are a space and letters, else invented ones."""
+    """Return words: the tokens of the tokenizer that are a space and letters, or invented words without a tokenizer."""
     if tokenizer is None:
         rng = np.random.default_rng(1)
         letters = np.array(list("etaoinshrdlucmfwypvbgkjqxz"))
@@ -74,7 +74,7 @@ def make_words(tokenizer: Path | None) -> list[str]:
 
 
 def make_tokenizer(source: Path | None, words: list[str], output: Path) -> None:
-    """Write a tokenizer.json that has the special tokens."""
+    """Write a tokenizer.json with the special tokens."""
     if source is not None:
         tokenizer = Tokenizer.from_file(str(source))
     else:
@@ -86,7 +86,7 @@ def make_tokenizer(source: Path | None, words: list[str], output: Path) -> None:
 
 
 def make_pictures(side: int) -> list[bytes]:
-    """Return JPEG files that are neither flat nor noise."""
+    """Return JPEG files with content between flat and noise."""
     rng = np.random.default_rng(0)
     pictures = []
     for _ in range(NUM_PICTURES):
@@ -116,7 +116,7 @@ def make_shards(directory: Path, num_shards: int, per_shard: int, side: int, wor
 
 
 def link_shards(source: Path, directory: Path, num_copies: int) -> Path:
-    """Make a dataset in which every shard of another stands `num_copies` times, its bytes once on the disk."""
+    """Make a dataset with `num_copies` of every shard of another one, stored once on disk."""
     directory.mkdir()
     manifest = open_dataset(source).manifest
     shards = []
@@ -170,7 +170,7 @@ def pack_tar_as_the_original(tar: Path, num_samples: int, tokenizer_file: Path, 
 
 
 def stream_samples(path: Path) -> Any:
-    """Yield (key, JPEG, caption) of a tar read as a stream."""
+    """Yield (key, JPEG, caption) from a tar that is read as a stream."""
     with tarfile.open(path, "r|") as archive:
         sample: dict[str, bytes] = {}
         for info in archive:
@@ -184,7 +184,7 @@ def stream_samples(path: Path) -> Any:
 
 
 def measure(run: Callable[[Path], int], num_samples: int, rounds: int = 1) -> dict[str, float]:
-    """Return samples a second of wall-clock time; the least of the rounds counts."""
+    """Return samples per second of wall-clock time, from the fastest round."""
     seconds, num_packs, num_bytes = [], 0, 0
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as directory:
@@ -203,7 +203,7 @@ def measure(run: Callable[[Path], int], num_samples: int, rounds: int = 1) -> di
 
 
 def cpu_microseconds(run: Callable[[Path], int], num_samples: int) -> float:
-    """Return the CPU time of a sample in one process that has read the tokenizer: it moves less on a busy machine."""
+    """Return the CPU time per sample in one process that has read the tokenizer; it varies less on a busy machine."""
     with tempfile.TemporaryDirectory() as directory:
         spent = time.process_time()
         run(Path(directory) / "packed")
@@ -211,7 +211,7 @@ def cpu_microseconds(run: Callable[[Path], int], num_samples: int) -> float:
 
 
 def stages(source: Path, tokenizer: Path) -> dict[str, float]:
-    """Return the CPU seconds of one process for the steps of tokenising the first shard."""
+    """Return the CPU seconds of each step of tokenising the first shard, in one process."""
     config = PackConfig(source=source, tokenizer=tokenizer, output=Path("unused"))
     shard = list_shards(open_sources(config))[0]
     loaded = Job(config, frozenset({"caption"})).tokenizer()
