@@ -24,8 +24,8 @@ def test_the_defaults_are_the_original_pretraining() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"num_epochs": 1, "max_steps": 5}, "state num_epochs (1) or max_steps (5), not both"),
-        ({"betas": [0.9, 1.0]}, "betas must lie in [0, 1)"),
+        ({"num_epochs": 1, "max_steps": 5}, "set num_epochs (1) or max_steps (5), not both"),
+        ({"betas": [0.9, 1.0]}, "betas must be in [0, 1)"),
         ({"trainee": "package.module"}, "trainee: String should match pattern"),
         ({"device": "tpu"}, "device: String should match pattern"),
         ({"global_batch_size": 0}, "global_batch_size: Input should be greater than 0"),

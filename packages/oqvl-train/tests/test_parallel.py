@@ -92,9 +92,9 @@ def halve_the_head(model: nn.Module) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (freeze_all, "nothing to train: all parameters of the TinyModel are frozen"),
-        (train_the_tower, "parameter tower.weight is to be trained and lies in a replicated module"),
-        (halve_the_head, "parameter head.weight is to be trained and is torch.float16, expected torch.float32"),
+        (freeze_all, "nothing to train: all parameters of TinyModel are frozen"),
+        (train_the_tower, "parameter tower.weight is trainable, but belongs to a replicated module"),
+        (halve_the_head, "parameter head.weight is trainable and torch.float16, expected torch.float32"),
     ],
 )
 def test_what_cannot_train_is_refused(spoil: Any, message: str, world: World) -> None:

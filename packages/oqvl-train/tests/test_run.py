@@ -54,7 +54,7 @@ def files(output: Path) -> dict[str, str]:
 
 
 def pack_of_step(step: int, rank: int) -> int:
-    """A pack that the 0-based step of the configuration below gives to `rank` of two, and no earlier step trains on."""
+    """Return a pack that `rank` of two takes in `step` of the configuration below and in no earlier step."""
     return DataOrder(num_packs=11, global_batch_size=4, seed=7).micro_batches(step, rank, 2, 1)[0].pack_ids[0]
 
 
@@ -98,7 +98,7 @@ class TestOneProcess:
         assert sum(losses[3:]) < sum(losses[:3]) - 0.3
 
     def test_a_finished_run_returns_its_report_without_work(self, alone: Path, make_config: MakeConfig) -> None:
-        with tiny_trainee.accidents(error=pack_of_step(0, 0)):
+        with tiny_trainee.accidents(error=pack_of_step(1, 0)):
             assert train(make_config(alone)).digest == open_dataset(alone / "model").manifest.digest()
 
     def test_another_configuration_does_not_overwrite_it(self, alone: Path, make_config: MakeConfig) -> None:
@@ -123,7 +123,7 @@ class TestOneProcess:
 
     def test_a_killed_run_resumes_bit_by_bit(self, alone: Path, make_config: MakeConfig, tmp_path: Path) -> None:
         config = make_config(tmp_path / "run", checkpoint_every=1, log_every=1)
-        with tiny_trainee.accidents(error=pack_of_step(2, 0)), pytest.raises(DataError, match="an accident"):
+        with tiny_trainee.accidents(error=pack_of_step(3, 0)), pytest.raises(DataError, match="an accident"):
             train(config)
         # As if the kill had come while the second checkpoint was written: its step is logged already.
         checkpoints = tmp_path / "run" / "checkpoints"
@@ -144,7 +144,7 @@ class TestOneProcess:
         changes = {"trainee_options": {"dropout": 0.5}, "max_steps": 4, "num_epochs": None}
         train(make_config(tmp_path / "whole", **changes))
         config = make_config(tmp_path / "run", **changes)
-        with tiny_trainee.accidents(error=pack_of_step(2, 0)), pytest.raises(DataError, match="an accident"):
+        with tiny_trainee.accidents(error=pack_of_step(3, 0)), pytest.raises(DataError, match="an accident"):
             train(config)
         train(config)
         assert files(tmp_path / "run") == files(tmp_path / "whole")
@@ -166,7 +166,7 @@ class TestOneProcess:
 
     def test_a_step_that_is_not_finite_is_left_out_and_counted(self, make_config: MakeConfig, tmp_path: Path) -> None:
         config = make_config(tmp_path / "run", on_nonfinite="skip", num_epochs=1)
-        with tiny_trainee.accidents(nan=pack_of_step(1, 0)):
+        with tiny_trainee.accidents(nan=pack_of_step(2, 0)):
             report = train(config)
         assert report.num_skipped_steps == 1
         assert [row.is_skipped for row in metrics(tmp_path / "run")] == [False, True, False]
@@ -183,7 +183,7 @@ class TestTwoProcesses:
         order = DataOrder(num_packs=11, global_batch_size=4, seed=7)
         packs = PackedReader(inputs[1])
         has_images, has_targets = [], []
-        for step in range(order.steps_per_epoch):
+        for step in range(1, order.steps_per_epoch + 1):
             ranks = [order.micro_batches(step, rank, world_size=2, micro_batch_size=1) for rank in range(2)]
             for turns in zip(*ranks, strict=True):
                 together = [packs[turn.pack_ids[0]] for turn in turns]
@@ -220,7 +220,7 @@ class TestTwoProcesses:
         self, together: Path, make_config: MakeConfig, pair: Processes, tmp_path: Path
     ) -> None:
         config = make_config(tmp_path / "run")
-        errors = pair.train(config, sigterm=pack_of_step(2, rank=1))
+        errors = pair.train(config, sigterm=pack_of_step(3, rank=1))
         assert [type(error) for error in errors] == [TrainingInterruptedError] * 2
         assert "stopped by a signal to another process after step 3 of 6" in str(errors[0])
         assert "stopped by SIGTERM after step 3 of 6" in str(errors[1])
@@ -231,8 +231,8 @@ class TestTwoProcesses:
         self, together: Path, make_config: MakeConfig, pair: Processes, tmp_path: Path
     ) -> None:
         config = make_config(tmp_path / "run")
-        pair.train(config, sigterm=pack_of_step(0, rank=0))
-        with tiny_trainee.accidents(sigterm=pack_of_step(2, rank=0)), pytest.raises(TrainingInterruptedError):
+        pair.train(config, sigterm=pack_of_step(1, rank=0))
+        with tiny_trainee.accidents(sigterm=pack_of_step(3, rank=0)), pytest.raises(TrainingInterruptedError):
             train(config)
         assert pair.train(config) == [None, None]
         assert_same_run(tmp_path / "run", together)
@@ -241,7 +241,7 @@ class TestTwoProcesses:
         self, together: Path, make_config: MakeConfig, pair: Processes, tmp_path: Path
     ) -> None:
         config = make_config(tmp_path / "run", log_every=5, checkpoint_every=5)
-        pack_id = pack_of_step(1, rank=1)
+        pack_id = pack_of_step(2, rank=1)
         for error in pair.train(config, nan=pack_id):
             assert isinstance(error, DataError)
             assert error.message.startswith("step 2: the loss is not finite; its packs: ")
@@ -255,7 +255,7 @@ class TestTwoProcesses:
     ) -> None:
         config = make_config(tmp_path / "run")
         victims = Processes(2)
-        victims.start(config, sigkill=pack_of_step(2, rank=1))
+        victims.start(config, sigkill=pack_of_step(3, rank=1))
         assert all(victims.close())
         assert pair.train(config) == [None, None]
         assert files(tmp_path / "run") == files(together)
@@ -275,14 +275,14 @@ class TestCuda:
     def test_a_killed_run_resumes_bit_by_bit(self, precision: str, make_config: MakeConfig, tmp_path: Path) -> None:
         changes = self.CUDA | {"precision": precision}
         train(make_config(tmp_path / "whole", **changes))
-        with tiny_trainee.accidents(error=pack_of_step(2, 0)), pytest.raises(DataError, match="an accident"):
+        with tiny_trainee.accidents(error=pack_of_step(3, 0)), pytest.raises(DataError, match="an accident"):
             train(make_config(tmp_path / "cut", **changes))
         train(make_config(tmp_path / "cut", **changes))
         assert files(tmp_path / "cut") == files(tmp_path / "whole")
 
     def test_a_step_that_is_not_finite_changes_nothing(self, make_config: MakeConfig, tmp_path: Path) -> None:
         config = make_config(tmp_path / "run", on_nonfinite="skip", **self.CUDA)
-        with tiny_trainee.accidents(nan=pack_of_step(1, 0)):
+        with tiny_trainee.accidents(nan=pack_of_step(2, 0)):
             train(config)
         rows = metrics(tmp_path / "run")
         assert any(row.is_skipped for row in rows)

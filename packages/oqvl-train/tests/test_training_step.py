@@ -10,9 +10,9 @@ from oqvl_shards.manifest import PackedDetails
 from oqvl_shards.packed import PackedReader
 from oqvl_train.config import TrainConfig
 from oqvl_train.loader import LoadedBatch
-from oqvl_train.optimizer import Optimizer
+from oqvl_train.optimizer import Optimizer, Update
 from oqvl_train.parallel import open_world
-from oqvl_train.training_step import StepResult, fetch, seed_random_numbers, training_step
+from oqvl_train.training_step import BatchSums, StepResult, fetch, seed_random_numbers, training_step
 
 CONFIG = TrainConfig.model_validate(
     {"checkpoint": "a", "packed": "b", "output": "c", "trainee": "d:E", "device": "cpu", "precision": "fp32"}
@@ -49,7 +49,7 @@ def test_the_loss_is_the_mean_over_all_targets_and_fillers_count_nothing(
     groups = load(trainee, packs, ((1,), 1.0), ((0,), 1.0), ((5,), 1.0), ((3,), 0.0))
     with open_world(CONFIG) as world:
         optimizer = Optimizer(trainee.model, CONFIG)
-        result = training_step(trainee, optimizer, groups, world, step=4, learning_rate=0.5, seed=1)
+        result = training_step(trainee, optimizer, groups, world, step=5, learning_rate=0.5, seed=1)
     rows, num_flops = fetch([result])
     assert rows[0].loss == pytest.approx(loss_sum.item() / num_targets.item(), rel=1e-6)
     assert (rows[0].step, rows[0].learning_rate) == (5, 0.5)
@@ -62,12 +62,13 @@ def test_random_numbers_depend_on_seed_step_and_pack_alone() -> None:
         return torch.rand(()).item()
 
     with torch.random.fork_rng():
-        drawn = {place: draw(*place) for place in [(1, 2, 3), (1, 2, 4), (1, 3, 3), (2, 2, 3), (2**64, 0, 0)]}
+        drawn = {place: draw(*place) for place in [(1, 2, 3), (1, 2, 4), (1, 3, 3), (2, 2, 3), (2**64, 1, 0)]}
         assert len(set(drawn.values())) == 5
         assert all(draw(*place) == value for place, value in drawn.items())
 
 
 def test_what_is_not_finite_becomes_null() -> None:
-    figures = torch.tensor([float("nan"), 0.0, 7.0, 3.0, float("inf"), 1.0], dtype=torch.float64)
-    (row,), num_flops = fetch([StepResult(1, 0.1, figures)])
+    sums = BatchSums(*torch.tensor([float("nan"), 0.0, 7.0, 3.0], dtype=torch.float64))
+    update = Update(grad_norm=torch.tensor(float("inf")), is_skipped=torch.tensor(1.0))
+    (row,), num_flops = fetch([StepResult(1, 0.1, sums, update)])
     assert (row.loss, row.grad_norm, row.is_skipped, row.num_targets, num_flops) == (None, None, True, 0, 3.0)

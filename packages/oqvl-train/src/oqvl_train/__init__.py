@@ -1,7 +1,7 @@
 """A small FSDP2 trainer for packed multimodal sequences with exact resume.
 
-`run.train` is the stage; the rest of the names are what a model writes against (`Trainee`) or reads (`TrainReport`).
-The names load lazily: `import oqvl_train` does not import torch.
+`train` runs the stage and returns a `TrainReport`; a model must implement `Trainee` and `Batch`. The names load lazily:
+`import oqvl_train` does not import torch.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Checkpoints: everything that is not a function of (configuration, step).
 
-A checkpoint holds the trained parameters, the persistent buffers beside them and the optimizer's state; its directory's
-name is the step. The position in the data, the learning rate and the random numbers follow from the step; frozen
-parameters come from the model that the run started from. torch.distributed.checkpoint writes it, each process its
-shards, and reads it back on any number of processes. That format's index is a pickle: resume only runs that you trust.
+A checkpoint holds the trained parameters, the persistent buffers and the optimizer's state. Its directory is named by
+the step after which it was saved. The position in the data, the learning rate and the random numbers follow from the
+step; frozen parameters come from the model that the run started from. torch.distributed.checkpoint does the work: each
+process writes its shards, and any number of processes can read them back. The index of that format is a pickle, so
+resume only runs that you trust.
 
-It is written under a temporary name and renamed when it is complete, so every directory called `step-...` is whole and
-the highest one is the latest.
+A checkpoint is written under a temporary name and renamed once it is complete. So every directory called `step-...` is
+complete, and the highest one is the latest.
 """
 
 from __future__ import annotations
@@ -28,33 +29,42 @@ from oqvl_train.run_directory import RunDirectory, partial
 def save_checkpoint(
     directory: RunDirectory, step: int, model: nn.Module, optimizer: Optimizer, world: World, keep: int
 ) -> None:
-    """Write the checkpoint after `step` steps, then delete all but the newest `keep`; called by all processes."""
+    """Write the checkpoint after `step`, then delete all but the newest `keep`. Every process must call this.
+
+    Args:
+        directory: The run.
+        step: Number of the last step done; 0 before the first.
+        model: The model, sharded.
+        optimizer: Its optimizer.
+        world: The processes.
+        keep: Checkpoints to keep.
+    """
     path = directory.checkpoint(step)
     if path.exists():
         return
     temporary = partial(path)
     world.barrier()
-    if world.is_first:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-    world.barrier()
+    with world.first_alone() as is_first:
+        if is_first:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
     dcp.save(_state(model, optimizer), checkpoint_id=temporary)
-    if world.is_first:
-        temporary.rename(path)
-        sync_directory(path.parent)
-        for old_step in directory.checkpoint_steps()[:-keep]:
-            shutil.rmtree(directory.checkpoint(old_step))
-    world.barrier()
+    with world.first_alone() as is_first:
+        if is_first:
+            temporary.rename(path)
+            sync_directory(path.parent)
+            for old_step in directory.checkpoint_steps()[:-keep]:
+                shutil.rmtree(directory.checkpoint(old_step))
 
 
 def load_latest_checkpoint(directory: RunDirectory, model: nn.Module, optimizer: Optimizer) -> int:
-    """Fill `model` and `optimizer` from the latest checkpoint, if any; called by all processes.
+    """Fill `model` and `optimizer` from the latest checkpoint, if there is one. Every process must call this.
 
     Returns:
-        Steps done: 0 when there is no checkpoint.
+        The number of steps done: 0 if there is no checkpoint.
 
     Raises:
-        DataError: When the checkpoint does not fit the model or cannot be read.
+        DataError: If the checkpoint does not fit the model or cannot be read.
     """
     steps = directory.checkpoint_steps()
     if not steps:
@@ -63,7 +73,9 @@ def load_latest_checkpoint(directory: RunDirectory, model: nn.Module, optimizer:
     try:
         dcp.load(_state(model, optimizer), checkpoint_id=path)
     except CheckpointException as error:
-        raise DataError(f"{path} cannot be loaded: {error}", hint="delete it to resume from the one before") from error
+        raise DataError(
+            f"{path} cannot be loaded: {error}", hint="delete it to resume from the checkpoint before it"
+        ) from error
     return steps[-1]
 
 

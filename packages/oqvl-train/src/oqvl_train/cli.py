@@ -20,13 +20,13 @@ app = new_app("Train a model on packed shards; resume exactly; run alone or unde
 def run(config: TrainConfig) -> Report | None:
     """Train one stage, or resume it.
 
-    A finished one returns at once.
+    If the stage is finished, print its report.
 
     On several GPUs: torchrun --nproc-per-node N -m oqvl_train.cli run -c recipe.toml
     """
-    from oqvl_train.run import train  # torch: seconds, and --help needs none
+    from oqvl_train.run import train  # imports torch, which takes seconds that --help does not need
 
-    # All processes stop together; one of them says so.
+    # All processes stop together, and only the first one reports it.
     is_first = os.environ.get("RANK", "0") == "0"
     try:
         report = train(config)
@@ -39,7 +39,7 @@ def run(config: TrainConfig) -> Report | None:
 
 @app.command()
 def show(output: Annotated[Path, typer.Argument(help="output directory of a run")], as_json: AsJson = False) -> None:
-    """Show where a run stands."""
+    """Show the progress of a run."""
     from oqvl_train.report import TrainReport
 
     print_report(TrainReport.read(output), as_json=as_json)

@@ -1,7 +1,7 @@
-"""The one error that this package adds.
+"""The error that this package adds to those of `oqvl_shards.errors`.
 
 OqvlError
-└── TrainingInterruptedError  75  stopped on request, resumable (EX_TEMPFAIL of sysexits.h: try again)
+└── TrainingInterruptedError  75  stopped on request and resumable (EX_TEMPFAIL of sysexits.h: try again)
 """
 
 from __future__ import annotations
@@ -10,6 +10,6 @@ from oqvl_shards.errors import OqvlError
 
 
 class TrainingInterruptedError(OqvlError):
-    """The run was asked to stop (SIGTERM, SIGINT), saved a checkpoint, and did not finish."""
+    """The run was asked to stop (SIGTERM or SIGINT) before it was finished, and has saved a checkpoint."""
 
     exit_code = 75

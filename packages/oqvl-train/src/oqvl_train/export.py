@@ -27,30 +27,30 @@ def export_model(
     output: StageOutput | None,
     world: World,
 ) -> None:
-    """Write `model/` of a finished run, its manifest last; called by all processes.
+    """Write `model/` of a run that has done all its steps, the manifest last. Every process must call this.
 
     Args:
         directory: The run.
-        trainee: Its model has been trained.
+        trainee: The trained model.
         details: What the manifest says about the model.
-        metrics: One row per step.
-        output: The run's output, in the process with rank 0, which writes; None in the others.
+        metrics: One row per step; used on rank 0 only.
+        output: The claimed output on rank 0, which writes the model; None on the others.
         world: The processes.
     """
     state = _whole_state(trainee.model, world)
-    if output is not None:
-        shutil.rmtree(directory.model, ignore_errors=True)  # of a run that was killed while it wrote
-        directory.model.mkdir(parents=True)
-        trainee.save(directory.model, state)
-        files = _describe_files(directory.model)
-        output.finish(
-            name=directory.path.name,
-            details=details,
-            shards=files,
-            account=Account(num_in=len(files), num_kept=len(files)),
-            statistics=_statistics(metrics),
-        )
-    world.barrier()
+    with world.first_alone():
+        if output is not None:
+            shutil.rmtree(directory.model, ignore_errors=True)  # left by a run that was killed while it wrote
+            directory.model.mkdir(parents=True)
+            trainee.save(directory.model, state)
+            files = _describe_files(directory.model)
+            output.finish(
+                name=directory.path.name,
+                details=details,
+                shards=files,
+                account=Account(num_in=len(files), num_kept=len(files)),
+                statistics=_statistics(metrics),
+            )
 
 
 def _whole_state(model: nn.Module, world: World) -> dict[str, Tensor]:
@@ -63,16 +63,16 @@ def _whole_state(model: nn.Module, world: World) -> dict[str, Tensor]:
     return state
 
 
-def _describe_files(path: Path) -> list[Shard]:
-    """Bring the files below `path` to disk and describe them, in natural order."""
-    files = sorted((file for file in path.rglob("*") if file.is_file()), key=lambda file: natural_key(str(file)))
-    for file in files:
-        _bring_to_disk(file)
-    return [describe_file(file, path, num_samples=1) for file in files]
+def _describe_files(directory: Path) -> list[Shard]:
+    """Flush the files below `directory` to disk and describe them, in natural order."""
+    files = sorted((path for path in directory.rglob("*") if path.is_file()), key=lambda path: natural_key(str(path)))
+    for path in files:
+        _flush_to_disk(path)
+    return [describe_file(path, directory, num_samples=1) for path in files]
 
 
 def _statistics(metrics: list[StepMetrics]) -> dict[str, int | float | str]:
-    """Sum a run up for its manifest."""
+    """Summarize a run for its manifest."""
     last = metrics[-1]
     return {
         "num_steps": last.step,
@@ -83,8 +83,8 @@ def _statistics(metrics: list[StepMetrics]) -> dict[str, int | float | str]:
     }
 
 
-def _bring_to_disk(file: Path) -> None:
-    descriptor = os.open(file, os.O_RDONLY)
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,7 +1,7 @@
 """Read and collate micro-batches ahead of the training loop, in threads, in order.
 
-Threads suffice: decoding and resizing images, and reading files, run outside the interpreter's lock, and a batch needs
-no copy to reach the loop.
+Threads are enough: reading files, and decoding and resizing images, happen without the interpreter's lock, and a batch
+reaches the training loop without a copy. Steps are numbered from 1.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from oqvl_train.data_order import DataOrder, MicroBatch
 from oqvl_train.trainee import Batch, Trainee
 
 NUM_AHEAD = 2
-"""Micro-batches that wait ready beyond those that the workers hold."""
+"""Micro-batches that are kept ready in addition to one per worker."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class LoadedBatch:
         weight: 1.0, or 0.0 for a filler; see `MicroBatch`.
         batch: What the trainee collated.
         num_tokens: Tokens of the packs, visual tokens included.
-        num_flops: Model FLOPs of forward and backward.
-        ends_step: Whether it is its step's last one.
+        num_flops: Model FLOPs of the forward and backward pass.
+        ends_step: Whether this is the last micro-batch of its step.
     """
 
     pack_ids: tuple[int, ...]
@@ -46,13 +46,13 @@ class Loader:
 
     Args:
         packs: The dataset, indexed by pack id.
-        trainee: Collates; called from the worker threads.
+        trainee: Its `collate` and `num_flops` are called from the worker threads.
         order: Which packs each step takes.
         rank: This process.
         world_size: Number of processes.
-        micro_batch_size: Packs a micro-batch.
+        micro_batch_size: Packs per micro-batch.
         num_workers: Threads.
-        pin_memory: Whether batches are bound for a CUDA device.
+        pin_memory: Whether batches go to a CUDA device.
     """
 
     def __init__(
@@ -77,22 +77,24 @@ class Loader:
         self.pin_memory = pin_memory
 
     def steps(self, first: int, last: int) -> Iterator[tuple[int, Iterator[LoadedBatch]]]:
-        """Yield (step, its micro-batches) for the 0-based steps first .. last - 1.
+        """Yield (step, its micro-batches) for each step first .. last, both included.
 
-        An error of a worker is raised when its micro-batch's turn comes.
+        An error in a worker is raised when its micro-batch is due.
         """
         with closing(self._load_ahead(first, last)) as batches:
-            for step in range(first, last):
-                yield step, _one_step(batches)
+            for step in range(first, last + 1):
+                yield step, _until_step_ends(batches)
 
     def _load_ahead(self, first: int, last: int) -> Generator[LoadedBatch, None, None]:
+        """Yield the micro-batches of all steps in order, while the workers prepare those that follow."""
         executor = ThreadPoolExecutor(self.num_workers, thread_name_prefix="loader")
         waiting: deque[Future[LoadedBatch]] = deque()
         try:
-            for step in range(first, last):
-                turns = self.order.micro_batches(step, self.rank, self.world_size, self.micro_batch_size)
-                for number, micro_batch in enumerate(turns, start=1):
-                    waiting.append(executor.submit(self._load, micro_batch, ends_step=number == len(turns)))
+            for step in range(first, last + 1):
+                micro_batches = self.order.micro_batches(step, self.rank, self.world_size, self.micro_batch_size)
+                for number, micro_batch in enumerate(micro_batches, start=1):
+                    ends_step = number == len(micro_batches)
+                    waiting.append(executor.submit(self._load, micro_batch, ends_step=ends_step))
                     if len(waiting) > self.num_workers + NUM_AHEAD:
                         yield waiting.popleft().result()
             while waiting:
@@ -113,8 +115,8 @@ class Loader:
         )
 
 
-def _one_step(batches: Iterator[LoadedBatch]) -> Iterator[LoadedBatch]:
-    # Not itertools.groupby, which would wait for the next step's first batch before it ends this step.
+def _until_step_ends(batches: Iterator[LoadedBatch]) -> Iterator[LoadedBatch]:
+    # itertools.groupby would wait for the first batch of the next step before it ends this one.
     for loaded in batches:
         yield loaded
         if loaded.ends_step:

@@ -1,7 +1,9 @@
-"""The two logs of a run, one JSON object a line.
+"""The two logs of a run, one JSON object per line.
 
-metrics.jsonl   a row a step; a function of configuration and data alone, identical after any kill and resume
-timings.jsonl   a row a look at the clock; grows with every start of the run
+metrics.jsonl   one row per step; a function of configuration and data alone, identical after any kill and resume
+timings.jsonl   one row per time measurement; a resumed run appends to it
+
+Steps are numbered from 1. Row s of metrics.jsonl is that of step s.
 """
 
 from __future__ import annotations
@@ -19,28 +21,28 @@ from oqvl_shards.atomic import atomic_write
 from oqvl_shards.config import Frozen
 from oqvl_shards.errors import DataError
 
-Row = TypeVar("Row", bound=Frozen)
+_Row = TypeVar("_Row", bound=Frozen)
 
 
 class StepMetrics(Frozen):
     """What one optimizer step did."""
 
-    step: int = Field(description="steps done, this one included")
+    step: int = Field(description="number of the step, from 1")
     loss: float | None = Field(
-        description="mean over the targets of the global batch, before the update; null: not finite"
+        description="mean loss over the targets of the global batch, before the update; null: not finite"
     )
     learning_rate: float
     grad_norm: float | None = Field(description="norm of the mean gradient before clipping; null: not finite")
     num_targets: int = Field(description="tokens that carried loss")
-    num_tokens: int = Field(description="tokens, visual tokens included")
-    is_skipped: bool = Field(default=False, description="loss or gradient was not finite and nothing was updated")
+    num_tokens: int = Field(description="tokens of the global batch, visual tokens included")
+    is_skipped: bool = Field(default=False, description="whether nothing was updated: not finite")
 
 
 class Timing(Frozen):
-    """How fast some steps went, all devices together unless stated."""
+    """The speed of some steps, of all devices together unless stated otherwise."""
 
-    step: int = Field(description="steps done at this moment")
-    num_steps: int = Field(description="steps since the last row of the same start")
+    step: int = Field(description="number of the last of these steps")
+    num_steps: int = Field(description="steps since the previous row, or since the run was started or resumed")
     seconds: float = Field(description="wall-clock seconds of these steps, checkpoints not counted")
     tokens_per_second: float
     teraflops: float = Field(description="model TFLOP/s of one device, recomputation not counted")
@@ -51,12 +53,12 @@ class Timing(Frozen):
 
 
 def finite_or_none(value: float) -> float | None:
-    """Return `value`, or None where JSON has no number for it."""
+    """Return `value`, or None if it is not finite, which JSON has no number for."""
     return value if math.isfinite(value) else None
 
 
 def append_rows(path: Path, rows: Iterable[Frozen]) -> None:
-    """Append rows to a log and bring them to disk, so that no later checkpoint is ahead of its log."""
+    """Append rows to a log and flush them to disk, so that no later checkpoint is ahead of the log."""
     with path.open("ab") as file:
         for row in rows:
             file.write(_line(row))
@@ -65,10 +67,12 @@ def append_rows(path: Path, rows: Iterable[Frozen]) -> None:
 
 
 def read_metrics(path: Path) -> list[StepMetrics]:
-    """Read `metrics.jsonl`; empty when there is none.
+    """Read `metrics.jsonl`; return no rows if it does not exist.
+
+    A last line without an end is left out: a kill may have cut it.
 
     Raises:
-        DataError: When a line but the last (which a kill may have cut) is not a row.
+        DataError: If any other line is not a row.
     """
     return _read(path, StepMetrics)
 
@@ -82,13 +86,13 @@ def truncate_metrics(path: Path, step: int) -> None:
     """Drop the rows after `step`, which a resumed run will write again.
 
     Raises:
-        DataError: When the rows 1 .. `step` are not all there.
+        DataError: If the rows 1 .. `step` are not all there.
     """
     rows = read_metrics(path)[:step]
     if [row.step for row in rows] != list(range(1, step + 1)):
         raise DataError(
             f"{path} holds {len(rows)} rows of the first {step} steps, expected each once",
-            hint="metrics.jsonl and checkpoints/ must come from one run: restore the file, or delete both",
+            hint="metrics.jsonl and checkpoints/ must come from the same run: restore the file, or delete both",
         )
     atomic_write(path, b"".join(_line(row) for row in rows))
 
@@ -97,7 +101,8 @@ def _line(row: Frozen) -> bytes:
     return (json.dumps(row.model_dump(mode="json"), separators=(", ", ": ")) + "\n").encode()
 
 
-def _read(path: Path, row_type: type[Row]) -> list[Row]:
+def _read(path: Path, row_type: type[_Row]) -> list[_Row]:
+    """Read the rows of a log; see `read_metrics`."""
     if not path.exists():
         return []
     rows = []
@@ -108,5 +113,8 @@ def _read(path: Path, row_type: type[Row]) -> list[Row]:
         try:
             rows.append(row_type.model_validate_json(line))
         except ValidationError as error:
-            raise DataError(f"{path} line {number} is not a row of this log: {line[:200]!r}") from error
+            raise DataError(
+                f"{path} line {number} is not a row of this log: {line[:200]!r}",
+                hint="restore the file, or delete the output directory and train again",
+            ) from error
     return rows

@@ -1,4 +1,4 @@
-"""Looks at the device now and then: writes the logs, shows progress, notices a step that failed."""
+"""Fetch the results of steps from the device: write the logs, show progress, notice a step that is not finite."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from oqvl_train.training_step import StepResult, fetch
 
 
 class Monitor:
-    """Collects the results of steps and fetches them from the device every `log_every` steps, and after the first.
+    """Collects the results of steps, and fetches them from the device every `log_every` steps and after the first one.
 
-    Every process collects, since all must come to the same verdict; rank 0 writes.
+    Every process collects, because all must reach the same decision. Only rank 0 writes.
 
     Args:
-        config: `log_every`, `on_nonfinite`, `precision`, `peak_flops`.
-        directory: Where the logs lie.
+        config: Its `log_every`, `on_nonfinite`, `precision`, `peak_flops` and `stage` count.
+        directory: The run, with its logs.
         world: The processes.
-        first_step: Steps done before this start.
+        num_done: Steps done before this start.
         num_steps: Steps of the whole run.
 
     Attributes:
-        failed: The row of the first step that was not finite under `NonfinitePolicy.STOP`, None before.
+        failed: The row of the first step that was not finite, under `NonfinitePolicy.STOP`; None until then.
     """
 
     def __init__(
-        self, config: TrainConfig, directory: RunDirectory, world: World, first_step: int, num_steps: int
+        self, config: TrainConfig, directory: RunDirectory, world: World, num_done: int, num_steps: int
     ) -> None:
         self.failed: StepMetrics | None = None
         self._config = config
@@ -41,8 +41,8 @@ class Monitor:
         self._waiting: list[StepResult] = []
         self._device = device_name(world.device)
         self._peak = config.peak_flops or (peak_flops(world.device, config.precision) if world.is_first else 1.0)
-        self._first_step = first_step
-        self._progress = Progress(config.stage, first_step, num_steps) if world.is_first else None
+        self._num_done = num_done
+        self._progress = Progress(config.stage, num_done, num_steps) if world.is_first else None
         self._clock = time.perf_counter()
 
     def __enter__(self) -> Self:
@@ -54,18 +54,22 @@ class Monitor:
         if self._progress is not None:
             self._progress.close()
 
-    def add(self, result: StepResult, *, must_look: bool) -> None:
-        """Take the result of a step; look at the device when it is time, or when told."""
+    def add(self, result: StepResult, *, must_fetch: bool) -> None:
+        """Take the result of a step, and fetch those that wait if it is time, or if `must_fetch` is set."""
         self._waiting.append(result)
-        is_first_of_start = result.step == self._first_step + 1
-        if must_look or is_first_of_start or result.step % self._config.log_every == 0:
-            self._look()
+        is_first_of_start = result.step == self._num_done + 1
+        if must_fetch or is_first_of_start or result.step % self._config.log_every == 0:
+            self._fetch()
 
     def restart_clock(self) -> None:
-        """Leave the time since the last look out of the next timing."""
+        """Leave the time since the last fetch out of the next timing."""
         self._clock = time.perf_counter()
 
-    def _look(self) -> None:
+    def _fetch(self) -> None:
+        """Wait for the device, log the steps that wait, and set `failed` if one of them was not finite.
+
+        A step that failed, and the steps after it, are not logged: a resumed run will do them again.
+        """
         rows, num_flops = fetch(self._waiting)
         self._waiting = []
         if self._config.on_nonfinite is NonfinitePolicy.STOP:
@@ -81,6 +85,7 @@ class Monitor:
         self.restart_clock()
 
     def _time(self, rows: list[StepMetrics], num_flops: float) -> Timing:
+        """Return the speed of the steps of `rows`, which took the time since the clock was restarted."""
         seconds = time.perf_counter() - self._clock
         flops_per_device = num_flops / seconds / self._world.size
         return Timing(

@@ -1,6 +1,8 @@
-"""AdamW over sums of gradients: the division by the number of targets, the clipping and the guard in one fused step."""
+"""AdamW on sums of gradients. One fused step divides by the number of targets, clips, and refuses NaN and inf."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,11 +11,24 @@ from torch.distributed.tensor import DTensor
 from oqvl_train.config import NonfinitePolicy, TrainConfig
 
 
-class Optimizer:
-    """AdamW (Loshchilov and Hutter, arXiv 1711.05101) on the parameters of `model` that train.
+class Update(NamedTuple):
+    """What one optimizer step did: float32 scalars on the device.
 
-    Nothing here waits for the device. A step whose loss or gradient is not finite leaves parameters, moments and step
-    counts as they are; under `NonfinitePolicy.STOP` so does every later step, until somebody looks.
+    Args:
+        grad_norm: Norm of the mean gradient before clipping.
+        is_skipped: 1.0 if nothing was updated, 0.0 otherwise.
+    """
+
+    grad_norm: Tensor
+    is_skipped: Tensor
+
+
+class Optimizer:
+    """AdamW (Loshchilov and Hutter, arXiv 1711.05101) on the trainable parameters of `model`.
+
+    Nothing here waits for the device. If the loss or the gradient of a step is not finite, parameters, moments and step
+    counts stay as they are. Under `NonfinitePolicy.STOP` every later step leaves them alone too, because the training
+    loop notices the failure only when it next looks at the device.
 
     Args:
         model: The model, already sharded.
@@ -36,7 +51,7 @@ class Optimizer:
             eps=config.eps,
             fused=True,
         )
-        # The state exists from the start, so that a checkpoint of any step has one shape.
+        # The state exists from the start, so that the checkpoints of all steps have the same shape.
         for parameter in self.parameters.values():
             self.adamw.state[parameter] = {
                 "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
@@ -45,26 +60,23 @@ class Optimizer:
             }
         self._has_failed = torch.zeros_like(next(iter(self.adamw.state.values()))["step"])
 
-    def step(self, learning_rate: float, *, loss_sum: Tensor, num_targets: Tensor, divisor: int) -> Tensor:
+    def step(self, learning_rate: float, *, loss_sum: Tensor, num_targets: Tensor, divisor: int) -> Update:
         """Update the parameters with the gradients divided by `num_targets`, clipped; clear the gradients.
 
         Args:
-            learning_rate: Of this step.
+            learning_rate: Learning rate of this step.
             loss_sum: Sum of the losses of the global batch, a scalar on the device.
             num_targets: Targets of the global batch, a scalar on the device; 0 counts as 1.
-            divisor: What the gradients have been divided by already.
-
-        Returns:
-            float32 [2] on the device: the norm of the mean gradient before clipping, and 1.0 when nothing was updated.
+            divisor: What the gradients have already been divided by.
         """
-        gradients = [self._gradient(parameter) for parameter in self.parameters.values()]
+        gradients = [_gradient(parameter) for parameter in self.parameters.values()]
         num_targets = num_targets.clamp(min=1).float() / divisor
         norm = _whole(torch.nn.utils.get_total_norm(gradients)) / num_targets
         is_refused = (~torch.isfinite(norm + loss_sum)).float()
         if self.is_sticky:
             is_refused = torch.maximum(is_refused, self._has_failed)
             self._has_failed = is_refused
-        # The fused kernel divides gradients by `grad_scale`, and does nothing at all when `found_inf` is set: the
+        # The fused kernel divides gradients by `grad_scale`, and does nothing at all if `found_inf` is set. This is the
         # protocol of torch.amp.GradScaler.
         excess = (norm / self.clip_norm).clamp(min=1.0) if self.clip_norm else 1.0
         vars(self.adamw)["grad_scale"] = num_targets * excess
@@ -73,17 +85,18 @@ class Optimizer:
             group["lr"] = learning_rate
         self.adamw.step()
         self.adamw.zero_grad()
-        return torch.stack([norm, is_refused])
+        return Update(grad_norm=norm, is_skipped=is_refused)
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """Return the live state by parameter name: `step`, `exp_avg`, `exp_avg_sq`; loading fills it in place."""
         return {name: dict(self.adamw.state[parameter]) for name, parameter in self.parameters.items()}
 
-    def _gradient(self, parameter: nn.Parameter) -> Tensor:
-        # A parameter that no micro-batch used has a zero gradient: its moments decay, on any number of processes.
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-        return parameter.grad
+
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    # If no micro-batch used a parameter, its gradient is zero: its moments decay, on any number of processes.
+    if parameter.grad is None:
+        parameter.grad = torch.zeros_like(parameter)
+    return parameter.grad
 
 
 def _whole(norm: Tensor) -> Tensor:

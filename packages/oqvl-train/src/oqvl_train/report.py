@@ -1,4 +1,4 @@
-"""Where a run stands, read from its directory: what `train` returns and `oqvl-train show` prints."""
+"""The state of a run, read from its directory: what `train` returns and `oqvl-train show` prints."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class TrainReport(Frozen):
     output: str = Field(description="directory of the run")
     stage: str = Field(description="name of the stage")
     is_finished: bool = Field(description="whether the trained model and its manifest are there")
-    step: int = Field(description="steps in metrics.jsonl")
+    step: int = Field(description="number of the last step in metrics.jsonl; 0: none yet")
     num_steps: int = Field(description="steps of the whole run")
-    num_packs: int | None = Field(description="packs that it trains on; null: not noted by the release that began it")
-    global_batch_size: int | None = Field(description="packs a step; an epoch's last step takes what is left")
-    num_skipped_steps: int = Field(description="steps whose loss or gradient was not finite and which updated nothing")
-    checkpoints: tuple[int, ...] = Field(description="steps of the complete checkpoints")
-    loss: float | None = Field(description="mean loss of the last step; null: no step yet, or not finite")
+    num_packs: int | None = Field(description="packs that it trains on; null: not recorded")
+    global_batch_size: int | None = Field(description="packs per step; the last step of an epoch takes what is left")
+    num_skipped_steps: int = Field(description="steps that updated nothing because the loss or gradient was not finite")
+    checkpoints: tuple[int, ...] = Field(description="steps after which the complete checkpoints were saved")
+    loss: float | None = Field(description="mean loss per target in the last step; null: no step yet, or not finite")
     num_tokens: int = Field(description="tokens seen, visual tokens included")
-    num_targets: int = Field(description="of these, tokens that carried loss")
-    seconds: float = Field(description="wall-clock seconds of all starts of the run, checkpoints not counted")
-    last_timing: Timing | None = Field(description="speed at the last look at the clock")
+    num_targets: int = Field(description="tokens that carried loss")
+    seconds: float = Field(description="wall-clock seconds of all steps and starts, checkpoints not counted")
+    last_timing: Timing | None = Field(description="the latest speed")
     model: str | None = Field(description="directory of the trained model; null: not finished")
     digest: str | None = Field(description="digest of its manifest")
 
@@ -39,7 +39,8 @@ class TrainReport(Frozen):
         """Read the state of the run in `output`.
 
         Raises:
-            DataError: When there is no run, or a file of it is malformed.
+            ManifestError: If there is no run in it.
+            DataError: If a file of the run is malformed.
         """
         directory = RunDirectory(output)
         run = directory.read_run_file()
@@ -74,7 +75,7 @@ class TrainReport(Frozen):
             ("checkpoints", ", ".join(f"{step:,}" for step in self.checkpoints) or "none"),
             ("loss", "none" if self.loss is None else f"{self.loss:.4f}"),
             ("tokens", f"{self.num_tokens:,}, {self.num_targets:,} of them targets"),
-            ("speed", "not measured" if self.last_timing is None else describe_speed(self.last_timing)),
+            ("speed", "not measured" if self.last_timing is None else _describe_speed(self.last_timing)),
             ("time", f"{self.seconds / 3600:.2f} h"),
             ("model", self.model or "not finished: run the same command again to resume"),
         ]
@@ -93,8 +94,7 @@ def _describe_epoch(num_packs: int, batch_size: int) -> str:
     return f"{num_packs:,} packs in {-(-num_packs // batch_size):,} steps of {batch_size:,}{last}"
 
 
-def describe_speed(timing: Timing) -> str:
-    """Return `timing` as one line."""
+def _describe_speed(timing: Timing) -> str:
     return (
         f"{timing.tokens_per_second:,.0f} tokens/s on {timing.num_devices} x {timing.device}, "
         f"{timing.teraflops:.3g} TFLOP/s each, MFU {timing.mfu:.1%} of {timing.peak_teraflops:.3g} TFLOP/s"

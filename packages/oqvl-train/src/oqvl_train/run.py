@@ -1,11 +1,13 @@
 """One training stage, from a start checkpoint and packed shards to a trained checkpoint.
 
-1. open        start checkpoint and packs
-2. claim       the output, by the first process for all: is it finished, or is another run writing it?
-3. build       the model from its dotted path, laid out over the processes; its optimizer
+1. open        the start checkpoint and the packs
+2. claim       the output: rank 0 does it for all processes, and tells them the outcome
+3. build       the model from its dotted path, laid out over the processes, and its optimizer
 4. resume      from the latest complete checkpoint, if there is one
-5. train       step by step; metrics, checkpoints, a polite stop
+5. train       step by step, with metrics, checkpoints and graceful stops; steps are numbered from 1
 6. export      the trained model with its manifest
+
+Steps 3 to 6 are skipped if the output is finished.
 """
 
 from __future__ import annotations
@@ -15,12 +17,13 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from oqvl_shards.binding import bind
 from oqvl_shards.dataset import Dataset, open_dataset
-from oqvl_shards.errors import ConfigError, DataError, OqvlError
+from oqvl_shards.errors import ConfigError, DataError
 from oqvl_shards.manifest import CheckpointDetails, Kind, PackedDetails
 from oqvl_shards.packed import PackedReader
 from oqvl_shards.stage_output import StageOutput, stage_output
@@ -42,54 +45,42 @@ from oqvl_train.trainee import Trainee
 from oqvl_train.training_step import training_step
 
 _NUM_PACKS_NAMED = 16
+"""Packs that a message names at most."""
 
 _log = logging.getLogger(__name__)
 
 
 def train(config: TrainConfig) -> TrainReport:
-    """Train, or resume, or return at once when the output is finished.
+    """Train, or resume, or return the report at once if the output is finished.
 
-    Called by every process of the run: alone, or under torchrun. Reading `torch.distributed`'s environment is all that
-    tells the two apart.
+    Every process of the run calls this: a single one, or those that torchrun starts, which are told apart by the
+    environment of `torch.distributed`.
 
     Raises:
-        ConfigError: When the parts do not fit together, or the output belongs to another run.
-        DataError: When data or a checkpoint is damaged, or a loss or gradient is not finite.
-        TrainingInterruptedError: When SIGTERM or SIGINT came; a checkpoint is saved, and calling again resumes.
+        ConfigError: If the configuration does not fit the model or the data, another run is writing the output, or the
+            output belongs to another run. If rank 0 cannot claim the output, every process raises its error.
+        DataError: If data or a checkpoint is damaged, or a loss or gradient is not finite.
+        TrainingInterruptedError: After SIGTERM or SIGINT; a checkpoint is saved, and calling this again resumes.
     """
     plan = _plan(config)
     with _determinism(config), open_world(config) as world, _claimed_output(config, plan, world) as output:
-        if not world.from_first(output is not None and output.dataset is not None):
+        is_finished = world.from_first(output is not None and output.dataset is not None)
+        if not is_finished:
             _train(config, plan, world, output)
     return TrainReport.read(config.output)
 
 
-@contextmanager
-def _claimed_output(config: TrainConfig, plan: _Plan, world: World) -> Iterator[StageOutput | None]:
-    """Open the output in the first process, for all; the others get None.
-
-    Raises:
-        ConfigError: In every process, if the first one is refused.
-    """
-    with ExitStack() as stack:
-        output, refusal = None, None
-        if world.is_first:
-            parents = [plan.checkpoint.manifest, plan.packs.dataset.manifest]
-            try:
-                output = stack.enter_context(
-                    stage_output("oqvl-train run", config.output, config, parents=parents, dataset="model")
-                )
-            except OqvlError as error:
-                refusal = error
-        refusal = world.from_first(refusal)
-        if refusal is not None:
-            raise refusal
-        yield output
-
-
 @dataclass(frozen=True)
 class _Plan:
-    """What is known before torch does anything."""
+    """What is known before the processes join.
+
+    Args:
+        checkpoint: The model to start from.
+        packs: The dataset to train on.
+        order: Which packs each step takes.
+        directory: Where the run writes.
+        num_steps: Steps of the whole run.
+    """
 
     checkpoint: Dataset
     packs: PackedReader
@@ -99,11 +90,16 @@ class _Plan:
 
 
 def _plan(config: TrainConfig) -> _Plan:
+    """Open the inputs and count the steps.
+
+    Raises:
+        ConfigError: If there are no packs, or they were made for another number of visual tokens.
+    """
     checkpoint = open_dataset(config.checkpoint, Kind.CHECKPOINT)
     packs = PackedReader(open_dataset(config.packed, Kind.PACKED))
     _check_visual_tokens(config, packs.details)
     if not len(packs):
-        raise ConfigError(f"{config.packed} holds no packs")
+        raise ConfigError(f"{config.packed} holds no packs", hint="name a packed dataset with at least one pack")
     order = DataOrder(len(packs), config.global_batch_size, config.seed)
     num_steps = config.max_steps or (config.num_epochs or 1) * order.steps_per_epoch
     return _Plan(checkpoint, packs, order, RunDirectory(config.output), num_steps)
@@ -114,48 +110,74 @@ def _check_visual_tokens(config: TrainConfig, packed: PackedDetails) -> None:
     if expected not in (None, found):
         raise ConfigError(
             f"visual_tokens_per_image: {config.packed} was packed for {found}, the configuration says {expected}",
-            hint=f"pack again with {expected} visual tokens an image; it is cheap, no image is fetched again",
+            hint=f"pack again with {expected} visual tokens per image; this is cheap, and fetches no image again",
         )
 
 
+@contextmanager
+def _claimed_output(config: TrainConfig, plan: _Plan, world: World) -> Iterator[StageOutput | None]:
+    """Claim the output on rank 0, for all processes, while the block runs. The other processes get None.
+
+    Raises:
+        ConfigError: In every process, if rank 0 is refused; see `stage_output`.
+    """
+    output = None
+    with ExitStack() as claimed:
+        with world.first_alone() as is_first:
+            if is_first:
+                parents = [plan.checkpoint.manifest, plan.packs.dataset.manifest]
+                output = claimed.enter_context(
+                    stage_output("oqvl-train run", config.output, config, parents=parents, dataset="model")
+                )
+        yield output
+
+
 def _train(config: TrainConfig, plan: _Plan, world: World, output: StageOutput | None) -> None:
+    """Do the steps that are left, and export the model.
+
+    Args:
+        config: The configuration.
+        plan: What was made of it.
+        world: The processes.
+        output: The claimed output on rank 0, None on the others.
+    """
     trainee = bind(
         config.trainee, Trainee, config.checkpoint, plan.packs.details, key="trainee", options=config.trainee_options
     )
     model = shard_model(trainee, config, world)
     optimizer = Optimizer(model, config)
-    first_step = load_latest_checkpoint(plan.directory, model, optimizer)
-    world.barrier()
-    if output is not None:
-        _warn_of_one_step_epochs(plan.order)
-        plan.directory.begin(
-            RunFile(stage=config.stage, num_steps=plan.num_steps, num_packs=len(plan.packs), lineage=output.lineage)
-        )
-        truncate_metrics(plan.directory.metrics, first_step)
-    _train_steps(config, plan, world, trainee, optimizer, first_step)
-    export_model(
-        plan.directory,
-        trainee,
-        _checkpoint_details(plan, config.stage),
-        read_metrics(plan.directory.metrics) if world.is_first else [],
-        output,
-        world,
-    )
+    num_done = load_latest_checkpoint(plan.directory, model, optimizer)
+    with world.first_alone():
+        if output is not None:
+            _begin(config, plan, output, num_done)
+    _train_steps(config, plan, world, trainee, optimizer, num_done)
+    metrics = read_metrics(plan.directory.metrics) if world.is_first else []
+    export_model(plan.directory, trainee, _checkpoint_details(plan, config.stage), metrics, output, world)
 
 
-def _warn_of_one_step_epochs(order: DataOrder) -> None:
-    if order.steps_per_epoch == 1:
+def _begin(config: TrainConfig, plan: _Plan, output: StageOutput, num_done: int) -> None:
+    """Write `run.json`, and cut `metrics.jsonl` back to the checkpoint that the run resumes from."""
+    if plan.order.steps_per_epoch == 1:
         _log.warning(
             "an epoch is a single step: the batch (global_batch_size=%d) holds all %d packs; "
             "a smaller global_batch_size makes more steps",
-            order.global_batch_size,
-            order.num_packs,
+            plan.order.global_batch_size,
+            plan.order.num_packs,
         )
+    run = RunFile(stage=config.stage, num_steps=plan.num_steps, num_packs=len(plan.packs), lineage=output.lineage)
+    plan.directory.begin(run)
+    truncate_metrics(plan.directory.metrics, num_done)
 
 
 def _train_steps(
-    config: TrainConfig, plan: _Plan, world: World, trainee: Trainee, optimizer: Optimizer, first_step: int
+    config: TrainConfig, plan: _Plan, world: World, trainee: Trainee, optimizer: Optimizer, num_done: int
 ) -> None:
+    """Do the steps num_done + 1 .. num_steps; log each one, and save checkpoints.
+
+    Raises:
+        DataError: If a step is not finite, under `NonfinitePolicy.STOP`; the state before it is saved.
+        TrainingInterruptedError: If a process was asked to stop; the state after the current step is saved.
+    """
     num_steps = plan.num_steps
     schedule = Schedule(config.learning_rate, num_steps, config.warmup_fraction, config.min_learning_rate_ratio)
     loader = Loader(
@@ -175,9 +197,9 @@ def _train_steps(
     with (
         torch.random.fork_rng([world.device] if world.device.type == "cuda" else []),
         StopRequest().listen() as stop_request,
-        Monitor(config, plan.directory, world, first_step, num_steps) as monitor,
+        Monitor(config, plan.directory, world, num_done, num_steps) as monitor,
     ):
-        for step, micro_batches in loader.steps(first_step, num_steps):
+        for step, micro_batches in loader.steps(num_done + 1, num_steps):
             result = training_step(
                 trainee,
                 optimizer,
@@ -187,33 +209,34 @@ def _train_steps(
                 learning_rate=schedule.learning_rate(step),
                 seed=config.seed,
             )
-            num_done = step + 1
-            is_stopping = world.any(bool(stop_request.reason)) and num_done < num_steps
-            is_saving = is_stopping or num_done == num_steps or num_done % config.checkpoint_every == 0
-            monitor.add(result, must_look=is_saving)
+            is_stopping = world.any(bool(stop_request.reason)) and step < num_steps
+            is_saving = is_stopping or step == num_steps or step % config.checkpoint_every == 0
+            monitor.add(result, must_fetch=is_saving)
             if monitor.failed is not None:
-                save(monitor.failed.step - 1)
-                raise _not_finite(monitor.failed, plan)
+                last_good_step = monitor.failed.step - 1  # the guard has kept its state since
+                save(last_good_step)
+                raise _not_finite_error(monitor.failed, plan, plan.directory.checkpoint(last_good_step))
             if is_saving:
-                save(num_done)
+                save(step)
                 monitor.restart_clock()
             if is_stopping:
                 raise TrainingInterruptedError(
-                    f"stopped by {stop_request.reason or 'a signal to another process'} after step {num_done} of "
-                    f"{num_steps}; checkpoint {plan.directory.checkpoint(num_done)}",
+                    f"stopped by {stop_request.reason or 'a signal to another process'} after step {step} of "
+                    f"{num_steps}; checkpoint {plan.directory.checkpoint(step)}",
                     hint="run the same command again to resume",
                 )
 
 
-def _not_finite(row: StepMetrics, plan: _Plan) -> DataError:
-    pack_ids = plan.order.batch(row.step - 1).tolist()
-    some = ", ".join(str(pack_id) for pack_id in pack_ids[:_NUM_PACKS_NAMED])
+def _not_finite_error(failed: StepMetrics, plan: _Plan, saved: Path) -> DataError:
+    """Return the error for a step that is not finite, with its packs and the checkpoint of the state before it."""
+    pack_ids = plan.order.batch(failed.step).tolist()
+    named = ", ".join(str(pack_id) for pack_id in pack_ids[:_NUM_PACKS_NAMED])
     more = f" and {len(pack_ids) - _NUM_PACKS_NAMED} more" if len(pack_ids) > _NUM_PACKS_NAMED else ""
-    what = "loss" if row.loss is None else "gradient"
+    what = "loss" if failed.loss is None else "gradient"
     return DataError(
-        f"step {row.step}: the {what} is not finite; its packs: {some}{more} of {plan.packs.dataset.path}",
-        hint=f"nothing was updated, and {plan.directory.checkpoint(row.step - 1)} holds the state before: look at the "
-        "packs, or run again with on_nonfinite=skip to leave such steps out",
+        f"step {failed.step}: the {what} is not finite; its packs: {named}{more} of {plan.packs.dataset.path}",
+        hint=f"nothing was updated, and {saved} holds the state before it: inspect the packs, or run again with "
+        "on_nonfinite=skip to skip such steps",
     )
 
 
@@ -230,9 +253,10 @@ def _checkpoint_details(plan: _Plan, stage: str) -> CheckpointDetails:
 
 @contextmanager
 def _determinism(config: TrainConfig) -> Iterator[None]:
+    """Use only deterministic kernels while the block runs, if the configuration asks for it."""
     before = torch.are_deterministic_algorithms_enabled()
     if config.deterministic:
-        # cuBLAS reads this when it starts and refuses deterministic work without it.
+        # cuBLAS reads this when it starts, and refuses deterministic work without it.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(before or config.deterministic)
     try:

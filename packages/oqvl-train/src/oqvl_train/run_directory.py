@@ -1,10 +1,13 @@
-"""Where the files of a run lie, and which run they belong to.
+"""The layout of a run's output directory.
 
 run.json                  the run's lineage and length, written first
 metrics.jsonl             see `oqvl_train.metrics`
 timings.jsonl
-checkpoints/step-000500/  complete checkpoints; one in the making is called step-000500.partial
-model/                    the trained model with its manifest: the dataset that this stage makes
+checkpoints/step-000500/  complete checkpoints; an incomplete one is called step-000500.partial
+model/                    the trained model with its manifest: the dataset that this stage writes
+
+While the run is unfinished there are also `unfinished.json` and `claim.json`, see `oqvl_shards.stage_output`. They
+decide which run the directory belongs to; `run.json` only describes it.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ class RunFile(Frozen):
 
     stage: str = Field(description="name of the stage")
     num_steps: int = Field(description="steps of the whole run")
-    num_packs: int | None = Field(default=None, description="packs that it trains on; null: from before this was noted")
+    num_packs: int | None = Field(default=None, description="packs that it trains on; null: not recorded")
     lineage: Lineage
 
 
@@ -44,7 +47,7 @@ class RunDirectory:
         self.model = path / "model"
 
     def checkpoint(self, step: int) -> Path:
-        """Return the directory of the checkpoint after `step` steps."""
+        """Return the directory of the checkpoint that is saved after `step`; 0 is the state before the first step."""
         return self.checkpoints / f"step-{step:06d}"
 
     def checkpoint_steps(self) -> list[int]:
@@ -58,25 +61,28 @@ class RunDirectory:
         """Read `run.json`.
 
         Raises:
-            ManifestError: When it is missing.
-            DataError: When it is malformed.
+            ManifestError: If it is missing.
+            DataError: If it is malformed.
         """
         try:
             return RunFile.model_validate_json(self.run_file.read_bytes())
         except FileNotFoundError as error:
             raise ManifestError(
-                f"{self.path} holds no training run: no {self.run_file.name} in it", hint="check the path"
+                f"{self.path} holds no training run: it has no {self.run_file.name}",
+                hint="name the output directory of a training run",
             ) from error
         except ValidationError as error:
-            raise DataError(f"{self.run_file} is malformed: {error}") from error
+            raise DataError(
+                f"{self.run_file} is malformed: {error}", hint="run the training command again, which rewrites it"
+            ) from error
 
     def begin(self, run: RunFile) -> None:
-        """Write `run.json`, and remove checkpoints that a killed run did not complete."""
+        """Write `run.json`, and remove the incomplete checkpoints of a killed run."""
         for path in self.checkpoints.glob(f"*{PARTIAL_SUFFIX}"):
             shutil.rmtree(path)
         atomic_write(self.run_file, (run.model_dump_json(indent=2) + "\n").encode())
 
 
 def partial(path: Path) -> Path:
-    """Return the name under which the directory `path` is written before it is renamed."""
+    """Return the name of the directory `path` while it is being written."""
     return path.with_name(path.name + PARTIAL_SUFFIX)

@@ -1,4 +1,7 @@
-"""The learning rate: linear warm-up, then half a cosine (Loshchilov and Hutter, arXiv 1608.03983, without restarts)."""
+"""The learning rate of each step: linear warm-up, then half a cosine.
+
+The cosine is that of Loshchilov and Hutter (arXiv 1608.03983), without restarts. Steps are numbered from 1.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ class Schedule:
         peak: Learning rate at the end of the warm-up.
         num_steps: Steps of the run.
         warmup_fraction: Share of the steps that warm up.
-        min_ratio: Learning rate that the cosine ends at / peak.
+        min_ratio: Learning rate at the end of the cosine / peak.
     """
 
     peak: float
@@ -28,14 +31,14 @@ class Schedule:
         return math.ceil(self.warmup_fraction * self.num_steps)
 
     def learning_rate(self, step: int) -> float:
-        """Return the learning rate of the 0-based `step`.
+        """Return the learning rate of `step`, 1 .. num_steps.
 
-        It rises to `peak` in the last step of the warm-up, is never 0 on the way, and reaches the minimum right after
-        the last step of the run, so that no step is spent on a learning rate of 0.
+        The warm-up starts above 0 and reaches `peak` in its last step. The cosine would reach the minimum in step
+        `num_steps + 1`, so no step is wasted on a learning rate of 0.
         """
-        if step < self.num_warmup_steps:
-            return self.peak * (step + 1) / self.num_warmup_steps
+        if step <= self.num_warmup_steps:
+            return self.peak * step / self.num_warmup_steps
         num_decay_steps = self.num_steps - self.num_warmup_steps
-        progress = (step - self.num_warmup_steps) / num_decay_steps
+        progress = (step - 1 - self.num_warmup_steps) / num_decay_steps
         cosine = 0.5 * (1.0 + math.cos(math.pi * progress))
         return self.peak * (self.min_ratio + (1.0 - self.min_ratio) * cosine)

@@ -1,4 +1,4 @@
-"""A polite stop: SIGTERM or SIGINT asks, the loop answers at the end of a step."""
+"""A graceful stop: SIGTERM or SIGINT requests it, and the training loop stops after the current step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class StopRequest:
     """Whether this process was asked to stop.
 
     Attributes:
-        reason: Name of the signal that came, empty before.
+        reason: Name of the signal that it received; empty until then.
     """
 
     def __init__(self) -> None:
@@ -24,9 +24,9 @@ class StopRequest:
 
     @contextmanager
     def listen(self) -> Iterator[StopRequest]:
-        """Catch the first SIGTERM or SIGINT inside the block; the second one acts as ever.
+        """Catch the first SIGTERM or SIGINT while the block runs; a second one has its usual effect.
 
-        Signals reach Python's main thread alone; in another thread this does nothing.
+        Only Python's main thread receives signals; in another thread this does nothing.
         """
         if threading.current_thread() is not threading.main_thread():
             yield self

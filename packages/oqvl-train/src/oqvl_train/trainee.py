@@ -1,4 +1,4 @@
-"""What the trainer asks of a model; a recipe names its factory by a dotted path."""
+"""What a model must implement to be trained. A recipe names its factory by a dotted path."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from oqvl_shards.packed import Pack
 
 
 class Batch(Protocol):
-    """The tensors of one forward pass; opaque to the trainer, which only moves them."""
+    """The tensors of one forward pass. The trainer does nothing with them but move them."""
 
     def pin_memory(self) -> Self:
-        """Return the batch in page-locked memory; called when it is bound for a CUDA device."""
+        """Return the batch in page-locked memory; called if it goes to a CUDA device."""
         ...
 
     def to(self, device: Any) -> Self:
-        """Return the batch with its tensors on `device`; need not wait for the copy."""
+        """Return the batch with its tensors on `device`, without having to wait for the copy."""
         ...
 
 
 @runtime_checkable
 class Trainee(Protocol):
-    """A model with what the trainer must know about it.
+    """A model, and what the trainer must know about it.
 
-    Made by `factory(checkpoint: Path, packed: PackedDetails, **options)`, where `checkpoint` is a model directory and
-    `packed` describes the packs. Parameters that are to be trained have `requires_grad` set and are fp32; with
-    `precision = "bf16"` the forward pass sees them as bf16, and nothing else is cast for the model.
+    It is made by `factory(checkpoint: Path, packed: PackedDetails, **options)`, where `checkpoint` is a model directory
+    and `packed` describes the packs. Trainable parameters have `requires_grad` set and are fp32. With
+    `precision = "bf16"` the forward pass sees them as bf16; the trainer casts nothing else.
     """
 
     @property
@@ -40,40 +40,40 @@ class Trainee(Protocol):
     def collate(self, packs: Sequence[Pack]) -> Batch:
         """Make the batch of one forward pass from at least one pack, on the CPU.
 
-        Called from several threads, as is `num_flops`; so it may not draw from torch's generator, which belongs to the
-        training loop.
+        Called from several threads, like `num_flops`. It must not use torch's random number generator, which belongs
+        to the training loop.
         """
         ...
 
     def loss(self, model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
-        """Run `model` (as the trainer wrapped it) on `batch`.
+        """Run `model`, as the trainer has wrapped it, on `batch`.
 
         Returns:
-            The sum of the losses at all targets (fp32 scalar) and the number of targets (int64 scalar, may be 0).
+            The sum of the losses over all targets (fp32 scalar) and the number of targets (int64 scalar, may be 0).
         """
         ...
 
     def shard_units(self, model: nn.Module) -> Sequence[nn.Module]:
         """Return the modules that are sharded, recomputed and compiled one by one: the decoder layers.
 
-        A unit must run in every forward pass, whatever the batch holds: a parameter that some batches do not use (a
-        projector, in a batch without images) belongs outside all units.
+        A unit must run in every forward pass, whatever the batch holds. A parameter that some batches do not use (a
+        projector, in a batch without images) must be outside all units.
         """
         ...
 
     def replicated_modules(self, model: nn.Module) -> Sequence[nn.Module]:
-        """Return frozen modules that every process holds whole, in their own number format: the vision tower."""
+        """Return the frozen modules that every process holds whole, in their own number format: the vision tower."""
         ...
 
     def num_flops(self, batch: Any) -> float:
-        """Return the model FLOPs of one forward and backward pass over `batch`, recomputation not counted."""
+        """Return the model FLOPs of one forward and backward pass over `batch`, without recomputation."""
         ...
 
     def save(self, directory: Path, state_dict: Mapping[str, Tensor]) -> None:
-        """Write a model directory that `from_pretrained` reads.
+        """Write a model directory that `from_pretrained` can read.
 
         Args:
             directory: An existing empty directory.
-            state_dict: All parameters and persistent buffers by their names in `model`, whole, on the CPU.
+            state_dict: All parameters and persistent buffers by their names in `model`, unsharded, on the CPU.
         """
         ...
