@@ -1,4 +1,4 @@
-"""Runs of the tiny trainee: its inputs, their configuration, and two processes that live as long as the tests."""
+"""Runs of the tiny trainee: its inputs, their configuration, an uninterrupted run, and two processes for more."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from typing import Any
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent))  # where the dotted path of the tiny trainee leads
+sys.path.insert(0, str(Path(__file__).parent))  # recipes bind the tiny trainee by its dotted path
 
 import tiny_trainee
 from processes import MakeConfig, Processes
 
 from oqvl_train.config import TrainConfig
+from oqvl_train.run import train
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs a CUDA device where there is none."""
+    """Deselect the tests that need a CUDA device if there is none."""
     if not torch.cuda.is_available():
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("gpu")])
         items[:] = [item for item in items if not item.get_closest_marker("gpu")]
 
 
 @pytest.fixture(scope="session")
-def pair() -> Iterator[Processes]:
-    """Two processes that stay."""
+def two_processes() -> Iterator[Processes]:
+    """Two processes that train together whenever a test asks."""
     processes = Processes(2)
     yield processes
     processes.close()
@@ -65,3 +66,13 @@ def make_config(inputs: tuple[Path, Path]) -> MakeConfig:
         return TrainConfig.model_validate(values | changes)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def alone(make_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output of an uninterrupted run of one process, one pack at a time."""
+    output = tmp_path_factory.mktemp("alone") / "run"
+    report = train(make_config(output))
+    assert report.is_finished
+    assert report.step == report.num_steps == 6
+    return output

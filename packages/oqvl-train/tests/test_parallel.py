@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -56,6 +56,45 @@ def test_cuda_is_not_taken_for_granted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(HardwareError, match="no CUDA device"), open_world(make_config(device="cuda")):
         pass
+
+
+class Told(World):
+    """One of two processes, in which the first one has told the others what `told` says."""
+
+    told: ClassVar[list[Any]] = []
+
+    def from_first(self, value: Any) -> Any:
+        if self.is_first:
+            self.told.append(value)
+        return self.told[-1]
+
+
+@pytest.mark.parametrize(
+    ("error", "elsewhere"),
+    [
+        (ConfigError("refused", hint="go away"), "refused\n  hint: go away"),
+        (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+        (KeyError("lost"), "on rank 0: KeyError: 'lost'"),
+    ],
+    ids=["ours", "disk", "any"],
+)
+def test_an_error_of_the_first_process_ends_all(error: Exception, elsewhere: str, world: World) -> None:
+    first, second = Told(0, 2, world.device, world.mesh), Told(1, 2, world.device, world.mesh)
+    with pytest.raises(type(error)) as of_first, first.first_alone() as is_first:
+        assert is_first
+        raise error
+    assert of_first.value is error
+    with pytest.raises(Exception) as of_second, second.first_alone() as is_first:
+        assert not is_first
+    assert str(of_second.value) == elsewhere
+
+
+def test_what_the_first_process_does_without_an_error_lets_all_go_on(world: World) -> None:
+    first, second = Told(0, 2, world.device, world.mesh), Told(1, 2, world.device, world.mesh)
+    with first.first_alone():
+        pass
+    with second.first_alone() as is_first:
+        assert not is_first
 
 
 def test_replicated_modules_are_left_alone_and_the_rest_is_sharded(world: World) -> None:

@@ -1,18 +1,19 @@
-"""The promises of a run: exactness over micro-batches and processes, exact resume, polite stops, agreement on NaN."""
+"""What a run promises: exactness over micro-batches and processes, exact resume, graceful stops, agreement on NaN."""
 
 from __future__ import annotations
 
-import hashlib
+import os
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import tiny_trainee
 import torch
-from processes import MakeConfig, Processes
+from processes import MakeConfig, Processes, digests, pack_of_step
 from safetensors.torch import load_file
 
 from oqvl_shards.check import check_shards
+from oqvl_shards.claim import claim
 from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import ConfigError, DataError
 from oqvl_shards.manifest import Kind, PackedDetails
@@ -23,7 +24,7 @@ from oqvl_train.metrics import StepMetrics, read_metrics
 from oqvl_train.run import train
 
 TOLERANCE = 1e-6
-"""Largest difference of a loss or a weight between two ways to add up the same sums in fp32."""
+"""Largest difference of a loss or weight between two ways to compute the same sums in fp32."""
 
 
 def metrics(output: Path) -> list[StepMetrics]:
@@ -35,7 +36,7 @@ def weights(output: Path) -> dict[str, torch.Tensor]:
 
 
 def assert_same_run(found: Path, expected: Path) -> None:
-    """Both runs did the same but for rounding."""
+    """Both runs did the same, apart from rounding."""
     for row, wanted in zip(metrics(found), metrics(expected), strict=True):
         assert row.loss == pytest.approx(wanted.loss, abs=TOLERANCE)
         assert row.grad_norm == pytest.approx(wanted.grad_norm, abs=TOLERANCE)
@@ -47,32 +48,11 @@ def assert_same_run(found: Path, expected: Path) -> None:
         torch.testing.assert_close(tensor, expected_weights[name], rtol=0, atol=TOLERANCE, msg=name)
 
 
-def files(output: Path) -> dict[str, str]:
-    """Digests of all that must not depend on a run's history."""
-    paths = [output / "metrics.jsonl", *(path for path in (output / "model").iterdir() if path.name != "manifest.json")]
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
-
-
-def pack_of_step(step: int, rank: int) -> int:
-    """Return a pack that `rank` of two takes in `step` of the configuration below and in no earlier step."""
-    return DataOrder(num_packs=11, global_batch_size=4, seed=7).micro_batches(step, rank, 2, 1)[0].pack_ids[0]
-
-
 @pytest.fixture(scope="module")
-def alone(make_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An uninterrupted run of one process, one pack at a time."""
-    output = tmp_path_factory.mktemp("alone") / "run"
-    report = train(make_config(output))
-    assert report.is_finished
-    assert report.step == report.num_steps == 6
-    return output
-
-
-@pytest.fixture(scope="module")
-def together(make_config: MakeConfig, pair: Processes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def together(make_config: MakeConfig, two_processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An uninterrupted run of two processes."""
     output = tmp_path_factory.mktemp("together") / "run"
-    assert pair.train(make_config(output)) == [None, None]
+    assert two_processes.train(make_config(output)) == [None, None]
     return output
 
 
@@ -130,7 +110,7 @@ class TestOneProcess:
         (checkpoints / "step-000002").rename(checkpoints / "step-000002.partial")
         assert [row.step for row in metrics(tmp_path / "run")] == [1, 2]
         assert train(config).is_finished
-        assert files(tmp_path / "run") == files(alone)
+        assert digests(tmp_path / "run") == digests(alone)
         assert (tmp_path / "run/model/manifest.json").read_bytes() == (alone / "model/manifest.json").read_bytes()
 
     def test_a_batch_that_holds_all_packs_is_said(
@@ -147,7 +127,7 @@ class TestOneProcess:
         with tiny_trainee.accidents(error=pack_of_step(3, 0)), pytest.raises(DataError, match="an accident"):
             train(config)
         train(config)
-        assert files(tmp_path / "run") == files(tmp_path / "whole")
+        assert digests(tmp_path / "run") == digests(tmp_path / "whole")
 
     def test_frozen_parameters_stay(self, make_config: MakeConfig, inputs: tuple[Path, Path], tmp_path: Path) -> None:
         train(make_config(tmp_path / "run", max_steps=2, num_epochs=None, trainee_options={"frozen": ["layers.0"]}))
@@ -196,69 +176,106 @@ class TestTwoProcesses:
         assert_same_run(together, alone)
 
     def test_replicas_do_not_matter(
-        self, alone: Path, make_config: MakeConfig, pair: Processes, tmp_path: Path
+        self, alone: Path, make_config: MakeConfig, two_processes: Processes, tmp_path: Path
     ) -> None:
         config = make_config(tmp_path / "run", num_replicas=2, micro_batch_size=2, recompute="full")
-        assert pair.train(config) == [None, None]
+        assert two_processes.train(config) == [None, None]
         assert_same_run(tmp_path / "run", alone)
 
-    def test_replicas_must_divide_the_processes(self, make_config: MakeConfig, pair: Processes, tmp_path: Path) -> None:
-        for error in pair.train(make_config(tmp_path / "run", num_replicas=3)):
+    def test_replicas_must_divide_the_processes(
+        self, make_config: MakeConfig, two_processes: Processes, tmp_path: Path
+    ) -> None:
+        for error in two_processes.train(make_config(tmp_path / "run", num_replicas=3)):
             assert isinstance(error, ConfigError)
             assert error.message == "num_replicas=3 does not divide the 2 processes of this run"
 
     @pytest.mark.parametrize("batch_size", [1, 3])
     def test_a_process_without_a_pack_keeps_step(
-        self, batch_size: int, make_config: MakeConfig, pair: Processes, tmp_path: Path
+        self, batch_size: int, make_config: MakeConfig, two_processes: Processes, tmp_path: Path
     ) -> None:
         changes = {"global_batch_size": batch_size, "max_steps": 5, "num_epochs": None}
-        assert pair.train(make_config(tmp_path / "two", **changes)) == [None, None]
+        assert two_processes.train(make_config(tmp_path / "two", **changes)) == [None, None]
         train(make_config(tmp_path / "one", **changes))
         assert_same_run(tmp_path / "two", tmp_path / "one")
 
-    def test_sigterm_to_one_stops_all_after_the_same_step_and_the_rerun_is_exact(
-        self, together: Path, make_config: MakeConfig, pair: Processes, tmp_path: Path
+    def test_an_output_that_another_process_writes_is_refused_by_all(
+        self, make_config: MakeConfig, two_processes: Processes, tmp_path: Path
+    ) -> None:
+        with claim(tmp_path, "a third party"):
+            errors = two_processes.train(make_config(tmp_path))
+        for error in errors:
+            assert isinstance(error, ConfigError)
+            assert f"{tmp_path} is being written by a third party: process {os.getpid()} on " in error.message
+
+    def test_the_output_of_another_configuration_is_refused_by_all(
+        self, alone: Path, make_config: MakeConfig, two_processes: Processes
+    ) -> None:
+        for error in two_processes.train(make_config(alone, learning_rate=2e-2)):
+            assert isinstance(error, ConfigError)
+            assert "learning_rate" in error.message
+
+    def test_what_only_the_first_process_can_see_ends_all(
+        self, make_config: MakeConfig, two_processes: Processes, tmp_path: Path
     ) -> None:
         config = make_config(tmp_path / "run")
-        errors = pair.train(config, sigterm=pack_of_step(3, rank=1))
+        two_processes.train(config, sigterm=pack_of_step(2, rank=0))
+        (config.output / "metrics.jsonl").unlink()
+        for error in two_processes.train(config):
+            assert isinstance(error, DataError)
+            assert "holds 0 rows of the first 2 steps" in error.message
+
+    def test_a_model_that_cannot_be_written_ends_all(
+        self, make_config: MakeConfig, two_processes: Processes, tmp_path: Path
+    ) -> None:
+        config = make_config(tmp_path / "run", trainee="tiny_trainee:UnsavableTrainee")
+        for error in two_processes.train(config):
+            assert isinstance(error, DataError)
+            assert error.message == "no place for the model"
+
+    def test_sigterm_to_one_stops_all_after_the_same_step_and_the_rerun_is_exact(
+        self, together: Path, make_config: MakeConfig, two_processes: Processes, tmp_path: Path
+    ) -> None:
+        config = make_config(tmp_path / "run")
+        errors = two_processes.train(config, sigterm=pack_of_step(3, rank=1))
         assert [type(error) for error in errors] == [TrainingInterruptedError] * 2
         assert "stopped by a signal to another process after step 3 of 6" in str(errors[0])
         assert "stopped by SIGTERM after step 3 of 6" in str(errors[1])
-        assert pair.train(config) == [None, None]
-        assert files(tmp_path / "run") == files(together)
+        assert two_processes.train(config) == [None, None]
+        assert digests(tmp_path / "run") == digests(together)
 
     def test_two_then_one_then_two(
-        self, together: Path, make_config: MakeConfig, pair: Processes, tmp_path: Path
+        self, together: Path, make_config: MakeConfig, two_processes: Processes, tmp_path: Path
     ) -> None:
         config = make_config(tmp_path / "run")
-        pair.train(config, sigterm=pack_of_step(1, rank=0))
+        two_processes.train(config, sigterm=pack_of_step(1, rank=0))
         with tiny_trainee.accidents(sigterm=pack_of_step(3, rank=0)), pytest.raises(TrainingInterruptedError):
             train(config)
-        assert pair.train(config) == [None, None]
+        assert two_processes.train(config) == [None, None]
         assert_same_run(tmp_path / "run", together)
 
     def test_nan_on_one_process_stops_all_with_the_parameters_untouched(
-        self, together: Path, make_config: MakeConfig, pair: Processes, tmp_path: Path
+        self, together: Path, make_config: MakeConfig, two_processes: Processes, tmp_path: Path
     ) -> None:
         config = make_config(tmp_path / "run", log_every=5, checkpoint_every=5)
         pack_id = pack_of_step(2, rank=1)
-        for error in pair.train(config, nan=pack_id):
+        for error in two_processes.train(config, nan=pack_id):
             assert isinstance(error, DataError)
             assert error.message.startswith("step 2: the loss is not finite; its packs: ")
             assert str(pack_id) in error.message
         # Step 2 was noticed after step 5; the state that was saved is nevertheless the one after step 1.
-        assert pair.train(config) == [None, None]
-        assert files(tmp_path / "run") == files(together)
+        assert two_processes.train(config) == [None, None]
+        assert digests(tmp_path / "run") == digests(together)
 
+    @pytest.mark.parametrize("rank", [0, 1])
     def test_sigkill_of_one_process_costs_the_steps_since_the_checkpoint_and_nothing_else(
-        self, together: Path, make_config: MakeConfig, pair: Processes, tmp_path: Path
+        self, rank: int, together: Path, make_config: MakeConfig, two_processes: Processes, tmp_path: Path
     ) -> None:
         config = make_config(tmp_path / "run")
         victims = Processes(2)
-        victims.start(config, sigkill=pack_of_step(3, rank=1))
+        victims.start(config, sigkill=pack_of_step(3, rank=rank))
         assert all(victims.close())
-        assert pair.train(config) == [None, None]
-        assert files(tmp_path / "run") == files(together)
+        assert two_processes.train(config) == [None, None]
+        assert digests(tmp_path / "run") == digests(together)
 
 
 @pytest.mark.gpu
@@ -278,7 +295,7 @@ class TestCuda:
         with tiny_trainee.accidents(error=pack_of_step(3, 0)), pytest.raises(DataError, match="an accident"):
             train(make_config(tmp_path / "cut", **changes))
         train(make_config(tmp_path / "cut", **changes))
-        assert files(tmp_path / "cut") == files(tmp_path / "whole")
+        assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
 
     def test_a_step_that_is_not_finite_changes_nothing(self, make_config: MakeConfig, tmp_path: Path) -> None:
         config = make_config(tmp_path / "run", on_nonfinite="skip", **self.CUDA)

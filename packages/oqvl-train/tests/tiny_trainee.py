@@ -1,6 +1,6 @@
-"""A decoder small enough for tests, as a `Trainee`, with the packs and the start checkpoint that it takes.
+"""A decoder that is small enough for tests, as a `Trainee`, with its packs and its start checkpoint.
 
-Shapes: T tokens of all packs of a batch, I images, E width.
+Shape suffixes: T tokens of all packs of a batch, I images, E width.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -147,14 +148,70 @@ class TinyTrainee:
         (directory / "config.json").write_text(json.dumps({"architectures": ["TinyModel"]}))
 
 
+class UnsavableTrainee(TinyTrainee):
+    """Fails to save, which only the first process does."""
+
+    def save(self, directory: Path, state_dict: Mapping[str, Tensor]) -> None:
+        raise DataError("no place for the model")
+
+
+class Gate:
+    """Holds one process up until another one opens the gate; made of files.
+
+    Args:
+        directory: Where the files are; made if it does not exist.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._is_open = directory / "open"
+        directory.mkdir(exist_ok=True)
+
+    def pass_through(self) -> None:
+        """Wait until the gate is open.
+
+        Raises:
+            DataError: If a second process arrives.
+        """
+        (self.directory / f"arrived-{os.getpid()}").touch()
+        if len(self._arrivals()) > 1:
+            raise DataError("two processes train at once")
+        while not self._is_open.exists():
+            time.sleep(0.005)
+
+    def wait_for_arrival(self) -> None:
+        """Wait until a process is at the gate."""
+        while not self._arrivals():
+            time.sleep(0.005)
+
+    def open(self) -> None:
+        """Let the process through."""
+        self._is_open.touch()
+
+    def _arrivals(self) -> list[Path]:
+        return list(self.directory.glob("arrived-*"))
+
+
+class GatedTrainee(TinyTrainee):
+    """Waits at a gate before it computes anything."""
+
+    def __init__(self, checkpoint: Path, packed: PackedDetails, *, gate: str) -> None:
+        super().__init__(checkpoint, packed)
+        self.gate = Gate(Path(gate))
+
+    def loss(self, model: nn.Module, batch: TinyBatch) -> tuple[Tensor, Tensor]:
+        self.gate.pass_through()
+        return super().loss(model, batch)
+
+
 _accidents: dict[str, int] = {}
 
 
 @contextmanager
 def accidents(**at_pack: int) -> Iterator[None]:
-    """Let things happen in this process when a pack comes up: `nan`, `sigterm`, `sigkill` or `error` = pack id.
+    """Cause accidents in this process when it trains on a pack: `nan`, `sigterm`, `sigkill` or `error` = pack id.
 
-    No configuration sees them: a run with an accident and its rerun without are the same run.
+    They are not part of the configuration, so a run with an accident and its rerun without one are the same run.
     """
     _accidents.update(at_pack)
     try:
@@ -187,7 +244,7 @@ class _NoConfig(StageConfig):
 
 
 def write_checkpoint(directory: Path, seed: int = 0) -> Path:
-    """Write a start checkpoint: weights drawn from `seed`, and a manifest."""
+    """Write a start checkpoint: random weights from `seed`, and a manifest."""
     directory.mkdir(parents=True)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -208,7 +265,7 @@ def write_checkpoint(directory: Path, seed: int = 0) -> Path:
 def write_packs(directory: Path, num_packs: int, seed: int = 0) -> Path:
     """Write a packed dataset.
 
-    Skewed on purpose: pack 0 has no target, pack 1 has few, packs 1 and 4 have no image.
+    It is unbalanced on purpose: pack 0 has no target, pack 1 has few, packs 1 and 4 have no image.
     """
     rng = np.random.default_rng(seed)
     records = [_record(rng, pack_id) for pack_id in range(num_packs)]
