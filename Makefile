@@ -11,6 +11,7 @@ test:
 check:  ## everything that is quicker than the tests
 	uv run ruff check
 	uv run ruff format --check
+	uv run codespell
 	uv run pyrefly check
 	uv run lint-imports
 	uv run tools/house.py
