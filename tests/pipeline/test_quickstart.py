@@ -16,7 +16,8 @@ from oqvl_shards.check import check_shards
 from oqvl_shards.dataset import open_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS_LEFT = 1200
+HANG_SECONDS = 3600
+"""Guards against hanging only: the smallest size takes a minute, on a busy machine several."""
 DATASETS = (
     "benchmark clean pool conversations dfn scores/rules scores/dfn subset filtered model packed-pretrain packed-sft "
     "pretrain/model sft/model predictions/base predictions/sft predictions/sft-shuffled predictions/sft-free"
@@ -30,14 +31,14 @@ def start(directory: Path) -> subprocess.Popen[bytes]:
 
 
 def finish(directory: Path) -> None:
-    code = start(directory).wait(SECONDS_LEFT)
+    code = start(directory).wait(HANG_SECONDS)
     assert code == 0, (directory.parent / f"{directory.name}.log").read_text()[-4000:]
 
 
 def kill_when(directory: Path, pattern: str) -> None:
     """Run until a file that matches `pattern` appears, then kill the process without warning."""
     process = start(directory)
-    deadline = time.monotonic() + SECONDS_LEFT
+    deadline = time.monotonic() + HANG_SECONDS
     try:
         while not list(directory.glob(pattern)):
             log = (directory.parent / f"{directory.name}.log").read_text()[-4000:]

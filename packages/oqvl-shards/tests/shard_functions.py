@@ -18,7 +18,7 @@ def fail_at_two(item: int, directory: Path) -> int:
     (directory / str(item)).touch()
     if item == 2:
         raise DataError("digest differs", hint="copy it again")
-    time.sleep(0.05)  # 2000 items would take most of a minute: the failure is seen long before
+    time.sleep(0.6)  # two workers would take ten minutes for 2000 items: the failure is seen long before
     return item
 
 
@@ -36,7 +36,7 @@ def has_imported_before(module: str) -> bool:
 
 def hang(item: int, directory: Path) -> None:
     (directory / str(item)).touch()
-    time.sleep(600)
+    time.sleep(3600)  # longer than any test waits
 
 
 def die(item: int) -> None:
