@@ -1,5 +1,5 @@
 # Thin names for the commands of CONTRIBUTING.md.
-.PHONY: setup test check quickstart lock wheels ci
+.PHONY: setup test coverage check docs quickstart lock wheels ci
 
 setup:  ## an environment with everything, and a lock that git keeps free of addresses
 	python3 tools/lock.py --install-filter
@@ -15,6 +15,9 @@ check:  ## everything that is quicker than the tests
 	uv run pyrefly check
 	uv run lint-imports
 	uv run tools/house.py
+
+docs:  ## the site, in build/site/html; needs no network
+	uv run --group docs tools/doc_site.py
 
 quickstart:
 	uv run tools/quickstart.py
