@@ -2,9 +2,9 @@
 
     uv run --group docs tools/doc_site.py    gather the pages, build build/site/html, check it
 
-The pages keep their places, so that one relative link works in the repository and on the site. A linked file that is not
-a page is copied beside them, and a linked directory becomes a page that lists its files. The build is strict: a broken link,
-a missing anchor or a page outside the navigation fails it. What it makes loads nothing from elsewhere.
+The pages keep their places, so that one relative link works in the repository and on the site. A linked file that is
+not a page is copied beside them, and a linked directory becomes a page that lists its files. The build is strict: a
+broken link, a missing anchor or a page outside the navigation fails it. What it makes loads nothing from elsewhere.
 """
 
 from __future__ import annotations
@@ -36,7 +36,14 @@ PATTERNS = (
 CODE = re.compile(r"^(```.*?^```|    .*?)$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 STYLE_ADDRESS = re.compile(r"url\(\s*['\"]?(?!data:)((?:https?:)?//[^)'\"]+)|@import\s+['\"]([^'\"]+)")
-LOADING = {("script", "src"), ("link", "href"), ("img", "src"), ("iframe", "src"), ("source", "src"), ("object", "data")}
+LOADING = {
+    ("script", "src"),
+    ("link", "href"),
+    ("img", "src"),
+    ("iframe", "src"),
+    ("source", "src"),
+    ("object", "data"),
+}
 LOADED_RELATIONS = {"icon", "manifest", "modulepreload", "preconnect", "prefetch", "preload", "stylesheet"}
 
 
@@ -100,7 +107,7 @@ def write_api_pages(root: Path, pages_directory: Path) -> None:
 
 
 def module_table(package: Path) -> str:
-    """Return a Markdown table of the modules below the directory `package`, each with the first line of its docstring."""
+    """Return a Markdown table of the modules below `package`, each with the first line of its docstring."""
     rows = ["| module | what |", "|---|---|"]
     for path in sorted(package.rglob("*.py")):
         parts = path.relative_to(package.parent).with_suffix("").parts
@@ -118,7 +125,9 @@ def docstring(module: Path) -> str:
 def check_navigation(root: Path) -> Iterator[str]:
     """Yield the pages that no entry of the navigation leads to."""
     entries = set(re.findall(r"^ +- (\S+\.md)$", CONFIG.read_text(encoding="utf-8"), re.MULTILINE))
-    yield from (f"{page}: not in the navigation of {CONFIG.name}" for page in find_pages(root) if str(page) not in entries)
+    yield from (
+        f"{page}: not in the navigation of {CONFIG.name}" for page in find_pages(root) if str(page) not in entries
+    )
 
 
 class _References(HTMLParser):

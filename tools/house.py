@@ -21,6 +21,8 @@ MEMBER_FILES = ("CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml")
 UNTELLING_NAMES = {"common", "core", "helper", "helpers", "misc", "tools", "util", "utils"}
 MAX_FUNCTION_LINES = 50
 MAX_PUBLIC_NAMES = 20
+MAX_MODULES = 30
+MANY_ROOMS = 15
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -40,17 +42,62 @@ def check_front_rooms(member: Path) -> Iterator[str]:
             yield f"{path.relative_to(ROOT)}: missing"
 
 
+def check_module_counts(member: Path) -> Iterator[str]:
+    """No directory of a package has more modules than a reader can keep in mind."""
+    directories = {path.parent for path in sources(member)}
+    for directory in sorted(directories):
+        count = sum(path.name != "__init__.py" for path in directory.glob("*.py"))
+        if count > MAX_MODULES:
+            yield f"{directory.relative_to(ROOT)}: {count} modules, expected at most {MAX_MODULES}; cut it into wings"
+
+
+def crowded_packages() -> Iterator[str]:
+    """Yield the packages whose front hall has many rooms: allowed, and worth a look."""
+    for package in sorted(ROOT.glob("packages/*/src/*")):
+        rooms = [path.stem for path in package.glob("*.py") if path.name != "__init__.py"]
+        rooms += [path.parent.name for path in package.glob("*/__init__.py")]
+        if len(rooms) > MANY_ROOMS:
+            yield f"{package.relative_to(ROOT)}: {len(rooms)} rooms behind the front door"
+
+
 def check_tests_mirror(member: Path) -> Iterator[str]:
-    """A module `a/b.py` with any function is tested in `tests/a/test_b.py`, or in several `tests/a/test_b_*.py`."""
+    """A module `a/b.py` with any function is tested in `tests/a/test_b.py`, or in several `tests/a/test_b_*.py`.
+
+    One of them imports the module, a name from it, or a name of it that a package's `__init__` passes on: a test that
+    has the module's name and never touches it tests something else.
+    """
     (package,) = member.glob("src/*")
-    tested = [path for path in sources(member) if path.name != "__init__.py" and any(function_lengths(path))]
-    modules = {path.relative_to(package).with_suffix("") for path in tested}
-    tests = {path.relative_to(member / "tests") for path in member.glob("tests/**/test_*.py")}
-    for module in sorted(modules):
-        stem = f"test_{module.name}"
-        if not any(t.parent == module.parent and (t.stem == stem or t.stem.startswith(f"{stem}_")) for t in tests):
-            wanted = (member / "tests" / module.parent / f"{stem}.py").relative_to(ROOT)
-            yield f"{wanted}: missing; it would test {module}.py"
+    for path in sources(member):
+        if path.name == "__init__.py" or not any(function_lengths(path)):
+            continue
+        directory = member / "tests" / path.relative_to(package).parent
+        tests = sorted({*directory.glob(f"test_{path.stem}.py"), *directory.glob(f"test_{path.stem}_*.py")})
+        wanted = (directory / f"test_{path.stem}.py").relative_to(ROOT)
+        module = ".".join(path.relative_to(package.parent).with_suffix("").parts)
+        if not tests:
+            yield f"{wanted}: missing; it would test {module}"
+        elif not any(module in imported_modules(test, package.parent) for test in tests):
+            yield f"{wanted}: imports nothing from {module}"
+
+
+def imported_modules(test: Path, source: Path) -> set[str]:
+    """Return the dotted modules below `source` that `test` imports, or imports a name from."""
+    modules = set()
+    for module, name in imports(test):
+        modules |= {module, f"{module}.{name}"}
+        init = source.joinpath(*module.split("."), "__init__.py")
+        if init.exists():
+            modules |= {origin for origin, passed_on in imports(init) if passed_on == name}
+    return modules
+
+
+def imports(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield (module, name) of every import in the file at `path`; the name is empty for `import module`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from ((node.module, alias.name) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
 
 
 def check_names(paths: Iterator[Path]) -> Iterator[str]:
@@ -90,8 +137,8 @@ def check_function_lengths(paths: Iterator[Path]) -> Iterator[str]:
 
 
 def python_files() -> Iterator[Path]:
-    """Yield every Python file of the packages, the tools and the recipes."""
-    for folder in ("packages", "recipes", "tests", "tools"):
+    """Yield every Python file of the packages, the examples, the tools and the recipes."""
+    for folder in ("examples", "packages", "recipes", "tests", "tools"):
         yield from sorted((ROOT / folder).rglob("*.py"))
 
 
@@ -99,6 +146,7 @@ def problems() -> Iterator[str]:
     """Yield what breaks a rule."""
     for member in sorted(ROOT.glob("packages/*")):
         yield from check_front_rooms(member)
+        yield from check_module_counts(member)
         yield from check_tests_mirror(member)
         yield from check_public_names(member)
     yield from check_names(python_files())
@@ -112,6 +160,8 @@ def main(arguments: list[str]) -> int:
     if arguments:
         lengths = [entry for path in python_files() for entry in function_lengths(path)]
         print("\n".join(f"{length:4d}  {where}" for length, where in sorted(lengths, reverse=True)[:20]))
+    for note in crowded_packages():
+        print(f"note: {note}")
     found = list(problems())
     print("\n".join(found) or "layout: every rule holds")
     return int(bool(found))
