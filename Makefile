@@ -8,6 +8,9 @@ setup:  ## an environment with everything, and a lock that git keeps free of add
 test:
 	uv run pytest -n auto
 
+coverage:  ## every test, measured; the lines that no test reaches are in htmlcov/
+	uv run pytest -n auto --cov --cov-report=term --cov-report=html
+
 check:  ## everything that is quicker than the tests
 	uv run ruff check
 	uv run ruff format --check

@@ -172,10 +172,8 @@ def make_pool(config: EmojiPoolConfig, concepts: tuple[Concept, ...]) -> list[Po
     rows: list[tuple[str, bytes, str, Truth, str]] = []
     for concept, wrong in zip(mismatched, mismatched[1:] + mismatched[:1], strict=True):
         rows.append(("png", concept.picture, wrong.name, Truth.MISMATCHED, ""))
-    for concept in boilerplate:
-        rows.append(("png", concept.picture, generator.choice(BOILERPLATE), Truth.BOILERPLATE, ""))
-    for concept in tiny:
-        rows.append(("png", resized_png(concept.picture, 16), concept.name, Truth.TINY, ""))
+    rows += [("png", concept.picture, generator.choice(BOILERPLATE), Truth.BOILERPLATE, "") for concept in boilerplate]
+    rows += [("png", resized_png(concept.picture, 16), concept.name, Truth.TINY, "") for concept in tiny]
     for concept in corrupt:
         damaged = to_jpeg(concept.picture)
         rows.append(("jpg", damaged[: len(damaged) // 3] + b"\x00" * 64, concept.name, Truth.CORRUPT, ""))
