@@ -22,7 +22,7 @@ import pytest
 from code_blocks import Block, blocks, marked_block
 
 ROOT = Path(__file__).resolve().parent.parent
-PATTERNS = ["*.md", "docs/**/*.md", "packages/**/*.md", "recipes/**/*.md"]
+PATTERNS = ["*.md", ".github/**/*.md", "docs/**/*.md", "examples/**/*.md", "packages/**/*.md", "recipes/**/*.md"]
 PAGES = sorted(path.relative_to(ROOT) for pattern in PATTERNS for path in ROOT.glob(pattern))
 SHELL = {"bash", "console", "sh"}
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
