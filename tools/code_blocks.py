@@ -41,7 +41,7 @@ def blocks(page: Path) -> Iterator[Block]:
     """Yield the fenced code blocks of `page` in order.
 
     Raises:
-        ValueError: When a fence is never closed.
+        ValueError: If a fence is never closed.
     """
     lines = page.read_text(encoding="utf-8").splitlines(keepends=True)
     start, language, mark = 0, "", ""
@@ -60,7 +60,7 @@ def marked_block(page: Path, mark: str) -> Block:
     """Return the one block of `page` that is marked `<!-- mark -->`.
 
     Raises:
-        ValueError: When there is none, or more than one.
+        ValueError: If there is none, or more than one.
     """
     found = [block for block in blocks(page) if block.mark == mark]
     if len(found) != 1:

@@ -46,7 +46,7 @@ def try_wheel(name: str, wheel: Path, constraints: Path, environment: Path) -> N
     """Install `wheel` into a new virtual environment and run the checks there.
 
     Raises:
-        subprocess.CalledProcessError: When it does not install, or a check fails; the reason is on stderr.
+        subprocess.CalledProcessError: If it does not install, or a check fails; the reason is on stderr.
     """
     python = environment / "bin" / "python"
     subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, str(environment)], check=True)

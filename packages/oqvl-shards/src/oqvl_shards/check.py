@@ -59,7 +59,7 @@ class CheckReport(Frozen):
         """Raise unless nothing is wrong.
 
         Raises:
-            DataError: When a shard is missing, differs from the manifest, or is damaged; every problem is named.
+            DataError: If a shard is missing, differs from the manifest, or is damaged; every problem is named.
         """
         if self.problems:
             lines = [f"  {problem.shard}: {problem.fault}: {problem.detail}" for problem in self.problems]

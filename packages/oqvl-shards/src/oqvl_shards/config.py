@@ -58,7 +58,7 @@ class StageConfig(Frozen):
         path would refuse: `name=2026`. The order of overrides does not matter: none may set what another one sets.
 
         Raises:
-            ConfigError: When the file is missing, is not TOML, or fails validation (every bad key is named); when two
+            ConfigError: If the file is missing, is not TOML, or fails validation (every bad key is named); when two
                 overrides set the same key, or one a table and one a field of it; when an override of prose is unquoted
                 text with a backslash: a line break, or two characters?
         """

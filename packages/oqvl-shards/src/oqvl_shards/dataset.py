@@ -31,7 +31,7 @@ class Dataset:
         """Return where `shard`'s file lies, after a look at its size: a tar that was cut still reads, but for its end.
 
         Raises:
-            DataError: When it is missing or of another size than the manifest says.
+            DataError: If it is missing or of another size than the manifest says.
         """
         path = self.shard_path(shard)
         _check_size(path, shard, hint="it is not what the manifest describes: fetch it again, or make the dataset anew")
@@ -46,7 +46,7 @@ def open_dataset(directory: Path | str, *kinds: Kind) -> Dataset:
         kinds: The kinds that the caller can use; any kind when none is given.
 
     Raises:
-        ManifestError: When there is no manifest, it is malformed, of another schema version, or of another kind.
+        ManifestError: If there is no manifest, it is malformed, of another schema version, or of another kind.
     """
     directory = Path(directory)
     path = directory / MANIFEST_NAME
@@ -82,7 +82,7 @@ def write_manifest(directory: Path | str, manifest: Manifest) -> Dataset:
     """Write `manifest` to `directory` atomically, after every shard that it names is there.
 
     Raises:
-        DataError: When a shard's file is missing or of another size than the manifest says.
+        DataError: If a shard's file is missing or of another size than the manifest says.
     """
     directory = Path(directory)
     for shard in manifest.shards:

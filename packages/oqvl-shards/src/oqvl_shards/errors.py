@@ -93,7 +93,7 @@ def require_extra(package: str, extra: str) -> Iterator[None]:
         extra: The extra's name, e.g. `"clip"`.
 
     Raises:
-        MissingExtraError: When an import inside the block fails.
+        MissingExtraError: If an import inside the block fails.
     """
     try:
         yield

@@ -50,7 +50,7 @@ def decode_image(
             a quarter or an eighth of its size when that has them, in a fraction of the time. None: at its full size.
 
     Raises:
-        SampleError: When it is of another format, too large, too small, or broken.
+        SampleError: If it is of another format, too large, too small, or broken.
     """
     with _open(data, limits, declared_type) as image:
         if needed_side is not None:
@@ -65,7 +65,7 @@ def image_size(data: bytes, limits: ReadLimits) -> tuple[int, int]:
     """Return (width, height) in pixels that `decode_image` would give, from the header alone.
 
     Raises:
-        SampleError: When it is of another format, too large, too small, or its header is broken.
+        SampleError: If it is of another format, too large, too small, or its header is broken.
     """
     with _open(data, limits, None) as image:
         width, height = image.size
@@ -84,7 +84,7 @@ def check_image_head(head: bytes, limits: ReadLimits) -> bool:
         file is of another format, unusual, broken, or its size stands further behind: then `image_size` decides.
 
     Raises:
-        SampleError: When the image is too large or too small.
+        SampleError: If the image is too large or too small.
     """
     size = _jpeg_size(head) if head.startswith(b"\xff\xd8\xff") else _png_size(head)
     if size is None:

@@ -360,7 +360,7 @@ def parse_manifest(text: str, *, where: str = "manifest") -> Manifest:
     """Parse the JSON `text` of a manifest.
 
     Raises:
-        ManifestError: When it is malformed or of a schema version that this release cannot read.
+        ManifestError: If it is malformed or of a schema version that this release cannot read.
     """
     try:
         values = json.loads(text)

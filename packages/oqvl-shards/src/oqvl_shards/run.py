@@ -43,8 +43,8 @@ def import_webdataset(config: ImportWebdatasetConfig) -> DatasetReport:
     """Write the manifest of a folder of WebDataset tars into it; the tars stay as they are.
 
     Raises:
-        ConfigError: When the folder holds no tars, or its manifest was made otherwise or for other tars.
-        DataError: When a shard is damaged or cannot be read.
+        ConfigError: If the folder holds no tars, or its manifest was made otherwise or for other tars.
+        DataError: If a shard is damaged or cannot be read.
     """
     tars = webdataset.find_tars(config.directory)
     with stage_output("oqvl-shards import webdataset", config.directory, config, in_place=True) as output:
@@ -73,8 +73,8 @@ def import_llava(config: ImportLlavaConfig) -> DatasetReport:
     """Convert conversations in LLaVA's layout into shards of kind `conversation`; image files are copied untouched.
 
     Raises:
-        ConfigError: When the annotations or the image folder are not there, or the output was made otherwise.
-        DataError: When the annotations are cut, or none of the records can be used.
+        ConfigError: If the annotations or the image folder are not there, or the output was made otherwise.
+        DataError: If the annotations are cut, or none of the records can be used.
     """
     if not config.annotations.is_file():
         raise ConfigError(f"no file at {config.annotations}", hint="check annotations=")
@@ -101,8 +101,8 @@ def import_obelics(config: ImportObelicsConfig) -> DatasetReport:
     """Convert OBELICS documents into shards of kind `interleaved`; their images leave base64 and are not re-encoded.
 
     Raises:
-        ConfigError: When the source is not there, or the output was made otherwise.
-        DataError: When a source file is damaged, or none of the documents can be used.
+        ConfigError: If the source is not there, or the output was made otherwise.
+        DataError: If a source file is damaged, or none of the documents can be used.
     """
     files = obelics.find_sources(config.source)
     pinned = config.pinned(obelics.sources_digest(files, config.source))
@@ -127,8 +127,8 @@ def import_packed_json(config: ImportPackedJsonConfig) -> DatasetReport:
     """Take Open-Qwen2VL's packed JSON apart into the samples that were packed; images leave base64, not re-encoded.
 
     Raises:
-        ConfigError: When the source is not there, holds pickles, or the output was made otherwise.
-        DataError: When a pack is malformed, or none of the samples can be used.
+        ConfigError: If the source is not there, holds pickles, or the output was made otherwise.
+        DataError: If a pack is malformed, or none of the samples can be used.
     """
     files = packed_json.find_packs(config.source)
     pinned = config.pinned(obelics.sources_digest(files, config.source))

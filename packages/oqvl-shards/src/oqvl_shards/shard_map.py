@@ -60,8 +60,8 @@ def map_shards(
     Raises:
         OqvlError: The first one that `function` raises, of the type it raised, with the item's name before its message;
             items that have not begun are dropped.
-        HardwareError: When a worker process dies, for want of memory for instance.
-        MissingExtraError: When Ray is asked for and not installed.
+        HardwareError: If a worker process dies, for want of memory for instance.
+        MissingExtraError: If Ray is asked for and not installed.
     """
     with tqdm(total=len(items), desc=description, unit=unit, disable=None) as progress:
         if engine is Engine.RAY:

@@ -325,7 +325,7 @@ def finished_output(directory: Path | str, lineage: Lineage, *, in_place: bool =
         in_place: Whether the step describes what lies in the directory already, so that any file may be there.
 
     Raises:
-        ConfigError: When it cannot be written, or it holds files of anyone else, or of another step, configuration or
+        ConfigError: If it cannot be written, or it holds files of anyone else, or of another step, configuration or
             inputs; nothing is overwritten.
     """
     directory = Path(directory)

@@ -59,7 +59,7 @@ def uid_to_words(uid: str) -> tuple[int, int]:
     """Return the (high, low) 64-bit words of `uid`.
 
     Raises:
-        DataError: When `uid` is not 32 hexadecimal digits.
+        DataError: If `uid` is not 32 hexadecimal digits.
     """
     if not _UID.fullmatch(uid):
         raise DataError(f"found uid {uid!r}, expected 32 hexadecimal digits")
@@ -75,7 +75,7 @@ def uids_to_array(uids: Sequence[str]) -> NDArray[np.void]:
     """Return the distinct `uids` as a sorted array of dtype `UID_DTYPE`, ready for a subset file.
 
     Raises:
-        DataError: When one is not 32 hexadecimal digits.
+        DataError: If one is not 32 hexadecimal digits.
     """
     for uid in uids:
         uid_to_words(uid)
@@ -94,7 +94,7 @@ def array_to_uids(array: NDArray[Any]) -> list[str]:
     """Return the uids in an array of dtype `UID_DTYPE`, in its order.
 
     Raises:
-        DataError: When the array is of another dtype or has more than one dimension.
+        DataError: If the array is of another dtype or has more than one dimension.
     """
     if array.dtype != UID_DTYPE or array.ndim != 1:
         raise DataError(f"found a {array.ndim}-dimensional array of {array.dtype}, expected 1 dimension of {UID_DTYPE}")

@@ -35,7 +35,7 @@ def to_webdataset(
         limits: Caps on what is read.
 
     Raises:
-        ManifestError: When the dataset's shards are not tars; those of packs of layout `reference` are not.
+        ManifestError: If the dataset's shards are not tars; those of packs of layout `reference` are not.
     """
     from webdataset.compat import FluidWrapper
     from webdataset.filters import detshuffle

@@ -55,7 +55,7 @@ class ConversionConfig(MappedConfig):
             found: The source's digest.
 
         Raises:
-            ConfigError: When another one is configured.
+            ConfigError: If another one is configured.
         """
         if self.source_sha256 not in (None, found):
             raise ConfigError(

@@ -171,7 +171,7 @@ def check_image(data: bytes) -> str:
     """Return the type (`jpg`, `png`, `webp`) that an image file is by its first bytes, after checking its header.
 
     Raises:
-        SampleError: When it is of another format, too large, too small, or its header is broken.
+        SampleError: If it is of another format, too large, too small, or its header is broken.
     """
     if len(data) > LIMITS.max_member_bytes:
         raise SampleError(RejectReason.MEMBER_TOO_LARGE, f"{len(data)} bytes, at most {LIMITS.max_member_bytes}")
@@ -190,7 +190,7 @@ def require_samples(receipts: Sequence[Receipt], directory: Path, source: Path) 
         source: What the records were read from, for the message.
 
     Raises:
-        DataError: When not one record could be converted; it names the reasons.
+        DataError: If not one record could be converted; it names the reasons.
     """
     account = Account.total(receipt.account for receipt in receipts)
     if not account.num_kept:

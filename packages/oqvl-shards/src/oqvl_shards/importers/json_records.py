@@ -91,7 +91,7 @@ def find_nested_records(path: Path, field: str) -> JsonRecords:
     """Find the elements of the array `field`, the first member of the object that a JSON file holds.
 
     Raises:
-        DataError: When the file cannot be read, does not begin so, or ends inside the array.
+        DataError: If the file cannot be read, does not begin so, or ends inside the array.
     """
     begin = re.compile(rb'\s*\{\s*"' + re.escape(field.encode()) + rb'"\s*:\s*\[')
     try:
@@ -109,7 +109,7 @@ def find_records(path: Path) -> JsonRecords:
     """Find the records of a `.tar`, of a JSON file that holds one array, or of a JSONL file (one value a line).
 
     Raises:
-        DataError: When the file cannot be read, is a damaged tar, or ends inside its array.
+        DataError: If the file cannot be read, is a damaged tar, or ends inside its array.
     """
     try:
         if path.suffix == ".tar":

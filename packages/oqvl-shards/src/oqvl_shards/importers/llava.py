@@ -38,7 +38,7 @@ def convert_conversation(data: bytes, folder: Path) -> ConvertedSample:
         folder: Where its image paths start; no path may lead out of it.
 
     Raises:
-        SampleError: With a reason, when the record or one of its images cannot be used.
+        SampleError: If the record or one of its images cannot be used.
     """
     record = parse_json(data, LIMITS)
     turns = _turns(record.get("conversations"))

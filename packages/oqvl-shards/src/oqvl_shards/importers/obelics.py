@@ -34,7 +34,7 @@ def find_sources(source: Path) -> list[Path]:
     """Return `source`, or the files in it and below, in natural order of their paths.
 
     Raises:
-        ConfigError: When there is no such file or directory, or no file with documents in it.
+        ConfigError: If there is no such file or directory, or no file with documents in it.
     """
     if source.is_file():
         return [source]
@@ -59,7 +59,7 @@ def convert_document(data: bytes) -> ConvertedSample:
     Places whose image is absent or cannot be read, and blank texts, are left out of the document and counted.
 
     Raises:
-        SampleError: With a reason, when the record is not such a document, or no text or no image is left of it.
+        SampleError: If the record is not such a document, or no text or no image is left of it.
     """
     record = parse_json(data, LIMITS)
     texts, infos = record.get("texts"), record.get("image_info")

@@ -34,7 +34,7 @@ def find_packs(source: Path) -> list[Path]:
     """Return the pack files in `source` and below, in natural order of their paths.
 
     Raises:
-        ConfigError: When there is no such directory, no pack in it, or packs in pickles.
+        ConfigError: If there is no such directory, no pack in it, or packs in pickles.
     """
     if not source.is_dir():
         raise ConfigError(f"no directory at {source}", hint="check the path")
@@ -56,7 +56,7 @@ def convert_caption(data: bytes) -> ConvertedSample:
     """Turn one sample of a pack into a sample of kind `image_text`.
 
     Raises:
-        SampleError: With a reason, when it is not one image with one text.
+        SampleError: If it is not one image with one text.
     """
     record = parse_json(data, LIMITS)
     infos, texts = _present(record.get("image_info")), _present(record.get("texts"))

@@ -39,7 +39,7 @@ def find_tars(directory: Path) -> list[Path]:
     """Return the tars in `directory` and below, in natural order of their paths; gaps in numbering do not matter.
 
     Raises:
-        ConfigError: When there is no such directory, or no tar in it.
+        ConfigError: If there is no such directory, or no tar in it.
     """
     if not directory.is_dir():
         raise ConfigError(f"no directory at {directory}", hint="check the path")
@@ -56,7 +56,7 @@ def survey_tar(path: Path, directory: Path) -> ShardSurvey:
     out of the file, so it is counted in the statistics, under `unusable_{reason}`, and left to the stage that needs it.
 
     Raises:
-        DataError: When the file cannot be read.
+        DataError: If the file cannot be read.
     """
     statistics: Counter[str] = Counter()
     name = path.relative_to(directory).as_posix()
@@ -78,7 +78,7 @@ def settle_damage(surveys: list[ShardSurvey], policy: DamagedShards) -> tuple[li
     """Return the surveys of the shards to use and the account of all; the policy says what becomes of damaged ones.
 
     Raises:
-        DataError: When a shard is damaged and `policy` is `fail`, or no shard can be used.
+        DataError: If a shard is damaged and `policy` is `fail`, or no shard can be used.
     """
     damaged = [survey for survey in surveys if survey.damage is not None]
     used = surveys if policy is DamagedShards.SALVAGE else [survey for survey in surveys if survey.damage is None]

@@ -35,7 +35,7 @@ def encode_record(record: PackRecord) -> bytes:
     """Return `record` as the bytes of a safetensors file; equal records give equal bytes.
 
     Raises:
-        DataError: When the parts of `record` do not fit together.
+        DataError: If the parts of `record` do not fit together.
     """
     record.check("record to encode")
     tensors = {name: np.ascontiguousarray(getattr(record, name), dtype) for name, dtype in _DTYPES.items()}
@@ -56,7 +56,7 @@ def decode_record(data: bytes, where: str) -> PackRecord:
         where: What to call it in an error, e.g. `shard-00000.tar: 000000007.safetensors`.
 
     Raises:
-        DataError: When `data` is not a record of a version that this release reads, or its parts do not fit together.
+        DataError: If `data` is not a record of a version that this release reads, or its parts do not fit together.
     """
     try:
         tensors = load(data)

@@ -52,7 +52,7 @@ def write_packed_shard(
         The manifest's entry of the file.
 
     Raises:
-        DataError: When a record's parts do not fit together, or it has another number of images than placeholders.
+        DataError: If a record's parts do not fit together, or it has another number of images than placeholders.
     """
     num_packs = 0
     with TarWriter(path) as tar:
@@ -94,7 +94,7 @@ class EmbeddedShard:
         num_packs: Packs that the manifest says it holds.
 
     Raises:
-        DataError: When the file is not there, is damaged, or does not hold what it should.
+        DataError: If the file is not there, is damaged, or does not hold what it should.
     """
 
     def __init__(self, path: Path, first_pack_id: int, num_packs: int) -> None:
@@ -136,7 +136,7 @@ def read_span(descriptor: int, path: Path, offset: int, size: int) -> bytes:
     """Return `size` bytes at `offset` of an open file.
 
     Raises:
-        DataError: When the file ends before.
+        DataError: If the file ends before.
     """
     data = os.pread(descriptor, size, offset)
     if len(data) != size:

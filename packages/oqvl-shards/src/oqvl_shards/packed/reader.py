@@ -28,8 +28,8 @@ class PackedReader(Sequence[Pack]):
         dataset: A dataset of kind `packed`, or its directory.
 
     Raises:
-        ManifestError: When there is no manifest, or the dataset is of another kind.
-        DataError: When a source of a dataset of layout `reference` is not where it was, or is not what it was.
+        ManifestError: If there is no manifest, or the dataset is of another kind.
+        DataError: If a source of a dataset of layout `reference` is not where it was, or is not what it was.
     """
 
     def __init__(self, dataset: Dataset | Path | str) -> None:
@@ -63,8 +63,8 @@ class PackedReader(Sequence[Pack]):
         """Read one pack by its `pack_id` (negative: from the end), or the packs of a slice.
 
         Raises:
-            IndexError: When there is no such pack.
-            DataError: When its shard is damaged or does not hold what the manifest says.
+            IndexError: If there is no such pack.
+            DataError: If its shard is damaged or does not hold what the manifest says.
         """
         if isinstance(index, slice):
             return list(self.iter_packs(range(*index.indices(len(self)))))

@@ -67,7 +67,7 @@ class OpenSource(NamedTuple):
         """Return its shards, after a look at the size of each.
 
         Raises:
-            DataError: When one is not there, or of another size than when it was packed; the first is named.
+            DataError: If one is not there, or of another size than when it was packed; the first is named.
         """
         tars = [SourceTar(self.dataset.shard_path(shard), shard.num_bytes) for shard in self.dataset.manifest.shards]
         for tar in tars:
@@ -79,7 +79,7 @@ def open_sources(dataset: Dataset) -> list[OpenSource]:
     """Find the sources of a packed dataset of layout `reference`, each with the manifest that it was packed from.
 
     Raises:
-        DataError: When one is not where it was when it was packed, or its manifest is another one.
+        DataError: If one is not where it was when it was packed, or its manifest is another one.
     """
     assert isinstance(dataset.manifest.details, PackedDetails)
     return [open_source(dataset, source) for source in dataset.manifest.details.sources]
@@ -118,7 +118,7 @@ def write_reference_shard(
         The manifest's entry of the file.
 
     Raises:
-        DataError: When a record's parts do not fit together, or it has another number of images than placeholders.
+        DataError: If a record's parts do not fit together, or it has another number of images than placeholders.
     """
     import pyarrow
 
@@ -154,7 +154,7 @@ class ReferenceShard:
         sources: The tars that its references count.
 
     Raises:
-        DataError: When the file is not there, is damaged, or does not hold what it should.
+        DataError: If the file is not there, is damaged, or does not hold what it should.
     """
 
     def __init__(self, path: Path, num_packs: int, sources: Sequence[SourceTar]) -> None:

@@ -1,4 +1,4 @@
-"""Files that are read again and again in any order, without opening each of them each time."""
+"""Keep files open that are read again and again, in any order."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Self
 from oqvl_shards.tar.index import open_shard_file
 
 MAX_OPEN_FILES = 64
-"""Files that are open at a time; a process may commonly have some hundred."""
+"""How many files are open at a time. The usual limit of a process is a few hundred or more."""
 
 
 class DescriptorCache:
-    """Shards that are open for reading, the ones used last; use as a context manager."""
+    """The shards that were read most recently, kept open. Use it as a context manager."""
 
     def __init__(self) -> None:
         self._descriptors: OrderedDict[Path, int] = OrderedDict()
@@ -30,10 +30,10 @@ class DescriptorCache:
             os.close(self._descriptors.popitem()[1])
 
     def descriptor(self, path: Path) -> int:
-        """Return a descriptor of the shard at `path`, good until the next call.
+        """Return an open descriptor of the shard at `path`. It stays valid until the next call.
 
         Raises:
-            DataError: When there is none, or it cannot be opened.
+            DataError: If there is no file at `path`, or it cannot be opened.
         """
         if path in self._descriptors:
             self._descriptors.move_to_end(path)

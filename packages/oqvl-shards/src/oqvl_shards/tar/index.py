@@ -1,8 +1,8 @@
-"""Index a tar by its headers alone: small reads, no content touched, damage named instead of hidden.
+"""Index a tar by its headers alone: reads are small, no content is touched, and damage is named instead of hidden.
 
 The formats are POSIX ustar and pax (POSIX.1-2017, utility `pax`) and GNU tar's long names (GNU tar manual, "Basic Tar
-Format"). Only regular files become members: links, devices, FIFOs and directories are passed over, so nothing in an
-archive can point outside it.
+Format"). Only regular files become members. Links, devices, FIFOs and directories are skipped, so nothing in an archive
+can point outside it.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from numpy.typing import NDArray
 from oqvl_shards.errors import DataError
 
 BLOCK_SIZE = 512
-"""Bytes of a header, and what the content of a member is padded to."""
+"""Bytes in a header. The content of a member is padded to a multiple of it."""
 
 WINDOW_BYTES = 4096
-"""What is read at a header: the small members after it, such as caption and metadata, are often there, too."""
+"""Bytes that one read takes from a header on. They often include the small members after it: caption, metadata."""
 
 MAX_EXTENDED_HEADER_BYTES = 1 << 20
-"""A pax header or long name above this is taken for damage; real ones hold some hundred bytes."""
+"""A larger pax header or long name counts as damage. Real ones hold a few hundred bytes."""
 
 _ZERO_BLOCK = bytes(BLOCK_SIZE)
 _REGULAR_TYPES = b"0\x007"  # regular file, the same before POSIX, contiguous file
 _EMPTY_TYPES = b"123456"  # hard link, symbolic link, devices, directory, FIFO: no content follows
 _UNSAFE_CHARACTERS = re.compile("[\x00-\x1f\x7f\\\\\ud800-\udfff]")
-_SIZE_AND_KIND = struct.Struct("124x 11s c 20x c 355x")  # digits of the size, what ends them, type
+_SIZE_AND_KIND = struct.Struct("124x 11s c 20x c 355x")  # the digits of the size, the byte that ends them, the type
 _OCTAL_WEIGHTS = 8 ** np.arange(5, -1, -1)
-_NO_FILE = -1
-_BATCH_WINDOWS = 64  # whose headers are verified at once
+_NO_FILE = -1  # stands for the size of a header that is not a file's
+_BATCH_WINDOWS = 64  # windows whose headers are verified together
 
 
 class Member(NamedTuple):
     """One regular file in a tar.
 
     Args:
-        name: Its name as stored; never a path to open.
+        name: Its name as stored. Never use it as a path to open.
         offset: Where its content begins, in bytes from the start of the tar.
-        size: Bytes of its content.
+        size: Length of its content, in bytes.
     """
 
     name: str
@@ -66,21 +66,21 @@ class TarDamage(StrEnum):
     BAD_HEADER = "bad_header"
     """A header has a wrong checksum, or a field that cannot be read."""
     MISSING_END = "missing_end"
-    """The file ends where a header or the end-of-archive block belongs: it was cut between members."""
+    """The file ends where a header or the end-of-archive block should be: it was cut between two members."""
     DATA_AFTER_END = "data_after_end"
-    """Something other than zeros follows the end-of-archive block: a zeroed stretch, or joined archives."""
+    """Bytes other than zero follow the end-of-archive block: part of the file was zeroed, or archives were joined."""
 
 
 @dataclass(frozen=True)
 class TarIndex:
-    """The members of a tar that are whole.
+    """The whole members of a tar.
 
     Args:
         path: The tar.
-        members: Regular files, in order, whose header and content are whole.
-        damage: Why the scan stopped early; None when the tar has a proper end.
-        end: Where the scan stopped, in bytes from the start: the end-of-archive block, or the damage.
-        cut_name: Name of the member whose content the file lacks, when the damage lies in one.
+        members: The regular files whose header and content are whole, in order.
+        damage: Why the scan stopped early; None if the tar has a proper end.
+        end: Where the scan stopped, in bytes from the start: at the end-of-archive block, or at the damage.
+        cut_name: Name of the member whose content is cut; None if the damage is elsewhere.
     """
 
     path: Path
@@ -93,10 +93,10 @@ class TarIndex:
 def scan_tar(path: Path | str) -> TarIndex:
     """Index the tar at `path`.
 
-    Damage inside the tar does not raise: the index then holds the members before it and names it.
+    Damage inside the tar raises nothing: the index holds the members before the damage, and names it.
 
     Raises:
-        DataError: When there is no file at `path`, or it cannot be read.
+        DataError: If there is no file at `path`, or it cannot be read.
     """
     path = Path(path)
     descriptor = open_shard_file(path)
@@ -107,10 +107,10 @@ def scan_tar(path: Path | str) -> TarIndex:
 
 
 def open_shard_file(path: Path) -> int:
-    """Open `path` for reading and return the descriptor.
+    """Open the file at `path` for reading and return its descriptor.
 
     Raises:
-        DataError: When there is no file at `path`, or it cannot be opened.
+        DataError: If there is no file at `path`, or it cannot be opened.
     """
     try:
         return os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
@@ -119,7 +119,7 @@ def open_shard_file(path: Path) -> int:
 
 
 def scan_descriptor(descriptor: int, path: Path) -> TarIndex:
-    """Index the tar behind an open file descriptor; `path` only names it. See `scan_tar`."""
+    """Index the tar that is open as `descriptor`; see `scan_tar`. `path` only names it in errors."""
     try:
         return _Scan(descriptor, path, os.fstat(descriptor).st_size).run()
     except OSError as error:
@@ -127,9 +127,9 @@ def scan_descriptor(descriptor: int, path: Path) -> TarIndex:
 
 
 def is_safe_name(name: str) -> bool:
-    """Whether `name` can name a file below a directory.
+    """Return whether `name` can name a file below a directory.
 
-    It is relative, never goes upward, does not end in a slash, is valid Unicode, and holds no control character or
+    It must be relative and valid Unicode. It must not go upward, end in a slash, or hold a control character or a
     backslash.
     """
     goes_upward = ".." in name and ".." in name.split("/")
@@ -137,16 +137,16 @@ def is_safe_name(name: str) -> bool:
 
 
 def unsafe_names(names: Sequence[str]) -> frozenset[str]:
-    """Return those of `names` that are not safe; see `is_safe_name`."""
+    """Return the names that are not safe; see `is_safe_name`."""
     joined = "/".join(("", *names, ""))
-    # One look at all of them: a name that is empty, or begins or ends with a slash, gives an empty component, too.
+    # All names are checked at once. An empty name, or one that begins or ends with a slash, shows as "//".
     if joined.isprintable() and not any(sign in joined for sign in ("//", "/../", "\\")):
         return frozenset()
     return frozenset(name for name in names if not is_safe_name(name))
 
 
 class _DamageError(Exception):
-    """Ends a scan."""
+    """Ends a scan: the tar is damaged at the current position."""
 
     def __init__(self, damage: TarDamage, cut_name: str | None = None) -> None:
         super().__init__(damage)
@@ -157,9 +157,14 @@ class _DamageError(Exception):
 class _Scan:
     """One pass over the headers of a tar.
 
-    The scan walks from header to header as their sizes say. Checksums are verified and names decoded afterwards, for
-    many headers at once: a wrong checksum comes out late, but then everything behind it is dropped, the members as well
-    as the damage that the walk met there.
+    The scan alternates between two steps:
+
+    1. `_walk` goes from header to header, by the sizes that they state, until its buffer is full.
+    2. `_verify` checks the checksums and decodes the names of all these headers together, which numpy does in a
+       fraction of the time.
+
+    So a wrong checksum is noticed late. Everything after it is then dropped: the members, and any damage that the walk
+    has met there.
     """
 
     def __init__(self, descriptor: int, path: Path, num_bytes: int) -> None:
@@ -168,12 +173,13 @@ class _Scan:
         self.num_bytes = num_bytes
         self.position = 0
         self.members: list[Member] = []
-        # What extended headers say of the next file.
+        # What the extended headers that were read last say about the next file.
         self.is_extended = False
         self.next_name: str | None = None
         self.next_size: int | None = None
-        # Headers that are not verified yet: which blocks of the buffer they are, where they lie in the tar, the size of
-        # the file or `_NO_FILE`, and by index the names that are not in the header.
+        # The headers that are not verified yet. The three lists have one entry per header: its block in the buffer, its
+        # position in the tar, and the size of the file, or `_NO_FILE`. The names that an extended header gives are kept
+        # by the index of the header they belong to.
         self.buffer = bytearray(_BATCH_WINDOWS * WINDOW_BYTES)
         self.blocks: list[int] = []
         self.positions: list[int] = []
@@ -181,26 +187,36 @@ class _Scan:
         self.long_names: dict[int, str] = {}
 
     def run(self) -> TarIndex:
+        """Scan to the end of the archive, or to the first damage."""
         damage = cut_name = None
         try:
             try:
                 while self._walk():
                     self._verify()
             finally:
-                self._verify()
+                self._verify()  # also after damage: a wrong checksum before it takes precedence
         except _DamageError as error:
             damage, cut_name = error.damage, error.cut_name
         return TarIndex(self.path, tuple(self.members), damage, self.position, cut_name)
 
     def _walk(self) -> bool:
-        """Pass some headers; return whether more may follow."""
-        # What nearly every header needs is written out here: calls would take a third of the time of opening a shard.
+        """Go from header to header until the buffer is full or the archive ends.
+
+        Returns:
+            Whether more headers may follow.
+
+        Raises:
+            _DamageError: If the walk cannot go on.
+        """
+        # The steps that nearly every header takes are inlined: calls would add a third to the time of opening a shard.
         unpack, buffer, position, num_bytes = _SIZE_AND_KIND.unpack_from, self.buffer, self.position, self.num_bytes
         add_block, add_position, add_size = self.blocks.append, self.positions.append, self.sizes.append
-        free = window_end = shift = 0  # what is at `position` in the tar is at `position - shift` in the buffer
+        free = window_end = 0  # in the buffer: where the next window goes, and where the current one ends
+        shift = 0  # the byte at `position` in the tar is at `position - shift` in the buffer
         view = memoryview(buffer)
         try:
             while True:
+                # Have the header in the buffer. If the current window does not hold it, read the next one.
                 start = position - shift
                 if start + BLOCK_SIZE > window_end:
                     if free == len(buffer):
@@ -210,6 +226,7 @@ class _Scan:
                     window_end = start + os.preadv(self.descriptor, [view[start:free]], position)
                     if start + BLOCK_SIZE > window_end:
                         raise _DamageError(TarDamage.MISSING_END)
+                # Read how much content follows. A block of zeros has no size: it ends the archive.
                 digits, digits_end, kind = unpack(buffer, start)
                 if digits_end == b"\0" and digits.isdigit():
                     try:
@@ -221,18 +238,20 @@ class _Scan:
                     return False
                 else:
                     size = _number(bytes(view[start + 124 : start + 136]))
+                # Keep the header for `_verify`. `add_size` follows below: every header gets all three entries.
                 add_block(start // BLOCK_SIZE)
                 add_position(position)
+                # Handle the rare headers: extended ones, the file after one, and anything but a regular file.
                 is_file = True
                 if kind != b"0" or self.is_extended:
                     if kind in b"Lxg":
                         add_size(_NO_FILE)
                         content = start + BLOCK_SIZE
-                        is_there = content + size <= window_end
-                        at_hand = bytes(view[content : content + size]) if is_there else None
+                        at_hand = bytes(view[content : content + size]) if content + size <= window_end else None
                         position = self._read_extended(position + BLOCK_SIZE, size, kind, at_hand)
                         continue
-                    is_file, size = self._look_closer(kind, size)
+                    is_file, size = self._settle_kind(kind, size)
+                # Go on to the next header, behind the content and its padding.
                 end = position + BLOCK_SIZE + size
                 if end > num_bytes:
                     raise _DamageError(TarDamage.TRUNCATED_MEMBER, self._last_name() if is_file else None)
@@ -241,27 +260,40 @@ class _Scan:
         finally:
             self.position = position
 
-    def _look_closer(self, kind: bytes, size: int) -> tuple[bool, int]:
-        """Return whether the last header stands for a regular file, and how much content follows it."""
+    def _settle_kind(self, kind: bytes, size: int) -> tuple[bool, int]:
+        """Return whether the last header is a regular file's, and how many bytes of content follow it.
+
+        What extended headers have said about this file is used up here.
+        """
         if self.next_name is not None:
             self.long_names[len(self.blocks) - 1] = self.next_name
         if self.next_size is not None:
             size = self.next_size
         self.is_extended, self.next_name, self.next_size = False, None, None
         if kind == b"S":
-            raise _DamageError(TarDamage.BAD_HEADER)  # GNU sparse files, whose headers do not have one length
+            raise _DamageError(TarDamage.BAD_HEADER)  # a GNU sparse file, whose header may go on in further blocks
         if kind in _EMPTY_TYPES or (kind == b"\0" and self._last_name().endswith("/")):  # the latter: an old directory
             return False, 0
         return kind in _REGULAR_TYPES, size
 
     def _last_name(self) -> str:
-        """Return the name that belongs to the last header."""
+        """Return the name of the member that the last header describes."""
         begin = self.blocks[-1] * BLOCK_SIZE
         name = self.long_names.get(len(self.blocks) - 1)
         return name or _stored_name(bytes(self.buffer[begin : begin + BLOCK_SIZE]))
 
     def _read_extended(self, position: int, size: int, kind: bytes, content: bytes | None) -> int:
-        """Keep what an extended header says, whose content lies at `position`; return where the next header lies."""
+        """Keep what an extended header says about the next file.
+
+        Args:
+            position: Where the header's content is in the tar.
+            size: Bytes of the content.
+            kind: `L` for a GNU long name, `x` for a pax header, `g` for a global pax header.
+            content: The content, if it has been read already.
+
+        Returns:
+            The position of the next header.
+        """
         if size > MAX_EXTENDED_HEADER_BYTES:
             raise _DamageError(TarDamage.BAD_HEADER)
         if content is None:
@@ -275,7 +307,7 @@ class _Scan:
             records = _parse_pax(content)
             path, stored_size = records.get(b"path"), records.get(b"size")
             if kind == b"g" and (path, stored_size) != (None, None):
-                raise _DamageError(TarDamage.BAD_HEADER)  # one name or size for all members makes no sense
+                raise _DamageError(TarDamage.BAD_HEADER)  # all members cannot have the same name or size
             if path is not None:
                 self.next_name = _decode(path)
             if stored_size is not None:
@@ -283,13 +315,18 @@ class _Scan:
         return position + -(-size // BLOCK_SIZE) * BLOCK_SIZE
 
     def _check_tail(self, position: int) -> None:
+        """Check that only zeros follow `position`."""
         while block := os.pread(self.descriptor, 1 << 20, position):
             if block.count(0) != len(block):
                 raise _DamageError(TarDamage.DATA_AFTER_END)
             position += len(block)
 
     def _verify(self) -> None:
-        """Add the files up to the first wrong checksum to the members, and raise when there is one."""
+        """Make members of the headers that the walk has passed, up to the first wrong checksum.
+
+        Raises:
+            _DamageError: If there is a wrong checksum.
+        """
         blocks, positions, sizes, long_names = self.blocks, self.positions, self.sizes, self.long_names
         self.blocks, self.positions, self.sizes, self.long_names = [], [], [], {}
         if not blocks:
@@ -299,6 +336,7 @@ class _Scan:
         names = _stored_names(blocks_N512)
         for index, name in long_names.items():
             names[index] = name
+        # The lists may be longer than `num_good`; `sizes` lacks an entry if the walk ended at its last header.
         headers = zip(names[:num_good], positions, sizes, strict=False)
         self.members += [
             _new_member((name, position + BLOCK_SIZE, size)) for name, position, size in headers if size != _NO_FILE
@@ -309,12 +347,17 @@ class _Scan:
 
 
 def _count_right_checksums(blocks_N512: NDArray[np.uint8]) -> int:
-    """Return how many headers have the checksum that they say, up to the first that does not."""
+    """Return how many headers come before the first one whose checksum is wrong.
+
+    The checksum is the sum of the block's bytes, where the eight bytes of the checksum itself count as spaces.
+    """
     fields_N8 = blocks_N512[:, 148:156]
     sums_N = blocks_N512.sum(axis=1, dtype=np.uint32) - fields_N8.sum(axis=1, dtype=np.uint32) + 8 * ord(" ")
-    digits_N6 = fields_N8[:, :6] - ord("0")  # below "0" wraps around, far above 7
+    # Nearly all writers store six octal digits, a NUL and a space. These are compared all at once.
+    digits_N6 = fields_N8[:, :6] - ord("0")  # a byte below "0" wraps around to far above 7
     is_usual_N = (digits_N6 < 8).all(axis=1) & (fields_N8[:, 6] == 0) & (fields_N8[:, 7] == ord(" "))
     differs_N = ~is_usual_N | (digits_N6 @ _OCTAL_WEIGHTS != sums_N)
+    # Whatever is left is either written in another way, or wrong.
     for row in np.flatnonzero(differs_N).tolist():
         try:
             is_right = _number(fields_N8[row].tobytes()) == sums_N[row]
@@ -326,16 +369,16 @@ def _count_right_checksums(blocks_N512: NDArray[np.uint8]) -> int:
 
 
 def _stored_names(blocks_N512: NDArray[np.uint8]) -> list[str]:
-    """Return the names in header blocks."""
+    """Return the name in each header block."""
     names = np.ascontiguousarray(blocks_N512[:, :100]).view("S100")[:, 0].tolist()
     joined = b"\0".join(names)
     if blocks_N512[:, 345].any() or joined.count(0) >= len(names):
         return [_stored_name(block.tobytes()) for block in blocks_N512]
-    return _decode(joined).split("\0")  # at once: twice as fast as one by one
+    return _decode(joined).split("\0")  # decoding them together is twice as fast as one by one
 
 
 def _stored_name(block: bytes) -> str:
-    """Return the name in a header block."""
+    """Return the name in one header block."""
     name = block[:100].split(b"\0", 1)[0]
     if block[257:263] == b"ustar\0" and block[345]:
         name = block[345:500].split(b"\0", 1)[0] + b"/" + name
@@ -347,7 +390,7 @@ def _decode(name: bytes) -> str:
 
 
 def _number(field: bytes) -> int:
-    """Read a numeric header field: octal digits ended by spaces or NULs, or GNU's base-256 above eight gibibytes."""
+    """Read a numeric header field: octal digits followed by spaces or NULs, or GNU's base-256 from 8 GiB on."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     if field[-1] in b" \0" and field[:-1].isdigit():
@@ -374,7 +417,7 @@ def _refuse() -> int:
 
 
 def _parse_pax(content: bytes) -> dict[bytes, bytes]:
-    """Parse pax records, each "{length} {key}={value}" and a newline, where length counts the whole record."""
+    """Parse pax records: `{length} {key}={value}` and a newline each, where length counts the whole record."""
     records: dict[bytes, bytes] = {}
     position = 0
     while position < len(content) and content[position]:

@@ -1,4 +1,4 @@
-"""Read the samples of one shard: an index first, then only the bytes that are asked for."""
+"""Read the samples of one shard: index it first, then read only the bytes that are asked for."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ _DAMAGE_REASONS = {
 
 
 class ShardReader:
-    """The samples of one tar; a context manager that holds the file open.
+    """The samples of one tar. Use it as a context manager; it keeps the file open.
 
-    Every key in the tar is in exactly one of `samples` and `rejects`. What is wrong inside a member comes out when it
-    is read, as a `SampleError`.
+    Every key in the tar is in exactly one of `samples` and `rejects`. A fault inside a member shows when the member is
+    read, as a `SampleError`.
 
     Args:
         path: The tar.
-        limits: Caps on what is read.
-        name: The shard's name in its samples, its path below the dataset's directory; the file name by default.
-        member_types: Types of the members that samples are made of; all others stay closed.
+        limits: Limits on what is read.
+        name: The shard's name in its samples: its path below the dataset's directory. By default the file name.
+        member_types: Types of the members that samples are made of. All other members stay closed.
 
     Attributes:
         index: The members of the tar, and its damage.
-        samples: Samples without a structural fault, in the order of the shard.
-        rejects: Samples with one, in the order of the shard.
+        samples: The samples without a structural fault, in the order of the shard.
+        rejects: The samples with a structural fault, in the order of the shard.
 
     Raises:
-        DataError: When there is no file at `path`, or it cannot be read.
+        DataError: If there is no file at `path`, or it cannot be read.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class ShardReader:
         self.close()
 
     def close(self) -> None:
-        """Close the file; the index and the samples stay."""
+        """Close the file. The index and the samples stay usable."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -89,8 +89,8 @@ class ShardReader:
         """Return the content of `member`.
 
         Raises:
-            SampleError: When it is larger than `limits` allow.
-            DataError: When the file has become shorter since it was indexed.
+            SampleError: If it is larger than `limits` allows.
+            DataError: If the file has become shorter since it was indexed.
         """
         if member.size > self.limits.max_member_bytes:
             raise _too_large(member, self.limits)
@@ -100,14 +100,14 @@ class ShardReader:
         return data
 
     def head(self, member: Member, num_bytes: int) -> bytes:
-        """Return the first `num_bytes` of `member`, or all of it when it is shorter."""
+        """Return the first `num_bytes` of `member`, or all of it if it is shorter."""
         return os.pread(self._descriptor, min(num_bytes, member.size), member.offset)
 
     def text(self, sample: Sample) -> str:
-        """Return the caption: the `txt` member, else the `caption` of the `json` member, without outer whitespace.
+        """Return the caption without outer whitespace: the `txt` member, or else `caption` of the `json` member.
 
         Raises:
-            SampleError: When there is none, it is blank, or not UTF-8.
+            SampleError: If there is none, or it is blank or not UTF-8.
         """
         member = sample.member("txt")
         if member is not None:
@@ -127,7 +127,7 @@ class ShardReader:
         """Return the object in the `json` member.
 
         Raises:
-            SampleError: When there is none, or it is malformed, too large, or too deep.
+            SampleError: If there is none, or it is malformed, too large, or nested too deeply.
         """
         member = sample.member("json")
         if member is None:
@@ -139,14 +139,14 @@ class ShardReader:
         return parse_json(self.read(member), self.limits)
 
     def images(self, sample: Sample) -> list[tuple[str, bytes]]:
-        """Return (type, file content) of every image member, in the order of the shard; empty when there is none."""
+        """Return (type, file content) of every image member, in the order of the shard; empty if there is none."""
         return [(member_type(member.name), self.read(member)) for member in sample.image_members]
 
     def image(self, sample: Sample) -> tuple[str, bytes]:
-        """Return (type, file content) of the one image member of an image-text sample.
+        """Return (type, file content) of the only image member of an image-text sample.
 
         Raises:
-            SampleError: When there is none, or more than one.
+            SampleError: If it has no image member, or more than one.
         """
         images = self.images(sample)
         if not images:
@@ -160,7 +160,7 @@ def parse_json(data: bytes, limits: ReadLimits) -> dict[str, Any]:
     """Parse untrusted bytes that should hold one JSON object (RFC 8259: no NaN, no infinity).
 
     Raises:
-        SampleError: When they do not, or are nested too deep.
+        SampleError: If they do not, or the object is nested too deeply.
     """
     text = _decode_utf8(data).strip(" \t\n\r")
     try:
@@ -173,9 +173,9 @@ def parse_json(data: bytes, limits: ReadLimits) -> dict[str, Any]:
         raise SampleError(RejectReason.NOT_JSON, str(error)) from error
     if not isinstance(value, dict):
         raise SampleError(RejectReason.NOT_JSON, f"found {type(value).__name__}, expected an object")
-    if text.count("{") + text.count("[") > limits.max_json_depth:  # or else it cannot be that deep
+    if text.count("{") + text.count("[") > limits.max_json_depth:  # with fewer brackets it cannot be that deep
         _check_depth(value, limits)
-    if "\\u" in text:  # half a surrogate pair can be escaped into JSON, and then breaks whoever encodes it
+    if "\\u" in text:  # JSON can hold an escaped half of a surrogate pair, which no encoder accepts
         _check_encodable(value)
     return value
 
@@ -184,7 +184,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-# Made once: `json.loads` with an option makes a decoder for every call.
+# Made once, because `json.loads` with an option makes a new decoder on every call.
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
@@ -220,12 +220,12 @@ def _too_large(member: Member, limits: ReadLimits) -> SampleError:
 
 
 class _Suffixes(NamedTuple):
-    """What the suffixes of a sample's members tell; nearly all samples of a shard have the same ones.
+    """What follows from the suffixes of a sample's members. Nearly all samples of a shard have the same suffixes.
 
     Args:
-        are_distinct: Whether none comes twice.
-        places: Which of the members are read.
-        read: The suffixes of those, in lower case.
+        are_distinct: Whether all of them are different.
+        places: Indices of the members that are read.
+        read: The suffixes of those members, in lower case.
     """
 
     are_distinct: bool
@@ -234,19 +234,31 @@ class _Suffixes(NamedTuple):
 
     @classmethod
     def of(cls, suffixes: tuple[str, ...], member_types: frozenset[str]) -> Self:
+        """Look at the suffixes of one sample."""
         lowered = [suffix.lower() for suffix in suffixes]
         places = tuple(place for place, suffix in enumerate(lowered) if suffix.rpartition(".")[2] in member_types)
         return cls(len(set(lowered)) == len(lowered), places, tuple(lowered[place] for place in places))
 
 
+class _KeyGroup(NamedTuple):
+    """The members that share a key, and the suffix of each as it is written in the tar."""
+
+    members: list[Member]
+    suffixes: list[str]
+
+
 def _group(
     index: TarIndex, shard: str, limits: ReadLimits, member_types: frozenset[str]
 ) -> tuple[tuple[Sample, ...], tuple[Reject, ...]]:
-    """Make a sample or a reject of every key."""
+    """Make a sample or a reject of every key.
+
+    Most shards have no fault at all. `is_faultless` finds that out once, so that only the others are checked sample by
+    sample.
+    """
     groups, scattered = _group_by_key(index)
     suspect = _suspect_key(index)
     if suspect:
-        groups.setdefault(suspect, ([], []))
+        groups.setdefault(suspect, _KeyGroup([], []))
     unsafe = unsafe_names([member.name for member in index.members])
     are_small = max([member.size for member in index.members], default=0) <= limits.max_member_bytes
     is_faultless = are_small and not (scattered or suspect or unsafe)
@@ -277,16 +289,17 @@ def _group(
     return tuple(samples), tuple(rejects)
 
 
-def _group_by_key(index: TarIndex) -> tuple[dict[str, tuple[list[Member], list[str]]], set[str]]:
-    """Return the members of every key with their suffixes, and the keys whose members do not lie together."""
-    groups: dict[str, tuple[list[Member], list[str]]] = {}
+def _group_by_key(index: TarIndex) -> tuple[dict[str, _KeyGroup], set[str]]:
+    """Return the members of every key, and the keys whose members are not next to each other."""
+    groups: dict[str, _KeyGroup] = {}
     scattered: set[str] = set()
-    stem, stem_length = "\0", 1  # the last key and its dot, at first what no name begins with
+    stem, stem_length = "\0", 1  # the last key with its dot; at the start, something that no name begins with
     members: list[Member] = []
     suffixes: list[str] = []
     for member in index.members:
         name = member.name
         suffix = name[stem_length:]
+        # A name is split only when its key is not the last one.
         if name[:stem_length] != stem or "/" in suffix:
             key, suffix = split_name(name)
             if not key:
@@ -294,16 +307,16 @@ def _group_by_key(index: TarIndex) -> tuple[dict[str, tuple[list[Member], list[s
             if key in groups:
                 scattered.add(key)
             stem, stem_length = key + ".", len(key) + 1
-            members, suffixes = groups.setdefault(key, ([], []))
+            members, suffixes = groups.setdefault(key, _KeyGroup([], []))
         members.append(member)
         suffixes.append(suffix)
     return groups, scattered
 
 
 def _suspect_key(index: TarIndex) -> str:
-    """Return the key that the damage may have robbed of members, empty when there is none.
+    """Return the key that may lack members because of the damage; empty if there is none.
 
-    It is the key of the cut member, or of the last whole one, which may have gone on behind the damage.
+    It is the key of the cut member, or else of the last whole one: more members of it may have followed.
     """
     if index.damage is None:
         return ""

@@ -1,4 +1,4 @@
-"""What a sample of a shard is, why one is rejected, and the caps on what is read."""
+"""What a sample of a shard is, why one is rejected, and the limits on what is read."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ IMAGE_TYPES = frozenset({"jpg", "jpeg", "png", "webp"})
 """Types of the members that hold images."""
 
 MEMBER_TYPES = IMAGE_TYPES | {"txt", "json"}
-"""Types of the members that are read; all others stay closed (`.pkl`, `.pyd`, `.gz` and the like)."""
+"""Types of the members that are read. All others stay closed (`.pkl`, `.pyd`, `.gz` and the like)."""
 
 PACK_MEMBER_TYPES = IMAGE_TYPES | {"safetensors"}
 """Types of the members of packed shards."""
 
 
 class RejectReason(StrEnum):
-    """Why a sample is left out. A stage may add reasons of its own in another `StrEnum`."""
+    """Why a sample is left out. A stage defines its own reasons in another `StrEnum`."""
 
     TRUNCATED_SHARD = "truncated_shard"
     """The shard ends inside the sample, or right after it without an end-of-archive block."""
     BAD_HEADER = "bad_header"
     """The header after the sample's last whole member cannot be read, so the sample may lack members."""
     DUPLICATE_KEY = "duplicate_key"
-    """The key comes back after another key, or one of its members comes twice."""
+    """The key appears again after another key, or one of its members appears twice."""
     UNSAFE_NAME = "unsafe_name"
     """A member name is absolute, goes upward, is not UTF-8, or holds control characters or backslashes."""
     NO_MEMBER = "no_member"
     """None of the sample's members is of a type that is read."""
     MEMBER_TOO_LARGE = "member_too_large"
-    """A member is above `ReadLimits.max_member_bytes`."""
+    """A member is larger than `ReadLimits.max_member_bytes`."""
     NO_IMAGE = "no_image"
     """There is no image member."""
     MANY_IMAGES = "many_images"
@@ -67,7 +67,7 @@ class RejectReason(StrEnum):
 
 
 class SampleError(DataError):
-    """One sample cannot be used; a stage catches it and counts it by `reason`.
+    """One sample cannot be used. A stage catches this and counts the sample by `reason`.
 
     Args:
         reason: Why, a `RejectReason` or a member of a stage's own `StrEnum`.
@@ -99,13 +99,13 @@ class Reject:
 
 
 class Sample(NamedTuple):
-    """Members of one shard that share a key.
+    """The members of one shard that share a key.
 
     Args:
-        key: Member name up to the first dot after the last slash.
+        key: The member name up to the first dot after the last slash.
         shard: Name of the shard: its path below the dataset's directory.
         members: The members of the types that are read, in the order of the shard.
-        suffixes: What follows the key and its dot in the name of each member, in lower case.
+        suffixes: The part of each member's name after the key and its dot, in lower case.
     """
 
     key: str
@@ -114,7 +114,7 @@ class Sample(NamedTuple):
     suffixes: tuple[str, ...]
 
     def member(self, suffix: str) -> Member | None:
-        """Return the member `{key}.{suffix}` (suffix in lower case), None when there is none."""
+        """Return the member `{key}.{suffix}` (suffix in lower case), or None if there is none."""
         return self.members[self.suffixes.index(suffix)] if suffix in self.suffixes else None
 
     @property
@@ -129,12 +129,12 @@ def _image_places(suffixes: tuple[str, ...]) -> tuple[int, ...]:
 
 
 class ReadLimits(StageConfig):
-    """Caps on what is read from untrusted shards; a sample above one is rejected with a reason."""
+    """Limits on what is read from untrusted shards. A sample above one of them is rejected with a reason."""
 
     max_member_bytes: int = Field(default=64 << 20, gt=0, description="largest member that is read, in bytes")
     max_json_bytes: int = Field(default=4 << 20, gt=0, description="largest json member that is parsed, in bytes")
     max_json_depth: int = Field(default=32, gt=0, le=500, description="deepest nesting of JSON arrays and objects")
-    # Above the upper bound Pillow refuses on its own: Image.MAX_IMAGE_PIXELS * 2.
+    # Pillow itself refuses images above the upper bound, which is Image.MAX_IMAGE_PIXELS * 2.
     max_image_pixels: int = Field(
         default=50_000_000, gt=0, le=178_956_970, description="largest image that is decoded, in pixels"
     )
@@ -144,8 +144,8 @@ class ReadLimits(StageConfig):
 def split_name(name: str) -> tuple[str, str]:
     """Split a member name into key and lower-case suffix at the first dot after the last slash.
 
-    The suffix may hold dots: `split_name("a/b.001.JPG") == ("a/b", "001.jpg")`. Both are empty for a name without a
-    key or without a dot (`.hidden`, `README`).
+    The suffix may hold dots: `split_name("a/b.001.JPG") == ("a/b", "001.jpg")`. Both parts are empty for a name that
+    has no key or no dot (`.hidden`, `README`).
     """
     base = name.rfind("/") + 1
     dot = name.find(".", base)

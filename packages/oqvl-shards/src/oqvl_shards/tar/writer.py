@@ -1,4 +1,4 @@
-"""Write plain tars whose bytes depend on names and contents alone, and that appear whole or not at all."""
+"""Write plain tars. Their bytes depend on names and contents alone, and they appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from oqvl_shards.tar.descriptor_cache import DescriptorCache
 from oqvl_shards.tar.index import BLOCK_SIZE, Member, unsafe_names
 
 MAX_MEMBER_BYTES = 8**11 - 1
-"""The largest size that the eleven octal digits of a ustar header hold (8 GiB - 1)."""
+"""The largest size that fits into the eleven octal digits of a ustar header (8 GiB - 1)."""
 
 _BUFFER_BYTES = 1 << 18
-"""What is hashed and written at a time: members are small, and calls cost more than bytes that a cache holds."""
+"""Bytes that are hashed and written together. Members are small, so single calls would cost more than the copying."""
 
 _END_OF_ARCHIVE = bytes(2 * BLOCK_SIZE)
 _PADDING = tuple(bytes(size) for size in range(BLOCK_SIZE))
 
 
 class TarWriter:
-    """Write a tar; use as a context manager, then call `shard` for its manifest entry.
+    """Write a tar. Use it as a context manager, then call `shard` for the tar's manifest entry.
 
-    The format is POSIX ustar with mtime 0, owner 0 and mode 0644, and a pax header before a member whose name is not
-    ASCII or is longer than 100 bytes. The file appears under its name only when the block succeeds. Every byte is
-    hashed on its way out, so `shard` reads nothing again.
+    The format is POSIX ustar with mtime 0, owner 0 and mode 0644. A pax header precedes a member whose name is not
+    ASCII or is longer than 100 bytes. The file appears under its name only if the block succeeds. Every byte is hashed
+    as it is written, so `shard` does not read the file again.
 
     Args:
         path: The tar to write.
@@ -65,6 +65,7 @@ class TarWriter:
 
     @contextmanager
     def _write_archive(self) -> Iterator[IO[bytes]]:
+        """Open the file for the block, then end the archive."""
         with self._sources, atomic_open(self.path) as file:
             yield file
             self._write(_END_OF_ARCHIVE)
@@ -75,7 +76,8 @@ class TarWriter:
         """Append a member with the content `data`.
 
         Raises:
-            DataError: When `name` is absolute, upward, holds control characters, or is taken; or `data` is too large.
+            DataError: If `name` is absolute, goes upward, holds control characters or is taken, or if `data` is too
+                large.
         """
         (header,) = self._headers([name], [len(data)])
         self._write(header)
@@ -83,27 +85,29 @@ class TarWriter:
         self._write(_PADDING[-len(data) % BLOCK_SIZE])
 
     def copy(self, source: Path, members: Sequence[Member]) -> None:
-        """Append members whose content lies in another tar, byte for byte.
+        """Append members of another tar, byte for byte.
 
-        Those that lie one behind the other there, as the members of a sample do, cost one read together.
+        Members that follow each other in the source, as the members of a sample do, are copied by one read.
 
         Args:
-            source: The other tar; it may stay open until this one is finished.
-            members: Where the content lies there, under the names that the new members get.
+            source: The other tar. It may stay open until this one is finished.
+            members: Where the content is in the source, under the names that the new members get.
 
         Raises:
-            DataError: As `add`; or when `source` cannot be read, or ends before one of `members` does.
+            DataError: If `add` would refuse a name or a size, or if `source` cannot be read or ends inside a member.
         """
         descriptor = self._sources.descriptor(source)
         headers = self._headers([member.name for member in members], [member.size for member in members])
         for run in _runs(members, headers):
             first, last = members[run.start], members[run.stop - 1]
+            # Write the first header, then read the whole run behind it, with the source's own headers in between.
             self._write(headers[run.start])
             length = last.offset + last.size - first.offset
             if len(run) > 1 and length >= _BUFFER_BYTES - self._num_buffered:
-                self._flush()  # what stands between the members is written over while it is in the buffer
+                self._flush()  # the run must stay in the buffer until its headers are replaced
             shift = self._num_buffered - first.offset
             self._read(descriptor, first, length)
+            # Replace the source's padding and header between two members by ours, which have the same length.
             for previous, index in pairwise(run):
                 begin = members[previous].offset + members[previous].size
                 padding = _PADDING[-members[previous].size % BLOCK_SIZE]
@@ -114,11 +118,11 @@ class TarWriter:
         """Return the manifest entry of the finished tar.
 
         Args:
-            num_samples: Samples in it.
+            num_samples: Number of samples in it.
             relative_to: The dataset's directory.
 
         Raises:
-            UsageError: Before the `with` block has ended well.
+            UsageError: If the `with` block has not ended, or has failed.
         """
         if not self._is_finished:
             raise UsageError(f"{self.path} is not finished", hint="call shard() after the `with TarWriter(...)` block")
@@ -130,7 +134,11 @@ class TarWriter:
         )
 
     def _headers(self, names: Sequence[str], sizes: Sequence[int]) -> list[bytes]:
-        """Return the header of each new member, and take its name."""
+        """Return the header of each new member, and register the names as taken.
+
+        Raises:
+            DataError: If a name is unsafe or taken, or a size is too large.
+        """
         unsafe = unsafe_names(names)
         if unsafe:
             raise DataError(
@@ -138,8 +146,8 @@ class TarWriter:
             )
         distinct = set(names)
         if len(distinct) < len(names) or not self._names.isdisjoint(distinct):
-            again = next(name for name, count in Counter(names).items() if count > 1 or name in self._names)
-            raise DataError(f"{self.path}: member {again!r} is there already")
+            repeated = next(name for name, count in Counter(names).items() if count > 1 or name in self._names)
+            raise DataError(f"{self.path}: there is a member {repeated!r} already")
         if max(sizes, default=0) > MAX_MEMBER_BYTES:
             size, name = max(zip(sizes, names, strict=True))
             raise DataError(f"{self.path}: member {name!r} has {size} bytes, at most {MAX_MEMBER_BYTES} fit")
@@ -149,8 +157,8 @@ class TarWriter:
         return [_header_blocks(name, size) for name, size in zip(names, sizes, strict=True)]
 
     def _read(self, descriptor: int, first: Member, length: int) -> None:
-        """Append `length` bytes of a source from where `first` lies."""
-        # Through user space on purpose: the bytes must be hashed, and so the digest is of what was really written.
+        """Append `length` bytes of a source, from the content of `first` on."""
+        # The bytes pass through user space because they must be hashed. So the digest is of what was really written.
         position, end = first.offset, first.offset + length
         while position < end:
             free = self._buffer[self._num_buffered : self._num_buffered + end - position]
@@ -161,6 +169,7 @@ class TarWriter:
             position += num_read
 
     def _write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append `data` to the buffer, which is flushed whenever it is full."""
         start, size = 0, len(data)
         while start < size:
             num_fitting = min(size - start, _BUFFER_BYTES - self._num_buffered)
@@ -169,12 +178,13 @@ class TarWriter:
             start += num_fitting
 
     def _advance(self, num_bytes: int) -> None:
-        """Count bytes that are now in the buffer, which is never left full."""
+        """Count bytes that were put into the buffer, and flush it if it is full."""
         self._num_buffered += num_bytes
         if self._num_buffered == _BUFFER_BYTES:
             self._flush()
 
     def _flush(self) -> None:
+        """Write and hash what is in the buffer."""
         block = self._buffer[: self._num_buffered]
         self._file.write(block)
         self._digest.update(block)
@@ -189,11 +199,15 @@ _MIN_BULK_HEADERS = 16
 _MODE_AND_OWNER = b"0000644\x000000000\x000000000\0"
 _TIME = b"\x0000000000000\0"
 _TAIL = (bytes(100) + b"ustar\x0000").ljust(355, b"\0")
-_FIXED_SUM = sum(_TIME) + 8 * ord(" ") + sum(_TAIL)  # the checksum counts itself as spaces
+_FIXED_SUM = sum(_TIME) + 8 * ord(" ") + sum(_TAIL)  # the checksum counts its own eight bytes as spaces
 
 
 def _runs(members: Sequence[Member], headers: Sequence[bytes]) -> Iterator[range]:
-    """Yield ranges of members that are one piece of a tar, in which their new headers have the same places."""
+    """Yield ranges of members that can be copied as one piece.
+
+    Each member of a range follows the one before it in the source, at the distance at which it will follow in the new
+    tar: one header block after the padding. A range fits into the buffer, unless it is a single member.
+    """
     begin, num_members = 0, len(members)
     for index in range(1, num_members + 1):
         if index < num_members and len(headers[index]) == BLOCK_SIZE:
@@ -206,7 +220,7 @@ def _runs(members: Sequence[Member], headers: Sequence[bytes]) -> Iterator[range
 
 
 def _header_blocks(name: str, size: int) -> bytes:
-    """Return the header of a member, with a pax header before it when its name is long or not ASCII."""
+    """Return the header of a member. A pax header precedes it if its name is long or not ASCII."""
     encoded = name.encode()
     if len(encoded) <= _NAME_BYTES and name.isascii():
         return _header(encoded, size, b"0")
@@ -216,7 +230,7 @@ def _header_blocks(name: str, size: int) -> bytes:
 
 
 def _plain_headers(names: Sequence[str], sizes: Sequence[int]) -> list[bytes]:
-    """Return what `_header_blocks` returns for many members whose names need no pax header, in half the time."""
+    """Return what `_header_blocks` returns, for many members without pax headers, in half the time."""
     headers = np.tile(np.frombuffer(_header(b"", 0, b"0"), np.uint8), (len(names), 1))
     headers[:, :_NAME_BYTES] = np.array([name.encode() for name in names], f"S{_NAME_BYTES}")[:, None].view(np.uint8)
     headers[:, _SIZE_DIGITS] = _octal_digits(np.array(sizes), 11)
@@ -239,12 +253,12 @@ def _header(name: bytes, size: int, kind: bytes) -> bytes:
 
 def _byte_sum(data: bytes) -> int:
     """Return `sum(data)` of up to 256 bytes."""
-    # The low half of Adler-32 is one more than the sum modulo 65521 (RFC 1950), and comes several times faster.
+    # The low half of Adler-32 is the sum plus one, modulo 65521 (RFC 1950), and is several times faster to compute.
     return (zlib.adler32(data) & 0xFFFF) - 1
 
 
 def _pax_record(key: bytes, value: bytes) -> bytes:
-    """Return "{length} {key}={value}" and a newline, where length counts the whole record, its own digits included."""
+    """Return `{length} {key}={value}` and a newline, where length counts the whole record with its own digits."""
     rest = b" " + key + b"=" + value + b"\n"
     length = len(rest)
     while length != len(rest) + len(str(length)):
