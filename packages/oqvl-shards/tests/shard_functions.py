@@ -35,7 +35,7 @@ def has_imported_before(module: str) -> bool:
 
 
 def hang(item: int, directory: Path) -> None:
-    (directory / str(item)).touch()
+    (directory / str(item)).write_text(str(os.getpid()))
     time.sleep(3600)  # longer than any test waits
 
 

@@ -71,7 +71,7 @@ def test_every_bad_override_is_named(overrides: list[str], message: str) -> None
         (
             "inner={rate=1}",
             "inner.path=a",
-            "override 'inner={rate=1}' sets the whole of 'inner', and 'inner.path=a' a field of it",
+            "override 'inner={rate=1}' sets the whole of 'inner', and 'inner.path=a' sets a field of it",
         ),
     ],
 )
@@ -232,7 +232,7 @@ def test_other_values_are_refused_as_before(values: dict[str, Any], overrides: l
 def test_the_hint_of_an_override_fits_every_command() -> None:
     with pytest.raises(ConfigError) as caught:
         Listing.from_values({}, ["pool"])
-    assert caught.value.hint == "KEY=VALUE, for example seed=7"
+    assert caught.value.hint == "write KEY=VALUE, for example seed=7"
 
 
 def test_bad_files_are_named(tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_help_text_begins_with_the_fields_of_which_one_is_required() -> None:
         source: Path | None = Field(default=None, json_schema_extra={"lineage": False, "alternative": True})
         mixture: Paths = Field(default=(), json_schema_extra={"alternative": True})
 
-    assert [key for key, *_ in Either._fields()] == ["source", "mixture", "output"]
+    assert [field.key for field in Either._field_helps()] == ["source", "mixture", "output"]
 
 
 def test_help_text_names_key_default_and_meaning() -> None:

@@ -159,6 +159,52 @@ def test_ctrl_c_ends_workers_at_once_and_without_a_word(tmp_path, module):
     assert process.returncode == INTERRUPTED_EXIT_CODE
 
 
+ORPHANED = """
+from functools import partial
+from pathlib import Path
+
+import shard_functions
+
+from oqvl_shards.shard_map import map_shards
+
+if __name__ == "__main__":
+    map_shards(partial(shard_functions.hang, directory=Path({directory!r})), [1, 2], num_workers=2)
+"""
+
+
+def is_running(process: int) -> bool:
+    """Return whether a process runs; one that has ended and that nobody has waited for does not."""
+    try:
+        status = Path(f"/proc/{process}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
+def test_busy_workers_end_with_a_parent_that_is_killed(tmp_path):
+    directory = tmp_path / "begun"
+    directory.mkdir()
+    script = tmp_path / "script.py"
+    script.write_text(ORPHANED.format(directory=str(directory)))
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    process = subprocess.Popen([sys.executable, script], env=environment, start_new_session=True)
+    try:
+        while len(workers := [path.read_text() for path in directory.iterdir()]) < 2 or not all(workers):
+            assert process.poll() is None
+            time.sleep(0.01)
+        assert all(is_running(int(worker)) for worker in workers)
+        process.kill()
+        process.wait()
+        # The workers would hang for ten minutes; the guard only keeps a failure from taking as long.
+        guard = time.monotonic() + 120
+        while any(is_running(int(worker)) for worker in workers) and time.monotonic() < guard:
+            time.sleep(0.01)
+        assert not any(is_running(int(worker)) for worker in workers)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_cluster")
 class TestRay:

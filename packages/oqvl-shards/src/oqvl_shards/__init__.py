@@ -1,10 +1,10 @@
 """Typed shard manifests, safe WebDataset shards and packed records: the contract between the OQVL packages.
 
-Beside the names here: `oqvl_shards.packed` (packed sequences), `oqvl_shards.image`, `oqvl_shards.uid`,
-`oqvl_shards.check`, `oqvl_shards.webdataset_bridge` (a webdataset pipeline over any dataset) and `oqvl_shards.run`
-(the imports), each imported by who needs it.
+Import the rest from its own module: `oqvl_shards.packed` (packed sequences), `oqvl_shards.image`, `oqvl_shards.uid`,
+`oqvl_shards.check`, `oqvl_shards.stage_output` (the life of a stage), `oqvl_shards.webdataset_bridge` (a webdataset
+pipeline over any dataset) and `oqvl_shards.run` (the imports).
 
-All names load lazily, so that a command line pays only for what it runs.
+All names load at first use, so a command line pays only for what it runs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write files so that a reader never sees half of one: a name of its own, fsync, rename, fsync of the directory."""
+"""Write files so that no reader ever sees half of one: temporary name, fsync, rename, fsync of the directory."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import IO
 
 PARTIAL_SUFFIX = ".partial"
-"""Ending of a file or directory that is being written; nothing reads it, and without its writer it may be deleted."""
+"""Ending of a file or directory that is being written. Nothing reads it; without its writer it may be deleted."""
 
 _PARTIAL_FILE = re.compile(rf".+\.[0-9a-f]{{8}}{re.escape(PARTIAL_SUFFIX)}")
 
 
 @contextmanager
 def atomic_open(path: Path | str) -> Iterator[IO[bytes]]:
-    """Open `path` for writing bytes; the file appears under its name, whole and on disk, only if the block succeeds.
+    """Open `path` for writing bytes. The file appears under its name, whole and flushed to disk, if the block succeeds.
 
-    Until then it is called `{path}.{8 random hex digits}.partial`, so two writers of one path never share a file: the
-    last one to finish wins, with all of its bytes. A killed writer leaves its partial file behind; `remove_partials`
-    deletes such files.
+    Until then it is called `{path}.{8 random hex digits}.partial`. Two writers of one path therefore never share a
+    file, and the last one to finish wins with all of its bytes. A killed writer leaves its partial file behind;
+    `remove_partials` deletes such files.
     """
     path = Path(path)
     partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
@@ -46,7 +46,7 @@ def atomic_write(path: Path | str, data: bytes | memoryview) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Flush `directory`'s entries to disk, so that a rename in it survives a power cut."""
+    """Flush the entries of `directory` to disk, so that a rename in it survives a power cut."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -57,7 +57,7 @@ def sync_directory(directory: Path) -> None:
 def remove_partials(directory: Path) -> None:
     """Delete the partial files that killed writers left in `directory` and below it.
 
-    Call it only when no other process writes there.
+    Call it only while no other process writes there.
     """
     for path in directory.rglob(f"*{PARTIAL_SUFFIX}"):
         if _PARTIAL_FILE.fullmatch(path.name) and path.is_file():

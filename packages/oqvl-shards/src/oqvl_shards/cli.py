@@ -1,4 +1,4 @@
-"""The command line `oqvl-shards`: import foreign data, then show, check and look at any dataset."""
+"""The command line `oqvl-shards`: import foreign data; show, check, trace and look at any dataset."""
 
 from __future__ import annotations
 
@@ -22,57 +22,56 @@ from oqvl_shards.manifest import Manifest
 from oqvl_shards.report import DatasetReport, lineage_tree
 
 app = new_app("Import foreign data; show, check, trace and look at datasets.", "oqvl-shards")
-import_app = new_app("Make a dataset from foreign data.")
-app.add_typer(import_app, name="import")
+_import_app = new_app("Make a dataset from foreign data.")
+app.add_typer(_import_app, name="import")
 
-DirectoryArgument = Annotated[Path, typer.Argument(help="the dataset's directory")]
-
+_Directory = Annotated[Path, typer.Argument(help="the dataset's directory")]
 
 add_stage(
-    import_app,
+    _import_app,
     "webdataset",
     ImportWebdatasetConfig,
     "oqvl_shards.run:import_webdataset",
-    text="Write the manifest of a folder of tars.\n\nIt goes into the folder; the tars stay as they are.",
+    text="Write the manifest of a folder of tars.\n\nIt is written into the folder. The tars are not changed.",
 )
 add_stage(
-    import_app,
+    _import_app,
     "llava",
     ImportLlavaConfig,
     "oqvl_shards.run:import_llava",
     text="Convert conversations in LLaVA's layout.",
 )
 add_stage(
-    import_app,
+    _import_app,
     "obelics",
     ImportObelicsConfig,
     "oqvl_shards.run:import_obelics",
     text="Convert interleaved OBELICS documents.",
 )
 add_stage(
-    import_app,
+    _import_app,
     "packed-json",
     ImportPackedJsonConfig,
     "oqvl_shards.run:import_packed_json",
-    text="Take Open-Qwen2VL's packed JSON apart into samples.",
+    text="Split Open-Qwen2VL's packed JSON into the samples that were packed.",
 )
 
 
 @app.command()
-def show(directory: DirectoryArgument, as_json: AsJson = False) -> None:
-    """Print what a dataset holds, from its manifest alone."""
+def show(directory: _Directory, as_json: AsJson = False) -> None:
+    """Print what a dataset holds. Only its manifest is read."""
     print_report(DatasetReport.of(open_dataset(directory)), as_json=as_json)
 
 
 @app.command()
 def check(
-    directory: DirectoryArgument,
+    directory: _Directory,
     num_workers: Annotated[int, typer.Option(min=1, help="processes that read shards")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Check every shard against the manifest.
 
-    Size, sha256, number of samples, damage; every problem is named, and the exit code is then 5.
+    Size, sha256, number of samples and damage are checked. Every problem is named, and the exit code is then 5.
     """
     from oqvl_shards.check import check_shards
 
@@ -86,7 +85,7 @@ def check(
 
 
 @app.command()
-def lineage(directory: DirectoryArgument, as_json: AsJson = False) -> None:
+def lineage(directory: _Directory, as_json: AsJson = False) -> None:
     """Draw what a dataset was made from, as a tree."""
     manifest = open_dataset(directory).manifest
     if as_json:
@@ -97,17 +96,17 @@ def lineage(directory: DirectoryArgument, as_json: AsJson = False) -> None:
 
 @app.command()
 def head(
-    directory: DirectoryArgument,
+    directory: _Directory,
     output: Annotated[Path, typer.Option("--output", "-o", help="PNG file to write")],
     num_samples: Annotated[int, typer.Option("--num-samples", "-n", min=1, help="samples to draw")] = 12,
 ) -> None:
-    """Draw the first samples on one picture."""
+    """Draw the first samples of a dataset on one picture."""
     from oqvl_shards.contact_sheet import SHEET_KINDS, draw_contact_sheet
 
-    drawn = draw_contact_sheet(open_dataset(directory, *SHEET_KINDS), num_samples)
+    sheet = draw_contact_sheet(open_dataset(directory, *SHEET_KINDS), num_samples)
     with atomic_open(output) as file:
-        drawn.save(file, format="PNG")
-    typer.echo(f"wrote {output} ({drawn.width} x {drawn.height} pixels)")
+        sheet.save(file, format="PNG")
+    typer.echo(f"wrote {output} ({sheet.width} x {sheet.height} pixels)")
 
 
 @app.command()

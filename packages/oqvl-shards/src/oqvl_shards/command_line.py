@@ -1,4 +1,4 @@
-"""The form that every stage has on a command line: `COMMAND [-c FILE] [KEY=VALUE]... [--json]`."""
+"""The form of every stage on a command line: `COMMAND [-c FILE] [KEY=VALUE]... [--json]`."""
 
 from __future__ import annotations
 
@@ -32,11 +32,12 @@ class Report(Protocol):
 
 
 def new_app(summary: str, distribution: str = "") -> typer.Typer:
-    """Return a command line without commands, plain text that starts fast.
+    """Return a command line without commands, which starts fast and prints plain text.
 
     Args:
-        summary: What it is for, a sentence.
-        distribution: The package whose version `--version` prints; empty for a group of commands inside another.
+        summary: One sentence that says what it is for.
+        distribution: The package whose version `--version` prints; empty for a group of commands in another command
+            line.
     """
     app = typer.Typer(help=summary, rich_markup_mode=None, add_completion=False, no_args_is_help=True)
     if not distribution:
@@ -62,15 +63,15 @@ def new_app(summary: str, distribution: str = "") -> typer.Typer:
 def add_stage(app: typer.Typer, name: str, config: type[StageConfig], stage: str, *, text: str) -> None:
     """Make a stage a command of `app`, called as `NAME [-c FILE] [KEY=VALUE]... [--json]`.
 
-    Its report is printed as text, or with `--json` as JSON; None is not printed.
+    The stage's report is printed as text, or with `--json` as JSON. A stage that returns None prints nothing.
 
     Args:
         app: The command line.
         name: The command's name.
-        config: The type of the stage's configuration; its fields follow the help text.
+        config: The type of the stage's configuration. Its fields are listed after the help text.
         stage: Dotted path of the function from configuration to report, e.g. `oqvl_filter.run:select`. It is imported
             when the command runs, so that `--help` answers at once.
-        text: The command's help. The first sentence stands alone in the list of commands.
+        text: The command's help. The list of commands shows its first sentence.
     """
 
     def command(overrides: Overrides = None, config_file: ConfigFile = None, as_json: AsJson = False) -> None:

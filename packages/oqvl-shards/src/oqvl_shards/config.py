@@ -1,4 +1,4 @@
-"""Configuration models: frozen, closed, loadable from TOML, with a digest that goes into the lineage."""
+"""Configuration models: frozen, without unknown fields, loaded from TOML, with a digest for the lineage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Self, TypedDict, get_args
+from typing import Annotated, Any, NamedTuple, Self, TypedDict, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -27,40 +27,42 @@ def _as_tuple(value: object) -> object:
 
 
 Paths = Annotated[tuple[Path, ...], BeforeValidator(_as_tuple)]
-"""Paths; a single one need not stand in a list."""
+"""Several paths. A single one does not have to be written as a list."""
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
-"""Names; a single one need not stand in a list."""
+"""Several names. A single one does not have to be written as a list."""
 
 
 class Frozen(BaseModel):
     """An immutable pydantic model that refuses unknown fields."""
 
-    # Validators are built at first use: a command line that only prints its help needs none.
+    # Build validators at first use: a command line that only prints its help needs none.
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class StageConfig(Frozen):
     """The base of every stage's configuration.
 
-    A stage is a function of its configuration and its input manifests; `digest` is what its output's lineage records.
-    Fields that cannot change the output bytes (numbers of workers, paths, progress) are left out of the digest when
-    they are declared with `json_schema_extra={"lineage": False}`. Fields with prose for a model, in which a line break
-    counts, are declared with `json_schema_extra={"prose": True}`: an override that leaves open what its backslash means
-    is refused.
+    A stage is a function of its configuration and its input manifests, and its output's lineage records `digest`. Two
+    marks on a field change how it is treated:
+
+    - `json_schema_extra={"lineage": False}`: the field cannot change the output bytes (numbers of workers, paths,
+      progress), so `digest` leaves it out.
+    - `json_schema_extra={"prose": True}`: the field is prose for a model, in which line breaks matter. An override of
+      it is refused if it is not clear what its backslash means.
     """
 
     @classmethod
     def from_toml(cls, path: Path | str, overrides: Sequence[str] = ()) -> Self:
-        """Read a TOML file, apply `key.sub=value` overrides, validate.
+        """Read a TOML file, apply `key.sub=value` overrides, and validate the result.
 
-        An override's value is in TOML syntax; a bare word is a string, and so is any value that a field of text or a
-        path would refuse: `name=2026`. The order of overrides does not matter: none may set what another one sets.
+        The value of an override is TOML. A bare word is a string, and so is any other value for a field of text or a
+        path: `name=2026`. The order of the overrides does not matter, because no two may set the same field.
 
         Raises:
-            ConfigError: If the file is missing, is not TOML, or fails validation (every bad key is named); when two
-                overrides set the same key, or one a table and one a field of it; when an override of prose is unquoted
-                text with a backslash: a line break, or two characters?
+            ConfigError: If the file is missing, is not TOML, or fails validation (the message names every bad key); if
+                two overrides set the same key, or one sets a table and another one a field in it; if an override of
+                prose is unquoted text with a backslash, which could mean a line break or two characters.
         """
         path = Path(path)
         try:
@@ -73,18 +75,20 @@ class StageConfig(Frozen):
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], overrides: Sequence[str] = (), *, where: str = "") -> Self:
-        """Validate `values` after applying `overrides`; see `from_toml`."""
+        """Apply `overrides` to `values` and validate the result; see `from_toml`."""
         parsed = [_Override.parse(override) for override in overrides]
         _refuse_repeated(parsed)
         try:
             config = cls._validate(values, parsed)
         except ValidationError as error:
-            raise ConfigError(_describe(error, where or cls.__name__, [key for key, *_ in cls._fields()])) from error
+            known = [field.key for field in cls._field_helps()]
+            raise ConfigError(_describe(error, where or cls.__name__, known)) from error
         _refuse_unquoted_prose(config, parsed)
         return config
 
     @classmethod
     def _validate(cls, values: Mapping[str, Any], overrides: Sequence[_Override]) -> Self:
+        """Validate the merged values; if text is needed where an override reads as a number or the like, try again."""
         try:
             return cls.model_validate(_merge(values, overrides))
         except ValidationError as error:
@@ -93,30 +97,32 @@ class StageConfig(Frozen):
 
     @classmethod
     def from_command_line(cls, config_file: Path | None, overrides: Sequence[str]) -> Self:
-        """Make the configuration of a command called as `command [-c FILE] [key=value ...]`."""
+        """Return the configuration of a command that was called as `command [-c FILE] [key=value ...]`."""
         if config_file is not None:
             return cls.from_toml(config_file, overrides)
         return cls.from_values({}, overrides, where="command line")
 
     @classmethod
     def help_text(cls) -> str:
-        """Return the fields for the end of a command's `--help`: a line `key (default)` each, its meaning below.
+        """Return the fields for the end of a command's `--help`: a line `key (default)` per field, its meaning below.
 
-        After a field that is one of several models come the fields of each: `key.tag=NAME: field (default), ...`.
+        A field that can be one of several models is followed by the fields of each model:
+        `key.tag=NAME: field (default), ...`.
         """
         lines = []
-        for key, description, default in cls._fields():
-            lines += [f"  {key} ({default})", *_wrapped(description, 6)]
-            for variant in _variants(cls.model_fields.get(key)):
-                lines += _wrapped(f"{key}.{variant}", 6, hanging=4)
+        for field in cls._field_helps():
+            lines += [f"  {field.key} ({field.default})", *_wrapped(field.meaning, 6)]
+            for variant in _variants(cls.model_fields.get(field.key)):
+                lines += _wrapped(f"{field.key}.{variant}", 6, hanging=4)
         # \b keeps the help formatter from joining the lines.
         return "\n".join(["\b", "Fields:", *lines])
 
     @classmethod
-    def _fields(cls, prefix: str = "") -> Iterator[tuple[str, str, str]]:
-        """Yield key, meaning and default of every field: what is required first, what decides no byte last.
+    def _field_helps(cls, prefix: str = "") -> Iterator[_FieldHelp]:
+        """Yield the help of every field: required fields first, fields that change no output byte last.
 
-        Fields of which one is required are declared with `json_schema_extra={"alternative": True}`, and lead.
+        If one of several fields is required, they are declared with `json_schema_extra={"alternative": True}` and come
+        before all others.
         """
 
         def order(item: tuple[str, FieldInfo]) -> tuple[bool, ...]:
@@ -128,10 +134,10 @@ class StageConfig(Frozen):
         for name, field in sorted(cls.model_fields.items(), key=order):
             annotation = field.annotation
             if isinstance(annotation, type) and issubclass(annotation, StageConfig):
-                yield from annotation._fields(f"{prefix}{name}.")
+                yield from annotation._field_helps(f"{prefix}{name}.")
                 continue
             default = "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
-            yield f"{prefix}{name}", field.description or "", default
+            yield _FieldHelp(f"{prefix}{name}", field.description or "", default)
 
     def lineage_values(self) -> dict[str, Any]:
         """Return the fields that decide the output, as JSON values with sorted keys."""
@@ -148,47 +154,55 @@ def digest_of_values(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+class _FieldHelp(NamedTuple):
+    """What `--help` says about one field: its dotted key, its meaning, and its default as a recipe would state it."""
+
+    key: str
+    meaning: str
+    default: str
+
+
 class Engine(StrEnum):
-    """Where shards are worked on."""
+    """Where shards are processed."""
 
     LOCAL = "local"
     RAY = "ray"
 
 
 class Workers(TypedDict):
-    """What `map_shards` is told about who works."""
+    """Keyword arguments of `map_shards` that say where the work is done."""
 
     num_workers: int
     engine: Engine
 
 
 class MappedConfig(StageConfig):
-    """The base of stages that map a function over shards; neither field changes a byte of the output."""
+    """The base of stages that map a function over shards. Neither field changes a byte of the output."""
 
     num_workers: int = Field(
         default=1, ge=1, description="processes that work on shards", json_schema_extra={"lineage": False}
     )
     engine: Engine = Field(
         default=Engine.LOCAL,
-        description="local: processes of this machine; ray: tasks on the Ray cluster of RAY_ADDRESS, or on one of this "
-        "machine's, as many at once as it has CPUs unless num_workers is above 1",
+        description="local: processes on this machine; ray: tasks on the Ray cluster at RAY_ADDRESS, or on a new one "
+        "on this machine; unless num_workers is above 1, they keep all of the cluster's CPUs busy",
         json_schema_extra={"lineage": False},
     )
 
     @property
     def workers(self) -> Workers:
-        """Keyword arguments of `map_shards`."""
+        """The two fields as keyword arguments of `map_shards`."""
         return Workers(num_workers=self.num_workers, engine=self.engine)
 
 
 def _variants(field: FieldInfo | None) -> Iterator[str]:
-    """Yield `tag=NAME: field (default), ...` for every model that a field told apart by a tag can be."""
+    """Yield `tag=NAME: field (default), ...` for each model that a field can be, if a tag tells them apart."""
     if field is None or not isinstance(field.discriminator, str):
         return
     tag = field.discriminator
     for model in get_args(field.annotation):
         name = "|".join(get_args(model.model_fields[tag].annotation))
-        others = ", ".join(f"{key} ({default})" for key, _, default in model._fields() if key != tag)
+        others = ", ".join(f"{other.key} ({other.default})" for other in model._field_helps() if other.key != tag)
         yield f"{tag}={name}: {others}" if others else f"{tag}={name}"
 
 
@@ -198,7 +212,7 @@ def _wrapped(text: str, indent: int, hanging: int = 0) -> list[str]:
 
 
 def _shown(default: Any) -> str:
-    """Return a default value as a recipe would state it."""
+    """Return a default value as it would be written in a recipe."""
     if default is None:
         return "unset"
     return json.dumps(to_jsonable_python(default), ensure_ascii=False)
@@ -209,30 +223,31 @@ def _is_in_lineage(field: FieldInfo) -> bool:
 
 
 def _extra(field: FieldInfo, key: str) -> object:
-    """Return what a field declares under `key` of its `json_schema_extra`, None where it declares nothing."""
+    """Return what a field declares under `key` of its `json_schema_extra`; None if it declares nothing."""
     extra = field.json_schema_extra
     return extra.get(key) if isinstance(extra, dict) else None
 
 
 def _lineage_values(model: BaseModel) -> dict[str, Any]:
+    """Return the fields of a model that decide the output, as JSON values, by name."""
     values: dict[str, Any] = {}
     for name, field in sorted(type(model).model_fields.items()):
         if not _is_in_lineage(field):
             continue
         dumped = model.model_dump(mode="json", include={name})[name]
-        values[name] = _without_what_cannot_matter(getattr(model, name), dumped)
+        values[name] = _in_lineage(getattr(model, name), dumped)
     return values
 
 
-def _without_what_cannot_matter(value: Any, dumped: Any) -> Any:
-    """Return `dumped`, the JSON form of `value`, with the models inside as `_lineage_values` gives them."""
+def _in_lineage(value: Any, dumped: Any) -> Any:
+    """Return `dumped`, the JSON form of `value`, with every model in it reduced to its `_lineage_values`."""
     if isinstance(value, BaseModel):
         return _lineage_values(value)
     if isinstance(value, Mapping):
         items = zip(dumped.items(), value.values(), strict=True)
-        return {key: _without_what_cannot_matter(inner, inner_dumped) for (key, inner_dumped), inner in items}
+        return {key: _in_lineage(inner, inner_dumped) for (key, inner_dumped), inner in items}
     if isinstance(value, list | tuple):
-        return [_without_what_cannot_matter(*pair) for pair in zip(value, dumped, strict=True)]
+        return [_in_lineage(inner, inner_dumped) for inner, inner_dumped in zip(value, dumped, strict=True)]
     return dumped
 
 
@@ -241,10 +256,10 @@ class _Override:
     """One argument `key.sub=value`.
 
     Args:
-        argument: It as a whole.
-        keys: The key's parts.
-        text: What stands behind the sign.
-        value: What that is in TOML; the text where it is none.
+        argument: The whole argument.
+        keys: The parts of the key.
+        text: The text after the equals sign.
+        value: The value of that text in TOML; the text itself if it is not TOML.
     """
 
     argument: str
@@ -254,10 +269,15 @@ class _Override:
 
     @classmethod
     def parse(cls, argument: str) -> Self:
+        """Take an argument apart.
+
+        Raises:
+            ConfigError: If it is not of the form key=value.
+        """
         key, separator, text = argument.partition("=")
         if not separator or not key:
             raise ConfigError(
-                f"override {argument!r} is not of the form key=value", hint="KEY=VALUE, for example seed=7"
+                f"override {argument!r} is not of the form key=value", hint="write KEY=VALUE, for example seed=7"
             )
         try:
             value = tomllib.loads(f"value = {text}")["value"]
@@ -266,11 +286,11 @@ class _Override:
         return cls(argument, tuple(key.split(".")), text, value)
 
     def as_wanted(self, problems: Sequence[ErrorDetails]) -> Self:
-        """Return the override with its text for a value where a field of text or a path refused the value."""
+        """Return the override with its text as the value if a field of text or a path has refused the value."""
         return replace(self, value=self.text) if any(self._is_no_text(problem) for problem in problems) else self
 
     def _is_no_text(self, problem: ErrorDetails) -> bool:
-        # Between the keys, the location names members of unions; behind them, a place in a list of one.
+        # Between the keys, the location names members of unions; after them, an index into a list of one.
         location = iter(problem["loc"])
         return (
             problem["type"] in ("string_type", "path_type")
@@ -280,6 +300,11 @@ class _Override:
 
 
 def _refuse_repeated(overrides: Sequence[_Override]) -> None:
+    """Raise if two overrides set the same field.
+
+    Raises:
+        ConfigError: If two have the same key, or one sets a table and another one a field in it.
+    """
     for first, second in itertools.combinations(overrides, 2):
         if first.keys == second.keys:
             key = ".".join(first.keys)
@@ -287,16 +312,21 @@ def _refuse_repeated(overrides: Sequence[_Override]) -> None:
                 f"overrides {first.argument!r} and {second.argument!r} both set {key!r}",
                 hint=f'give a key once; a list of values is written {key}=\'["a", "b"]\'',
             )
-        if all(one == other for one, other in zip(first.keys, second.keys, strict=False)):
+        if all(left == right for left, right in zip(first.keys, second.keys, strict=False)):
             table, field = sorted((first, second), key=lambda override: len(override.keys))
             raise ConfigError(
-                f"override {table.argument!r} sets the whole of {'.'.join(table.keys)!r}, and {field.argument!r} a "
-                "field of it",
-                hint="set it whole, or field by field",
+                f"override {table.argument!r} sets the whole of {'.'.join(table.keys)!r}, and {field.argument!r} sets "
+                "a field of it",
+                hint="set the whole table, or single fields",
             )
 
 
 def _refuse_unquoted_prose(config: StageConfig, overrides: Sequence[_Override]) -> None:
+    """Raise if an override of prose has a backslash outside of quotes.
+
+    Raises:
+        ConfigError: With both ways to quote it.
+    """
     for override in overrides:
         if "\\" in override.text and _prose(config, override.keys) == override.text:
             key = ".".join(override.keys)
@@ -309,7 +339,7 @@ def _refuse_unquoted_prose(config: StageConfig, overrides: Sequence[_Override]) 
 
 
 def _prose(value: object, keys: Sequence[str]) -> object:
-    """Return what a configuration holds at `keys` where that is a field of prose, else None."""
+    """Return the value at `keys` in a configuration if that is a field of prose, else None."""
     field = None
     for key in keys:
         if isinstance(value, Mapping):
@@ -322,6 +352,11 @@ def _prose(value: object, keys: Sequence[str]) -> object:
 
 
 def _merge(values: Mapping[str, Any], overrides: Sequence[_Override]) -> dict[str, Any]:
+    """Return a copy of `values` with the overrides applied.
+
+    Raises:
+        ConfigError: If an override sets a field of something that is not a table.
+    """
     merged = copy.deepcopy(dict(values))
     for override in overrides:
         table = merged
@@ -335,6 +370,13 @@ def _merge(values: Mapping[str, Any], overrides: Sequence[_Override]) -> dict[st
 
 
 def _describe(error: ValidationError, where: str, known: Sequence[str]) -> str:
+    """Return a message with one line per problem: its key, what is wrong, and what was found.
+
+    Args:
+        error: The problems.
+        where: The file, or whatever else the values come from.
+        known: The keys that exist, to suggest one for a key that does not.
+    """
     lines = [f"{where}: {error.error_count()} configuration error(s)"]
     for problem in error.errors(include_url=False):
         key = ".".join(str(part) for part in problem["loc"])

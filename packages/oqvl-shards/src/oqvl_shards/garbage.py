@@ -1,6 +1,6 @@
-"""Pause Python's garbage collector while many small objects are made that are in no reference cycle.
+"""Pause Python's garbage collector while code makes many small objects without reference cycles.
 
-The collector looks through all objects again and again as their number grows, which takes a third of the time of
+As the number of objects grows, the collector searches all of them again and again. That takes a third of the time of
 indexing a shard, and finds nothing.
 """
 
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Pause the search for reference cycles; what is in none goes at once all the same."""
+    """Pause the search for reference cycles. Objects that are in no cycle are still freed at once."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

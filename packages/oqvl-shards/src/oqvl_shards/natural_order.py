@@ -1,4 +1,4 @@
-"""Sort names with numbers in them as people do."""
+"""Sort names that contain numbers the way people do."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import re
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key under which `shard-2.tar` comes before `shard-10.tar`."""
+    """Return a sort key that puts `shard-2.tar` before `shard-10.tar`."""
     return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name))

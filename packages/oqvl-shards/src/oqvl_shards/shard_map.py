@@ -21,8 +21,8 @@ from tqdm import tqdm
 from oqvl_shards.config import Engine
 from oqvl_shards.errors import ConfigError, HardwareError, MissingExtraError, OqvlError, require_extra
 
-TASKS_PER_CPU = 2
-"""Items that wait on a Ray cluster for every CPU it has, so that none idles while results travel."""
+_TASKS_PER_CPU = 2
+"""Tasks that are sent to a Ray cluster per CPU, so that no CPU idles while results travel."""
 
 
 Item = TypeVar("Item")
@@ -39,28 +39,31 @@ def map_shards(
     unit: str = "shard",
     name: Callable[[Item], str] = str,
 ) -> list[Result]:
-    """Return `[function(item) for item in items]`, with progress on stderr when it is a terminal.
+    """Return `[function(item) for item in items]`; show progress on stderr if it is a terminal.
 
-    What is done for an item must not depend on the process it is done in, so that every number of workers gives the
-    same output.
+    The result for an item must not depend on the process that computes it. Then every number of workers gives the same
+    output.
+
+    Worker processes end with their parent. If the parent is killed, its workers end within a moment, in the middle of
+    their items; they do not finish what they are working on.
 
     Args:
-        function: What to do. With several workers it, the items and the results travel between processes, so it is a
-            function of a module, or a `functools.partial` of one.
-        items: What to do it to.
-        num_workers: Processes to start; 0 and 1 work in this process. On Ray: items worked on at once; 0 and 1 mean as
-            many as the cluster has CPUs.
-        engine: `RAY` sends every item as a task to the Ray cluster that this process is connected to, to that of
-            `RAY_ADDRESS`, or to one that it starts on this machine. The machines must see the same files under the same
-            paths and have the same packages.
+        function: Called once per item. With several workers, the function, the items and the results are pickled, so
+            it must be a function of a module, or a `functools.partial` of one.
+        items: The arguments.
+        num_workers: Number of processes to start; 0 and 1 work in this process. On Ray, the number of items that the
+            cluster has at a time; 0 and 1 give it two per CPU.
+        engine: `RAY` sends every item as a task to a Ray cluster: the one that this process is connected to, or else
+            the one at `RAY_ADDRESS`, or else a new one on this machine. All machines must see the same files under the
+            same paths and have the same packages.
         description: Title of the progress bar.
         unit: What an item is, for the progress bar.
-        name: Gives the name of an item in error messages.
+        name: Returns the name of an item for error messages.
 
     Raises:
-        OqvlError: The first one that `function` raises, of the type it raised, with the item's name before its message;
-            items that have not begun are dropped.
-        HardwareError: If a worker process dies, for want of memory for instance.
+        OqvlError: If `function` raises one. The first one is raised, of the same type, with the item's name in front of
+            its message. Items that have not begun are dropped.
+        HardwareError: If a worker process dies, for example because memory runs out.
         MissingExtraError: If Ray is asked for and not installed.
     """
     with tqdm(total=len(items), desc=description, unit=unit, disable=None) as progress:
@@ -72,12 +75,12 @@ def map_shards(
 
 
 def prepare_workers(module: str, *, num_workers: int = 0, engine: Engine = Engine.LOCAL) -> None:
-    """Let what the workers of a later `map_shards` need be imported from now on, while this process goes on.
+    """Start to import what the workers of a later `map_shards` need, while this process goes on.
 
-    They are forked from a server: what it has imported, none of them imports again.
+    Workers are forked from a server process. What the server has imported, no worker has to import again.
 
     Args:
-        module: Where the function of that call is defined.
+        module: The module that defines the function of that call.
         num_workers: As in that call.
         engine: As in that call.
     """
@@ -100,6 +103,7 @@ def _map_in_processes(
     name: Callable[[Item], str],
     progress: tqdm,
 ) -> list[Result]:
+    """Run all items in a pool of worker processes; see `map_shards`."""
     # Forking this process could deadlock on its threads (Arrow, torch), so workers are forked from a clean server.
     context = multiprocessing.get_context("forkserver")
     others = multiprocessing.active_children()
@@ -114,14 +118,14 @@ def _map_in_processes(
         return [future.result() for future in futures]
     except KeyboardInterrupt:
         for worker in set(multiprocessing.active_children()).difference(others):
-            worker.terminate()  # rather than wait for what it is at: that is done again, as after any kill
+            worker.terminate()  # do not wait for its item: the next run does it again, as after any kill
         raise
     finally:
         executor.shutdown(cancel_futures=True)
 
 
 def _end_with_parent() -> None:
-    """Let this worker process end as soon as the process that it works for has ended, however that ended."""
+    """Make this worker process end as soon as its parent has ended, for whatever reason."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         Thread(target=_exit_after, args=(parent,), name="parent-watch", daemon=True).start()
@@ -129,23 +133,23 @@ def _end_with_parent() -> None:
 
 def _exit_after(parent: BaseProcess) -> None:
     parent.join()
-    os._exit(1)  # not sys.exit, which would wait for the work in hand
+    os._exit(1)  # sys.exit would end this thread only, and the worker would finish its item
 
 
 def _submit(
     executor: ProcessPoolExecutor, function: Callable[[Item], Result], items: Sequence[Item]
 ) -> dict[Future[Result], Item]:
-    """Submit all items, and with them start the workers."""
+    """Submit all items, which also starts the workers."""
     return _with_ctrl_c_blocked(lambda: {executor.submit(function, item): item for item in items})
 
 
 def _with_ctrl_c_blocked(start: Callable[[], Result]) -> Result:
-    """Start processes in which Ctrl-C is blocked, and let `start` do it.
+    """Return `start()`, with Ctrl-C blocked in the processes that it starts.
 
-    A terminal sends Ctrl-C to all processes at once, and they would print where they were. In this process it is
-    blocked meanwhile, too, so that none of them is left half started, which could not be ended.
+    A terminal sends Ctrl-C to all processes, and each worker would print a traceback. `start` runs in a thread that
+    blocks the signal too, because a process that is interrupted while it starts could not be ended.
     """
-    resource_tracker.ensure_running()  # started later, it would unblock
+    resource_tracker.ensure_running()  # if it were started by `start`, it would unblock the signal
     blocked = (signal.SIG_BLOCK, {signal.SIGINT})
     with ThreadPoolExecutor(1, initializer=signal.pthread_sigmask, initargs=blocked) as thread:
         return thread.submit(start).result()
@@ -158,12 +162,13 @@ def _map_on_ray(
     name: Callable[[Item], str],
     progress: tqdm,
 ) -> list[Result]:
+    """Run all items as tasks of a Ray cluster, a limited number of them at a time; see `map_shards`."""
     with require_extra("oqvl-shards", "ray"):
         import ray
     if not ray.is_initialized():
         ray.init(include_dashboard=False, logging_level=logging.WARNING)
-    num_at_once = num_workers if num_workers > 1 else TASKS_PER_CPU * int(ray.cluster_resources().get("CPU", 1))
-    # A machine may be taken away; work that kills its machine twice is to blame itself.
+    num_at_once = num_workers if num_workers > 1 else _TASKS_PER_CPU * int(ray.cluster_resources().get("CPU", 1))
+    # One retry, because a cluster may lose a machine. An item that kills its worker twice is to blame itself.
     work = ray.remote(max_retries=1)(_apply)
     shared_function = ray.put(function)
     results: dict[int, Result] = {}
@@ -190,7 +195,7 @@ def _apply(function: Callable[[Item], Result], item: Item) -> Result:
 
 @contextmanager
 def _ray_errors_unwrapped() -> Iterator[None]:
-    """Raise what the function raised, not what Ray made of it."""
+    """Raise the function's own exception in place of the one that Ray wraps it in."""
     from ray.exceptions import OutOfMemoryError, RayTaskError, WorkerCrashedError
 
     try:
@@ -203,12 +208,12 @@ def _ray_errors_unwrapped() -> Iterator[None]:
 
 @contextmanager
 def _naming(item: Item, name: Callable[[Item], str]) -> Iterator[None]:
-    """Name `item` in the errors that leave the block."""
+    """Add the name of `item` to the errors that leave the block."""
     try:
         yield
     except BrokenProcessPool as error:
         raise HardwareError(
-            f"{name(item)}: a worker process died while this or a neighbouring item was worked on",
+            f"{name(item)}: a worker process died while it worked on this item or another one",
             hint="most often memory ran out: use fewer workers; in a script, call under `if __name__ == '__main__':`",
         ) from error
     except (ConfigError, HardwareError, MissingExtraError):
