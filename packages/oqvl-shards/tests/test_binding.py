@@ -68,6 +68,8 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "failing.py": "1 / 0\n",
         "needy.py": "import no_such_dependency\n",
         "refused.py": "from oqvl_shards.errors import DataError\nraise DataError('not here')\n",
+        "lazy/__init__.py": "def __getattr__(name):\n    import no_such_dependency\n",
+        "garbled.py": "def (\n",
         "pack/__init__.py": "",
         "pack/inner.py": "from speakers import Speaker\n",
     }
@@ -75,7 +77,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    for name in ("speakers", "failing", "needy", "refused", "pack", "pack.inner"):
+    for name in ("speakers", "failing", "garbled", "lazy", "needy", "refused", "pack", "pack.inner"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
@@ -117,14 +119,17 @@ def test_parts_that_come_late_count_and_properties_are_not_run() -> None:
         (
             "needy:Speaker",
             "importing needy raised ModuleNotFoundError: No module named 'no_such_dep.*needy.py:1",
-            "mend",
+            "fix",
         ),
-        ("failing:Speaker", r"importing failing raised ZeroDivisionError: .*failing\.py:1", "mend that module"),
+        ("failing:Speaker", r"importing failing raised ZeroDivisionError: .*failing\.py:1", "fix that module"),
         ("speakers:Speakr", "speakers has no attribute 'Speakr'", "it has "),
         ("speakers:Speaker.trio", "speakers has no attribute 'Speaker.trio'", "pair"),
+        ("speakers:NUMBER.absent", "speakers has no attribute 'NUMBER.absent'", "check the spelling"),
+        ("lazy:Speaker", r"reading Speaker raised ModuleNotFoundError: .*lazy/__init__\.py:\d+", "fix that module"),
+        ("garbled:Speaker", r"importing garbled raised SyntaxError: .*garbled\.py.* \(.*\.py:\d+\)", "fix that module"),
         ("speakers:NUMBER", "is of type int, expected a class or a function", "name the factory"),
-        ("speakers:broken", r"the factory raised TypeError: .*'inner' \(.*speakers\.py:\d+\)", "mend the factory"),
-        ("speakers:Mute", r"does not take being called without options: too many", r"its signature is \(\)"),
+        ("speakers:broken", r"the factory raised TypeError: .*'inner' \(.*speakers\.py:\d+\)", "fix the factory"),
+        ("speakers:Mute", r"cannot be called without options: too many", r"its signature is \(\)"),
     ],
 )
 def test_what_cannot_be_bound_is_told(path: str, message: str, hint: str) -> None:

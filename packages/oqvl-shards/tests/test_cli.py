@@ -104,9 +104,9 @@ def test_help_lists_every_field(run, command: str, keys: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message", "hint"),
     [
-        (["show", "{tmp}/absent"], 3, "absent is no directory", "oqvl-shards import"),
+        (["show", "{tmp}/absent"], 3, "absent is not a directory", "oqvl-shards import"),
         (["show", "{tmp}"], 3, "has no manifest.json", "oqvl-shards import"),
-        (["check", "{tmp}/absent"], 3, "absent is no directory", "oqvl-shards import"),
+        (["check", "{tmp}/absent"], 3, "absent is not a directory", "oqvl-shards import"),
         (["import", "webdataset"], 3, "directory: is required and not given", ""),
         (["import", "webdataset", "directory={tmp}/absent", "name=x"], 3, "no directory at", "check the path"),
         (["import", "webdataset", "directory={tmp}/empty", "name=x"], 3, "holds no .tar file", "img2dataset"),
@@ -125,7 +125,7 @@ def test_help_lists_every_field(run, command: str, keys: list[str]) -> None:
             "",
         ),
         (["import", "obelics", "source={tmp}/absent", "output={tmp}/o", "name=x"], 3, "no file or directory at", ""),
-        (["head", "{tmp}/absent", "-o", "{tmp}/x.png"], 3, "absent is no directory", ""),
+        (["head", "{tmp}/absent", "-o", "{tmp}/x.png"], 3, "absent is not a directory", ""),
         (["show"], 2, "Missing argument", ""),
         (["head", "{pool}"], 2, "Missing option", ""),
         (["unknown"], 2, "No such command", ""),

@@ -64,7 +64,7 @@ def test_another_kind_than_asked_for_is_named(dataset: Dataset) -> None:
 
 
 def test_a_missing_directory_and_a_missing_manifest_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match="absent is no directory"):
+    with pytest.raises(ManifestError, match="absent is not a directory"):
         open_dataset(tmp_path / "absent")
     with pytest.raises(ManifestError, match=r"has no manifest\.json") as caught:
         open_dataset(tmp_path)

@@ -73,7 +73,7 @@ def test_run_cli_tells_of_a_disk_that_refuses(code: int, capsys: pytest.CaptureF
     with pytest.raises(SystemExit) as caught:
         run_cli(app)
     assert caught.value.code == 4
-    assert capsys.readouterr().err.startswith(f"error: out/shard-3.tar: {os.strerror(code)}\n  hint: mend that")
+    assert capsys.readouterr().err.startswith(f"error: out/shard-3.tar: {os.strerror(code)}\n  hint: fix that")
 
 
 def press_ctrl_c() -> None:

@@ -15,6 +15,7 @@ import pytest
 from pydantic import Field
 
 from oqvl_shards.atomic import atomic_write
+from oqvl_shards.claim import claim
 from oqvl_shards.config import StageConfig
 from oqvl_shards.dataset import Dataset, describe_file, open_dataset, write_manifest
 from oqvl_shards.errors import ConfigError, DataError, ManifestError
@@ -161,6 +162,74 @@ def test_a_stage_in_place_describes_what_is_there(tmp_path: Path) -> None:
         shard = describe_file(tmp_path / "a.bin", tmp_path, 1)
         output.finish(name="seen", details=ImageTextDetails(), shards=[shard], account=Account(num_in=1, num_kept=1))
     assert sorted(content(tmp_path)) == ["a.bin", "b.bin.0123abcd.partial", "manifest.json"]
+
+
+def _look(directory: Path, seed: int) -> None:
+    with stage_output("oqvl-x look", directory, Settings(seed=seed), version="1", in_place=True) as output:
+        shards = [describe_file(path, directory, 1) for path in sorted(directory.glob("*.bin"))]
+        account = Account(num_in=len(shards), num_kept=len(shards))
+        output.finish(name="seen", details=ImageTextDetails(), shards=shards, account=account)
+
+
+def test_what_another_tool_has_begun_does_not_pass_for_a_whole_dataset(tmp_path: Path, whole: dict[str, bytes]) -> None:
+    directory = tmp_path / "out"
+    with pytest.raises(DataError), stage_output("oqvl-x toy", directory, Settings(), version="1.0") as output:
+        write_shard(directory, 0, output.step, 0)
+        raise DataError("the second input is damaged")
+    before = content(directory)
+    with pytest.raises(ConfigError, match=r"holds the unfinished output of oqvl-x toy 1\.0") as caught:
+        _look(directory, seed=0)
+    assert "run that command again" in caught.value.hint
+    assert content(directory) == before
+    toy(directory)
+    assert content(directory) == whole
+
+
+def test_a_stage_in_place_that_was_stopped_may_go_on_with_other_settings(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"abc")
+    stopped = Lineage.derive("oqvl-x look", "1", Settings(seed=1))
+    (tmp_path / "unfinished.json").write_text(stopped.model_dump_json(), encoding="utf-8")
+    _look(tmp_path, seed=2)
+    assert sorted(content(tmp_path)) == ["a.bin", "manifest.json"]
+
+
+def test_a_damaged_mark_in_place_is_the_only_thing_to_delete(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"abc")
+    (tmp_path / "unfinished.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"unfinished\.json is damaged") as caught:
+        _look(tmp_path, seed=0)
+    assert f"delete {tmp_path / 'unfinished.json'}," in caught.value.hint
+
+
+def test_a_forked_child_that_leaves_the_block_takes_nothing_away(tmp_path: Path) -> None:
+    parent = os.getpid()
+    try:
+        with stage_output("oqvl-x toy", tmp_path / "out", Settings(), version="1.0") as output:
+            child = os.fork()
+            if child == 0:
+                raise SystemExit
+            os.waitpid(child, 0)
+            assert {"claim.json", "unfinished.json"} <= set(content(tmp_path / "out"))
+            output.finish(name="toy", details=ImageTextDetails(), shards=[])
+    finally:
+        if os.getpid() != parent:
+            os._exit(0)
+
+
+def test_a_directory_that_another_run_removes_in_between_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claims: list[Path] = []
+
+    def claim_once_gone(directory: Path, tool: str) -> Any:
+        claims.append(directory)
+        if len(claims) == 1:
+            directory.rmdir()
+        return claim(directory, tool)
+
+    monkeypatch.setattr("oqvl_shards.stage_output.claim", claim_once_gone)
+    toy(tmp_path / "out")
+    assert len(claims) == 2
 
 
 @pytest.mark.parametrize("in_place", [False, True])

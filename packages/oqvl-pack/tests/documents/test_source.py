@@ -40,7 +40,7 @@ def test_two_sources_of_one_name(captions: Path, tmp_path: Path) -> None:
 def test_another_kind_or_none(captions: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is of kind image_text, expected interleaved for template 'interleaved'"):
         open_sources(config(tmp_path, captions, template="interleaved"))
-    with pytest.raises(ManifestError, match="is no directory"):
+    with pytest.raises(ManifestError, match="is not a directory"):
         open_sources(config(tmp_path, tmp_path / "nothing"))
 
 

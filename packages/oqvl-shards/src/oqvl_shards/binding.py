@@ -52,42 +52,62 @@ def bind(
     except Exception as error:
         raise ConfigError(
             f"{key}={path!r}: the factory raised {_described(error)}",
-            hint=f"mend the factory, or what {options_key} gives it",
+            hint=f"fix the factory, or what {options_key} gives it",
         ) from error
     _check_protocol(made, protocol, path, key)
     return made
 
 
 def _import_factory(path: str, key: str) -> Callable[..., Any]:
+    """Import what `path` names.
+
+    Raises:
+        ConfigError: If the path is malformed, leads nowhere, or names something that cannot be called.
+        OqvlError: If importing it raises one; it is passed on as it is.
+    """
     module_name, separator, attributes = path.partition(":")
     if not (separator and module_name and attributes) or module_name.startswith("."):
         raise ConfigError(
             f"{key}={path!r} is not a dotted path", hint="write package.module:factory, e.g. my_package.my_module:make"
         )
-    found: Any = _import_module(module_name, path, key)
+    factory: Any = _import_module(module_name, path, key)
     for name in attributes.split("."):
-        if not hasattr(found, name):
+        try:
+            factory = getattr(factory, name)
+        except AttributeError as error:
             raise ConfigError(
                 f"{key}={path!r}: {module_name} has no attribute {attributes!r}",
-                hint=_names_in(found) or "check the spelling",
-            )
-        found = getattr(found, name)
-    if not callable(found):
+                hint=_names_in(factory) or "check the spelling",
+            ) from error
+        except OqvlError:
+            raise
+        except Exception as error:  # a package that loads its names at first use imports a module here
+            raise ConfigError(
+                f"{key}={path!r}: reading {name} raised {_described(error)}",
+                hint="fix that module, or install what it needs",
+            ) from error
+    if not callable(factory):
         raise ConfigError(
-            f"{key}={path!r} is of type {type(found).__name__}, expected a class or a function that makes the object",
-            hint="name the factory, not what it has made",
+            f"{key}={path!r} is of type {type(factory).__name__}, expected a class or a function that makes the object",
+            hint="name the factory, not an object that it has made",
         )
-    return found
+    return factory
 
 
 def _import_module(module_name: str, path: str, key: str) -> ModuleType:
+    """Import a module.
+
+    Raises:
+        ConfigError: If there is no such module, or importing it raises an exception.
+        OqvlError: If importing it raises one; it is passed on as it is.
+    """
     try:
         return importlib.import_module(module_name)
     except OqvlError:
         raise
     except Exception as error:
         absent = error.name if isinstance(error, ModuleNotFoundError) else None
-        # A module that is there but imports one that is not has raised an exception of its own.
+        # If the module exists and imports one that does not, the module itself has failed.
         if absent and f"{module_name}.".startswith(f"{absent}."):
             raise ConfigError(
                 f"{key}={path!r}: there is no module {absent}",
@@ -95,7 +115,7 @@ def _import_module(module_name: str, path: str, key: str) -> ModuleType:
             ) from error
         raise ConfigError(
             f"{key}={path!r}: importing {module_name} raised {_described(error)}",
-            hint="mend that module, or install what it needs",
+            hint="fix that module, or install what it needs",
         ) from error
 
 
@@ -107,7 +127,7 @@ def _check_signature(
     options: Mapping[str, Any],
     options_key: str,
 ) -> None:
-    """Raise unless the factory takes the arguments; one that tells nothing about itself is simply called."""
+    """Raise unless the factory takes the arguments. A factory without a readable signature passes."""
     try:
         signature = inspect.signature(factory)
     except (TypeError, ValueError):
@@ -115,14 +135,15 @@ def _check_signature(
     try:
         signature.bind(*arguments, **options)
     except TypeError as error:
-        given = f"the options {sorted(options)}" if options else "being called without options"
+        refused = f"does not take the options {sorted(options)}" if options else "cannot be called without options"
         raise ConfigError(
-            f"{key}={path!r} does not take {given}: {error}",
+            f"{key}={path!r} {refused}: {error}",
             hint=f"its signature is {signature}; each option is given as {options_key}.NAME=VALUE",
         ) from error
 
 
 def _check_protocol(made: Any, protocol: type, path: str, key: str) -> None:
+    """Raise unless `made` offers every member of `protocol`."""
     missing = [name for name in protocol_members(protocol) if not _offers(made, protocol, name)]
     if missing:
         raise ConfigError(
@@ -141,22 +162,25 @@ def protocol_members(protocol: type) -> list[str]:
 
 
 def _offers(made: Any, protocol: type, name: str) -> bool:
-    # Looked up without running properties: one of them may load a model.
+    """Return whether `made` has a member `name`, as a method if the protocol declares one."""
+    # Look it up without running properties: one of them may load a model.
     try:
-        found = inspect.getattr_static(made, name)
+        member = inspect.getattr_static(made, name)
     except AttributeError:
-        return hasattr(made, name)  # made by `__getattr__`
+        return hasattr(made, name)  # `__getattr__` may make it
     is_method = callable(inspect.getattr_static(protocol, name, None))
-    return not is_method or callable(found) or isinstance(found, classmethod | staticmethod)
+    return not is_method or callable(member) or isinstance(member, classmethod | staticmethod)
 
 
 def _described(error: Exception) -> str:
     """Return type, message and place of an exception: the innermost frame that has source code."""
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.line]
     place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {error}{place}"
 
 
-def _names_in(found: Any) -> str:
-    names = [name for name in vars(found) if not name.startswith("_") and callable(getattr(found, name))]
+def _names_in(namespace: Any) -> str:
+    """Return a hint that names what could be meant: the public callables of a module or class."""
+    members = getattr(namespace, "__dict__", {})
+    names = [name for name in members if not name.startswith("_") and callable(getattr(namespace, name))]
     return f"it has {', '.join(sorted(names)[:10])}" if names else ""

@@ -25,9 +25,9 @@ from oqvl_shards.errors import ConfigError
 CLAIM_NAME = "claim.json"
 
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
-"""What a file system answers that has no locks."""
+"""Errors of a file system without locks."""
 
-_OWNER_WRITES_FOR = 0.5  # seconds in which an owner that has just locked the file writes its name into it
+_MAX_OWNER_SECONDS = 0.5  # how long to wait for an owner that has just locked the file to write its name into it
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +76,12 @@ def claim(directory: Path, tool: str) -> Iterator[None]:
 
 
 def _lock(path: Path, directory: Path) -> int:
-    """Return a descriptor of `path` with an exclusive lock on it."""
+    """Return a descriptor of `path` with an exclusive lock on it.
+
+    Raises:
+        ConfigError: If another descriptor has the lock.
+        OSError: If the file cannot be opened or locked.
+    """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -94,7 +99,7 @@ def _lock(path: Path, directory: Path) -> int:
                 raise
             _log.warning("%s: its file system has no locks; make sure that no other run writes there", directory)
             return descriptor
-        # The owner before us may have removed the file between `open` and `flock`: a lock on it would exclude nobody.
+        # The previous owner may have removed the file between `open` and `flock`. A lock on it would exclude nobody.
         if _is_open_as(descriptor, path):
             return descriptor
         os.close(descriptor)
@@ -116,7 +121,8 @@ def _write_owner(descriptor: int, tool: str) -> None:
 
 
 def _read_owner(descriptor: int) -> Owner | None:
-    deadline = time.monotonic() + _OWNER_WRITES_FOR
+    """Return who holds the lock; None if the file does not say so in time."""
+    deadline = time.monotonic() + _MAX_OWNER_SECONDS
     while True:
         with suppress(ValidationError):
             return Owner.model_validate_json(os.pread(descriptor, 1 << 16, 0))
@@ -126,7 +132,7 @@ def _read_owner(descriptor: int) -> Owner | None:
 
 
 def _drop_inherited_claims() -> None:
-    """Close the claims that a forked process inherits: they would stay locked after their owner's death."""
+    """Close the claims that a forked process inherits. They would stay locked after the owner's death."""
     while _held:
         os.close(_held.pop())
 

@@ -1,11 +1,11 @@
-"""Draw the first samples of a dataset on one picture, to see with one's own eyes what is in it."""
+"""Draw the first samples of a dataset on one picture, so that people can look at what is in it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -18,35 +18,38 @@ from oqvl_shards.tar.reader import ShardReader
 from oqvl_shards.tar.sample import ReadLimits, Sample, SampleError
 
 SHEET_KINDS = (Kind.IMAGE_TEXT, Kind.CONVERSATION, Kind.INTERLEAVED, Kind.PACKED)
-"""Kinds of datasets that hold pictures."""
+"""The kinds of datasets that hold pictures."""
 
-NUM_COLUMNS = 4
+# Lengths are in pixels.
+
 CARD_WIDTH = 260
-PICTURE_HEIGHT = 190
-MARGIN = 16
-MAX_PICTURES = 4
-MAX_LINES = 8
-FONT_SIZE = 14
-LINE_HEIGHT = 19
 PADDING = 6
-MAX_CHARACTERS = 2000
-"""Of a text above this only the beginning is laid out; the sheet shows less anyway."""
+MAX_LINES = 8
+"""Lines of text on a card."""
+
+_NUM_COLUMNS = 4
+_PICTURE_HEIGHT = 190
+_MARGIN = 16
+_MAX_PICTURES = 4
+_FONT_SIZE = 14
+_LINE_HEIGHT = 19
+_MAX_CHARACTERS = 2000  # only the beginning of a longer text is laid out; the sheet shows less than this anyway
 
 _LIMITS = ReadLimits()
 _INK, _FADED, _PAPER, _CARD, _WARNING = "#1b1f24", "#6a737d", "#eef0f3", "#ffffff", "#b3261e"
 
-Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
+_Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 
 
 @dataclass(frozen=True)
-class Card:
+class _Card:
     """One sample on the sheet.
 
     Args:
         title: The sample's key.
-        text: Its text, in one string.
+        text: Its text.
         pictures: [I] encoded image files.
-        problem: Why it cannot be shown; empty when it can.
+        problem: Why it cannot be shown; empty if it can.
     """
 
     title: str
@@ -55,39 +58,49 @@ class Card:
     problem: str = ""
 
 
+class _Box(NamedTuple):
+    """A rectangle on the sheet, by its edges."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
 def draw_contact_sheet(dataset: Dataset, num_samples: int) -> Image.Image:
     """Draw the first samples of `dataset`: image-text pairs, conversations, interleaved documents, documents of packs.
 
-    Samples that are rejected stand among them, with the reason. One card a sample, at most four pictures a card.
+    Every sample gets a card, with at most four pictures. Rejected samples are shown too, with the reason.
 
     Args:
-        dataset: One of `SHEET_KINDS`.
-        num_samples: Cards to draw at most.
+        dataset: A dataset of one of `SHEET_KINDS`.
+        num_samples: Number of cards to draw at most.
 
     Returns:
-        An RGB image; its width does not depend on the samples, its height does. Pillow's own font has the basic Latin
-        letters; others show as boxes.
+        An RGB image. Its width is fixed, its height depends on the samples. Pillow's own font has the basic Latin
+        letters only; other characters show as boxes.
     """
-    cards = list(
-        islice(_packed_cards(dataset) if dataset.manifest.kind is Kind.PACKED else _cards(dataset), num_samples)
-    )
+    is_packed = dataset.manifest.kind is Kind.PACKED
+    cards = list(islice(_packed_cards(dataset) if is_packed else _sample_cards(dataset), num_samples))
     title = (
         f"{dataset.manifest.name}  ·  {dataset.manifest.kind.value}  ·  first {len(cards)} of {_num_cards(dataset):,}"
     )
-    font = ImageFont.load_default(FONT_SIZE)
-    rows = [cards[start : start + NUM_COLUMNS] for start in range(0, len(cards), NUM_COLUMNS)]
+    font = ImageFont.load_default(_FONT_SIZE)
+    # Lay out the texts: the longest one of a row decides the height of the row.
+    rows = [cards[start : start + _NUM_COLUMNS] for start in range(0, len(cards), _NUM_COLUMNS)]
     lines = [[wrap(card.problem or card.text, font) for card in row] for row in rows]
-    heights = [PICTURE_HEIGHT + LINE_HEIGHT * (2 + max(map(len, row))) for row in lines]
-    width = MARGIN + NUM_COLUMNS * (CARD_WIDTH + MARGIN)
-    top = 2 * MARGIN + LINE_HEIGHT
-    sheet = Image.new("RGB", (width, top + sum(heights) + MARGIN * len(rows)), _PAPER)
+    heights = [_PICTURE_HEIGHT + _LINE_HEIGHT * (2 + max(map(len, row))) for row in lines]
+    # Draw the title and the cards.
+    width = _MARGIN + _NUM_COLUMNS * (CARD_WIDTH + _MARGIN)
+    top = 2 * _MARGIN + _LINE_HEIGHT
+    sheet = Image.new("RGB", (width, top + sum(heights) + _MARGIN * len(rows)), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((MARGIN, MARGIN), title, fill=_INK, font=font)
+    draw.text((_MARGIN, _MARGIN), title, fill=_INK, font=font)
     for row, row_lines, height in zip(rows, lines, heights, strict=True):
         for column, (card, card_lines) in enumerate(zip(row, row_lines, strict=True)):
-            left = MARGIN + column * (CARD_WIDTH + MARGIN)
-            _draw_card(sheet, draw, card, card_lines, (left, top, left + CARD_WIDTH, top + height), font)
-        top += height + MARGIN
+            left = _MARGIN + column * (CARD_WIDTH + _MARGIN)
+            _draw_card(sheet, draw, card, card_lines, _Box(left, top, left + CARD_WIDTH, top + height), font)
+        top += height + _MARGIN
     return sheet
 
 
@@ -96,7 +109,8 @@ def _num_cards(dataset: Dataset) -> int:
     return details.num_documents if details.kind is Kind.PACKED else dataset.manifest.num_samples
 
 
-def _cards(dataset: Dataset) -> Iterator[Card]:
+def _sample_cards(dataset: Dataset) -> Iterator[_Card]:
+    """Yield a card per sample of a dataset in tars, and after those of each shard one per reject."""
     describe = {Kind.CONVERSATION: _conversation_text, Kind.INTERLEAVED: _interleaved_text}.get(
         dataset.manifest.kind, ShardReader.text
     )
@@ -105,10 +119,10 @@ def _cards(dataset: Dataset) -> Iterator[Card]:
             for sample in reader.samples:
                 try:
                     pictures = tuple(data for _, data in reader.images(sample))
-                    yield Card(sample.key, describe(reader, sample), pictures)
+                    yield _Card(sample.key, describe(reader, sample), pictures)
                 except SampleError as error:
-                    yield Card(sample.key, problem=str(error))
-            yield from (Card(reject.key, problem=f"{reject.reason}: {reject.detail}") for reject in reader.rejects)
+                    yield _Card(sample.key, problem=str(error))
+            yield from (_Card(reject.key, problem=f"{reject.reason}: {reject.detail}") for reject in reader.rejects)
 
 
 def _conversation_text(reader: ShardReader, sample: Sample) -> str:
@@ -125,7 +139,8 @@ def _interleaved_text(reader: ShardReader, sample: Sample) -> str:
     return "\n".join("[image]" if text is None else str(text) for text in texts)
 
 
-def _packed_cards(dataset: Dataset) -> Iterator[Card]:
+def _packed_cards(dataset: Dataset) -> Iterator[_Card]:
+    """Yield a card per document of a packed dataset. D documents and I images are in a pack."""
     for pack in PackedReader(dataset):
         record = pack.record
         ends_D = np.cumsum(record.document_lengths)
@@ -135,57 +150,59 @@ def _packed_cards(dataset: Dataset) -> Iterator[Card]:
             num_targets = int(record.is_target[end - length : end].sum())
             pictures = tuple(pack.images[image] for image in np.flatnonzero(document_I == document))
             text = f"pack {pack.pack_id}, document {document}\n{length} stored tokens, {num_targets} of them targets"
-            yield Card(key, text, pictures)
+            yield _Card(key, text, pictures)
 
 
 def _draw_card(
     sheet: Image.Image,
     draw: ImageDraw.ImageDraw,
-    card: Card,
+    card: _Card,
     lines: Sequence[str],
-    box: tuple[int, int, int, int],
-    font: Font,
+    box: _Box,
+    font: _Font,
 ) -> None:
-    left, top, right, _ = box
+    """Draw the pictures of a card, its title, and below them its lines of text."""
     draw.rectangle(box, fill=_CARD)
-    _draw_pictures(sheet, draw, card.pictures, (left, top, right, top + PICTURE_HEIGHT), font)
-    y = top + PICTURE_HEIGHT + LINE_HEIGHT // 4
-    draw.text((left + PADDING, y), _cut(card.title, font), fill=_FADED, font=font)
+    _draw_pictures(sheet, draw, card.pictures, box._replace(bottom=box.top + _PICTURE_HEIGHT), font)
+    left, y = box.left + PADDING, box.top + _PICTURE_HEIGHT + _LINE_HEIGHT // 4
+    draw.text((left, y), _cut(card.title, font), fill=_FADED, font=font)
     for line in lines:
-        y += LINE_HEIGHT
-        draw.text((left + PADDING, y), line, fill=_WARNING if card.problem else _INK, font=font)
+        y += _LINE_HEIGHT
+        draw.text((left, y), line, fill=_WARNING if card.problem else _INK, font=font)
 
 
 def _draw_pictures(
     sheet: Image.Image,
     draw: ImageDraw.ImageDraw,
     pictures: Sequence[bytes],
-    box: tuple[int, int, int, int],
-    font: Font,
+    box: _Box,
+    font: _Font,
 ) -> None:
-    left, top, right, bottom = box
-    shown = pictures[:MAX_PICTURES]
+    """Draw the pictures of a card into `box`: one fills it, two share it, three or four get a quarter each."""
+    shown = pictures[:_MAX_PICTURES]
     across = 1 if len(shown) == 1 else 2
     down = 2 if len(shown) > 2 else 1
-    width, height = (right - left) // across, (bottom - top) // down
+    width, height = (box.right - box.left) // across, (box.bottom - box.top) // down
     for number, data in enumerate(shown):
-        corner = (left + number % across * width, top + number // across * height)
+        left, top = box.left + number % across * width, box.top + number // across * height
         try:
             picture = ImageOps.contain(decode_image(data, _LIMITS), (width - 4, height - 4))
         except SampleError as error:
-            draw.text((corner[0] + PADDING, corner[1] + PADDING), str(error.reason), fill=_WARNING, font=font)
+            draw.text((left + PADDING, top + PADDING), str(error.reason), fill=_WARNING, font=font)
             continue
-        sheet.paste(picture, (corner[0] + (width - picture.width) // 2, corner[1] + (height - picture.height) // 2))
-    if len(pictures) > MAX_PICTURES:
-        draw.text((left + PADDING, top + PADDING), f"{MAX_PICTURES} of {len(pictures)}", fill=_WARNING, font=font)
+        sheet.paste(picture, (left + (width - picture.width) // 2, top + (height - picture.height) // 2))
+    if len(pictures) > _MAX_PICTURES:
+        text = f"{_MAX_PICTURES} of {len(pictures)}"
+        draw.text((box.left + PADDING, box.top + PADDING), text, fill=_WARNING, font=font)
 
 
-def wrap(text: str, font: Font) -> list[str]:
-    """Break `text` into at most `MAX_LINES` lines of a card's width; the last one ends in … when there is more."""
+def wrap(text: str, font: _Font) -> list[str]:
+    """Break `text` into at most `MAX_LINES` lines of a card's width. The last one ends in … if more text follows."""
     lines: list[str] = []
-    for paragraph in text[:MAX_CHARACTERS].split("\n"):
+    for paragraph in text[:_MAX_CHARACTERS].split("\n"):
         line = ""
         for word in paragraph.split():
+            # The first piece of a word goes on the current line if it fits; every further piece starts a line.
             for number, piece in enumerate(_pieces(word, font)):
                 candidate = f"{line} {piece}" if line and not number else piece
                 if line and (number or not _fits(candidate, font)):
@@ -194,14 +211,14 @@ def wrap(text: str, font: Font) -> list[str]:
                 line = candidate
         if line:
             lines.append(line)
-    if len(lines) > MAX_LINES or len(text) > MAX_CHARACTERS:
+    if len(lines) > MAX_LINES or len(text) > _MAX_CHARACTERS:
         lines = lines[:MAX_LINES]
         lines[-1] = _cut(lines[-1] + " …", font)
     return lines
 
 
-def _pieces(word: str, font: Font) -> list[str]:
-    """Break a word that is wider than a card (an address, a sentence in a script without spaces)."""
+def _pieces(word: str, font: _Font) -> list[str]:
+    """Break a word that is wider than a card: an address, or a sentence in a script without spaces."""
     pieces = [""]
     for character in word:
         if pieces[-1] and not _fits(pieces[-1] + character, font):
@@ -210,15 +227,15 @@ def _pieces(word: str, font: Font) -> list[str]:
     return pieces
 
 
-def _cut(text: str, font: Font) -> str:
-    """Cut `text` to a card's width, ending in … when it was longer."""
+def _cut(text: str, font: _Font) -> str:
+    """Cut `text` to a card's width; end it in … if it was longer."""
     if _fits(text, font):
         return text
-    length = min(len(text), CARD_WIDTH)  # no character is narrower than a pixel
+    length = min(len(text), CARD_WIDTH)  # every character is at least a pixel wide
     while length and not _fits(text[:length] + "…", font):
         length -= 1
     return text[:length] + "…"
 
 
-def _fits(text: str, font: Font) -> bool:
+def _fits(text: str, font: _Font) -> bool:
     return len(text) <= CARD_WIDTH and font.getlength(text) <= CARD_WIDTH - 2 * PADDING

@@ -13,7 +13,10 @@ from oqvl_shards.manifest import Kind, Manifest, Shard, parse_manifest
 MANIFEST_NAME = "manifest.json"
 
 UNFINISHED_NAME = "unfinished.json"
-"""File in a directory that a step has begun to write: the lineage of the step. It goes when the manifest is there."""
+"""Marks a directory that a stage has begun to write; holds the stage's lineage. Removed after the manifest is written.
+
+Without a manifest beside it, the dataset is not complete.
+"""
 
 
 @dataclass(frozen=True)
@@ -24,17 +27,18 @@ class Dataset:
     manifest: Manifest
 
     def shard_path(self, shard: Shard) -> Path:
-        """Return where `shard`'s file lies."""
+        """Return the path of `shard`'s file."""
         return self.path / shard.path
 
     def whole_shard_path(self, shard: Shard) -> Path:
-        """Return where `shard`'s file lies, after a look at its size: a tar that was cut still reads, but for its end.
+        """Return the path of `shard`'s file after a check of its size. A tar that was cut would be read up to the cut.
 
         Raises:
-            DataError: If it is missing or of another size than the manifest says.
+            DataError: If the file is missing, or its size is not the one in the manifest.
         """
         path = self.shard_path(shard)
-        _check_size(path, shard, hint="it is not what the manifest describes: fetch it again, or make the dataset anew")
+        hint = "it is not the file that the manifest describes: fetch it again, or make the dataset again"
+        _check_size(path, shard, hint)
         return path
 
 
@@ -43,10 +47,10 @@ def open_dataset(directory: Path | str, *kinds: Kind) -> Dataset:
 
     Args:
         directory: The dataset's directory.
-        kinds: The kinds that the caller can use; any kind when none is given.
+        kinds: The kinds that the caller can use. Without any, every kind is accepted.
 
     Raises:
-        ManifestError: If there is no manifest, it is malformed, of another schema version, or of another kind.
+        ManifestError: If there is no manifest, or it is malformed, of another schema version, or of another kind.
     """
     directory = Path(directory)
     path = directory / MANIFEST_NAME
@@ -54,8 +58,8 @@ def open_dataset(directory: Path | str, *kinds: Kind) -> Dataset:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:
         if not directory.is_dir():
-            hint = "check the path, which counts from where the command runs; for foreign data run `oqvl-shards import`"
-            raise ManifestError(f"{directory} is no directory", hint=hint) from error
+            hint = "check the path, which starts at the working directory; for foreign data run `oqvl-shards import`"
+            raise ManifestError(f"{directory} is not a directory", hint=hint) from error
         raise ManifestError(f"{directory} has no {MANIFEST_NAME}", hint=_what_is_there(directory)) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path} cannot be read: {error}") from error
@@ -64,13 +68,13 @@ def open_dataset(directory: Path | str, *kinds: Kind) -> Dataset:
         expected = " or ".join(kind.value for kind in kinds)
         raise ManifestError(
             f"{path} is of kind {manifest.kind.value}, expected {expected}",
-            hint=f"{manifest.lineage.tool} made it; name a dataset of kind {expected}, or make one first",
+            hint=f"it was made by {manifest.lineage.tool}; name a dataset of kind {expected}, or make one first",
         )
     return Dataset(directory, manifest)
 
 
 def _what_is_there(directory: Path) -> str:
-    """Return what to do about a directory without manifest."""
+    """Return a hint: what to do about a directory without a manifest."""
     if (directory / UNFINISHED_NAME).exists():
         return "the run that writes it has not finished, or was stopped: run it again"
     if inner := sorted(path.parent.name for path in directory.glob(f"*/{MANIFEST_NAME}")):
@@ -79,10 +83,10 @@ def _what_is_there(directory: Path) -> str:
 
 
 def write_manifest(directory: Path | str, manifest: Manifest) -> Dataset:
-    """Write `manifest` to `directory` atomically, after every shard that it names is there.
+    """Write `manifest` to `directory`, atomically. Every shard that it names must be there already.
 
     Raises:
-        DataError: If a shard's file is missing or of another size than the manifest says.
+        DataError: If a shard's file is missing, or its size is not the one in the manifest.
     """
     directory = Path(directory)
     for shard in manifest.shards:
@@ -92,14 +96,21 @@ def write_manifest(directory: Path | str, manifest: Manifest) -> Dataset:
 
 
 def _check_size(path: Path, shard: Shard, hint: str = "") -> None:
+    """Raise unless the file at `path` has the size of `shard`."""
     size = path.stat().st_size if path.is_file() else None
     if size != shard.num_bytes:
-        found = "no file" if size is None else f"{size:,} bytes"
-        raise DataError(f"{path}: found {found}, expected {shard.num_bytes:,} bytes", hint=hint)
+        what_is_there = "no file" if size is None else f"{size:,} bytes"
+        raise DataError(f"{path}: found {what_is_there}, expected {shard.num_bytes:,} bytes", hint=hint)
 
 
 def describe_file(path: Path, relative_to: Path, num_samples: int) -> Shard:
-    """Return the `Shard` entry of a file that already lies on disk; reads it once for its sha256."""
+    """Return the manifest entry of a file on disk. The file is read once, for its sha256.
+
+    Args:
+        path: The file.
+        relative_to: The dataset's directory.
+        num_samples: Number of samples in the file.
+    """
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -110,5 +121,5 @@ def describe_file(path: Path, relative_to: Path, num_samples: int) -> Shard:
 
 
 def describe_bytes(data: bytes | memoryview, path: str, num_samples: int) -> Shard:
-    """Return the `Shard` entry of a file at `path`, below the dataset's directory, that holds `data`."""
+    """Return the manifest entry of a file with the content `data`, at `path` below the dataset's directory."""
     return Shard(path=path, num_samples=num_samples, num_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())

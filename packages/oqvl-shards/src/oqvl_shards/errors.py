@@ -1,6 +1,6 @@
-"""The errors of all OQVL packages, and how a command line ends on one.
+"""The errors of all OQVL packages, and how a command line ends when one is raised.
 
-    OqvlError               1  a bug: nothing the user did
+    OqvlError               1  a bug, not a mistake of the user
     ├── UsageError          2  the command line does not fit together
     ├── ConfigError         3  a configuration file or field is wrong
     ├── ManifestError       3  a manifest is missing, unreadable, of the wrong kind or schema version
@@ -8,8 +8,8 @@
     ├── HardwareError       4  the machine lacks what the work needs
     └── DataError           5  data failed a check: a digest, a count, a format
 
-The numbers are the exit codes of every command line. A message says what was found and expected and where; the hint
-says what to do. A disk that is full or may not be written ends a command with 4, Ctrl-C with 130, as shells have it.
+The numbers are the exit codes of every command line. A message says what was found, what was expected, and where; the
+hint says what to do. A disk that is full or cannot be written ends a command with 4, and Ctrl-C with 130, as in shells.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class OqvlError(Exception):
 
     Args:
         message: What was found, what was expected, and where (shard, sample, config key).
-        hint: What the user can do about it; empty when the message already says so.
+        hint: What the user can do about it; empty if the message already says so.
     """
 
     exit_code: ClassVar[int] = 1
@@ -40,7 +40,7 @@ class OqvlError(Exception):
         return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
 
     def __reduce__(self) -> tuple[Callable[..., OqvlError], tuple[type[OqvlError], str, str]]:
-        # A keyword-only argument would be lost when a worker process sends the error to its parent.
+        # The default would lose the keyword-only argument when a worker process sends the error to its parent.
         return _rebuild, (type(self), self.message, self.hint)
 
 
@@ -61,13 +61,13 @@ class ConfigError(OqvlError):
 
 
 class ManifestError(OqvlError):
-    """A manifest is missing, malformed, of an unexpected kind, or of a schema version this release cannot read."""
+    """A manifest is missing, malformed, of an unexpected kind, or of a schema version that this release cannot read."""
 
     exit_code = 3
 
 
 class MissingExtraError(OqvlError):
-    """A feature was asked for whose optional dependencies are not installed."""
+    """A feature needs optional dependencies that are not installed."""
 
     exit_code = 4
 
@@ -105,16 +105,16 @@ def require_extra(package: str, extra: str) -> Iterator[None]:
 
 
 _DISK_REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
-"""What a machine answers that will not write or read, whatever the program does."""
+"""Errors of a machine that cannot read or write a file, whatever the program does."""
 
 INTERRUPTED_EXIT_CODE = 130
 
 
 def run_cli(app: Callable[[], object]) -> None:
-    """Run the command line `app`; print an `OqvlError` as two lines on stderr and exit with its code.
+    """Run the command line `app`. Print an `OqvlError` as two lines on stderr and exit with its code.
 
-    The same goes for a disk that refuses, and for Ctrl-C. Any other exception is a bug and keeps its traceback (exit
-    code 1).
+    A disk that cannot be read or written, and Ctrl-C, end in the same way. Any other exception is a bug: it keeps its
+    traceback, and the exit code is 1.
     """
     try:
         app()
@@ -126,13 +126,13 @@ def run_cli(app: Callable[[], object]) -> None:
             raise
         refused = HardwareError(
             f"{error.filename or 'the disk'}: {error.strerror}",
-            hint="mend that and run the same command again; what is finished is kept",
+            hint="fix that and run the same command again; finished work is kept",
         )
         print(f"error: {refused}", file=sys.stderr)
         raise SystemExit(refused.exit_code) from error
     except (KeyboardInterrupt, SystemExit) as error:
-        # A command-line library makes an exit of Ctrl-C, and says nothing.
+        # The command-line library turns Ctrl-C into an exit with this code and prints nothing.
         if isinstance(error, SystemExit) and error.code != INTERRUPTED_EXIT_CODE:
             raise
-        print("interrupted; the same command goes on from what is finished", file=sys.stderr)
+        print("interrupted; run the same command again to go on from what is finished", file=sys.stderr)
         raise SystemExit(INTERRUPTED_EXIT_CODE) from error

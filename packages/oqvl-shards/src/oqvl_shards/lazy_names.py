@@ -21,7 +21,7 @@ from typing import Any
 
 
 def lazy_names(package: str, file: str) -> Callable[[str], Any]:
-    """Return the `__getattr__` of a package whose names load at first use.
+    """Return a `__getattr__` for a package, which loads each name at first use.
 
     Args:
         package: `__name__` of the package.

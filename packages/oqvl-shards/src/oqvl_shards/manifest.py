@@ -1,8 +1,9 @@
 """The manifest: the one typed file that packages pass to each other.
 
 A dataset is a local directory with `manifest.json` and the shard files that it names. The manifest is written last, so
-a directory that has one is complete. Its digest (sha256 of its canonical bytes) names the dataset: it covers every
-shard's own sha256, and it holds no time, host or path, so the same inputs and configuration give the same digest.
+a directory that has one is complete. Its digest (sha256 of its canonical bytes) names the dataset. The digest covers
+the sha256 of every shard. The manifest holds no time, host or absolute path, so the same inputs and configuration give
+the same digest.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from oqvl_shards.config import Frozen, StageConfig, digest_of_values
 from oqvl_shards.errors import ManifestError
 
 SCHEMA_VERSION = 1
-"""Version of the manifest's schema, counted on its own; a reader accepts this one and the one before."""
+"""Version of the manifest's schema, independent of the package's version. Readers accept it and the one before."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="sha256, 64 lower-case hex digits")]
 Count = Annotated[int, Field(ge=0)]
@@ -43,7 +44,7 @@ class Kind(StrEnum):
 
 
 class Account(Frozen):
-    """What became of every sample that a stage was given; it must close: in = kept + rejected."""
+    """What became of every sample that a stage was given. It must close: in = kept + rejected."""
 
     num_in: Count = Field(description="samples seen")
     num_kept: Count = Field(description="samples written")
@@ -60,7 +61,7 @@ class Account(Frozen):
 
     @classmethod
     def total(cls, accounts: Iterable[Account]) -> Account:
-        """Add accounts up; reasons come out sorted by name."""
+        """Return the sum of accounts, with the reasons sorted by name."""
         num_in = num_kept = 0
         rejected: dict[str, int] = {}
         for account in accounts:
@@ -79,7 +80,7 @@ class Shard(Frozen):
     num_bytes: Count = Field(description="size of the file in bytes")
     sha256: Sha256
     known_damage: str | None = Field(
-        default=None, description="tars: fault that the file came with; its whole samples are the ones that count"
+        default=None, description="tars: the damage that the file was imported with; only its whole samples count"
     )
 
     @model_validator(mode="after")
@@ -99,38 +100,38 @@ class FieldSpec(Frozen):
 
 
 class ImageTextDetails(Frozen):
-    """Image-text pairs in WebDataset tars: one image member and one caption a sample."""
+    """Image-text pairs in WebDataset tars: one image member and one caption per sample."""
 
     kind: Literal[Kind.IMAGE_TEXT] = Kind.IMAGE_TEXT
 
 
 class ConversationDetails(Frozen):
-    """Conversations in WebDataset tars: one `json` member (turns) and any number of image members a sample."""
+    """Conversations in WebDataset tars: one `json` member (turns) and any number of image members per sample."""
 
     kind: Literal[Kind.CONVERSATION] = Kind.CONVERSATION
 
 
 class InterleavedDetails(Frozen):
-    """Interleaved documents in WebDataset tars: one `json` member (texts, image slots) and image members a sample."""
+    """Interleaved documents in WebDataset tars: one `json` member (texts, image slots) and images per sample."""
 
     kind: Literal[Kind.INTERLEAVED] = Kind.INTERLEAVED
 
 
 class ScoresDetails(Frozen):
-    """Scores of one scorer over one pool: parquet files with the columns `uid`, `key` and the scorer's own."""
+    """Scores of one pool by one scorer: parquet files with the columns `uid`, `key` and the scorer's own."""
 
     kind: Literal[Kind.SCORES] = Kind.SCORES
     scorer: str = Field(description="the scorer's name, e.g. clip")
     fingerprint: Sha256 = Field(description="identity of weights, pre-processing and prompts together")
-    columns: tuple[str, ...] = Field(description="score columns, beside uid and key")
+    columns: tuple[str, ...] = Field(description="score columns, in addition to uid and key")
 
 
 class SubsetDetails(Frozen):
     """A set of uids: one `.npy` of dtype "u8,u8" (high, low words), lexicographically sorted, without duplicates."""
 
     kind: Literal[Kind.SUBSET] = Kind.SUBSET
-    rule: str = Field(description="how it was selected, in words a person can check")
-    num_pool: Count = Field(description="samples it was selected from")
+    rule: str = Field(description="how it was selected, in words that a person can check")
+    num_pool: Count = Field(description="samples that it was selected from")
 
 
 class PackedSource(Frozen):
@@ -140,7 +141,7 @@ class PackedSource(Frozen):
     sha256: Sha256 = Field(description="its digest, one of the lineage's parents; covers the sha256 of every shard")
     path: str = Field(
         default="",
-        description="layout reference: its directory, relative to the packed dataset's, POSIX separators; else empty",
+        description="layout reference: its directory, relative to that of the packs, POSIX separators; else empty",
     )
     num_tokens: Count = Field(description="tokens of its documents in all packs, visual tokens included")
     account: Account = Field(description="what became of its samples")
@@ -153,28 +154,28 @@ class PackedSource(Frozen):
 
 
 class PackedDetails(Frozen):
-    """Packed training sequences; the layouts are specified in `oqvl_shards/packed/README.md`."""
+    """Packed training sequences. `oqvl_shards/packed/README.md` specifies the layouts."""
 
     kind: Literal[Kind.PACKED] = Kind.PACKED
     layout: Literal["embedded", "reference"] = Field(
         default="embedded",
         description="embedded: tars that hold the image bytes; reference: Arrow files that point into the source tars",
     )
-    bin_capacity: int = Field(gt=0, description="tokens a pack holds at most, visual tokens included")
+    bin_capacity: int = Field(gt=0, description="most tokens in a pack, visual tokens included")
     visual_tokens_per_image: Count = Field(
-        description="visual tokens that every image stands for; 0: they differ, `image_tokens` in the records"
+        description="visual tokens per image; 0: they differ, see `image_tokens` in the records"
     )
     image_token_id: Count = Field(description="id of the image placeholder in input_ids")
     pad_token_id: Count = Field(description="id that a trainer may fill unused positions with; never a target")
-    vocab_size: int = Field(gt=0, description="rows the model's embedding needs at least")
+    vocab_size: int = Field(gt=0, description="fewest rows that the model's embedding needs")
     tokenizer_sha256: Sha256 = Field(description="digest of tokenizer.json")
     num_documents: Count = Field(description="documents in all packs")
     num_images: Count = Field(description="images in all packs")
-    num_tokens: Count = Field(description="tokens in all packs, visual tokens included, padding not")
+    num_tokens: Count = Field(description="tokens in all packs, with visual tokens, without padding")
     num_target_tokens: Count = Field(description="tokens that carry loss")
-    lower_bound: Count = Field(description="packs that no packing of these documents can stay below")
+    lower_bound: Count = Field(description="packs that any packing of these documents needs")
     sources: tuple[PackedSource, ...] = Field(
-        default=(), description="the datasets that were packed, in order; image references count their shards through"
+        default=(), description="the datasets that were packed, in order; image references number their shards through"
     )
 
     @model_validator(mode="after")
@@ -192,19 +193,19 @@ class CheckpointDetails(Frozen):
     stage: str = Field(description="the training stage that produced it, e.g. init, pretrain, sft")
     step: Count = Field(default=0, description="optimizer steps of that stage")
     visual_tokens_per_image: Count = Field(
-        default=0, description="visual tokens an image at the end of the stage; 0: none"
+        default=0, description="visual tokens per image at the end of the stage; 0: none"
     )
 
 
 class BenchmarkDetails(Frozen):
-    """Benchmark items in parquet; the columns are specified in oqvl-eval."""
+    """Benchmark items in parquet. oqvl-eval specifies the columns."""
 
     kind: Literal[Kind.BENCHMARK] = Kind.BENCHMARK
     task: str = Field(description="name of the task, e.g. mmmu_val")
 
 
 class PredictionsDetails(Frozen):
-    """A model's raw answers to a benchmark, in parquet, one row an item."""
+    """A model's raw answers to a benchmark, in parquet, one row per item."""
 
     kind: Literal[Kind.PREDICTIONS] = Kind.PREDICTIONS
     task: str = Field(description="name of the task")
@@ -227,9 +228,9 @@ Details = Annotated[
 
 
 class Ancestor(Frozen):
-    """One step of a dataset's history."""
+    """One stage in a dataset's history."""
 
-    digest: Sha256 = Field(description="digest of the manifest that the step wrote")
+    digest: Sha256 = Field(description="digest of the manifest that the stage wrote")
     kind: Kind
     name: str
     tool: str
@@ -239,9 +240,9 @@ class Ancestor(Frozen):
 
 
 class Lineage(Frozen):
-    """Where a dataset comes from: the step that wrote it, and every step before it.
+    """Where a dataset comes from: the stage that wrote it, and every stage before it.
 
-    The whole ancestry travels with the manifest, so it can be read when the parents are gone.
+    The manifest holds the whole ancestry, so it can be read even when the parents are gone.
     """
 
     tool: str = Field(description="package and command, e.g. oqvl-filter score")
@@ -249,7 +250,7 @@ class Lineage(Frozen):
     config: dict[str, Any] = Field(default_factory=dict, description="the configuration that decides the output")
     config_digest: Sha256 = Field(description="sha256 of config in canonical JSON")
     parents: tuple[Sha256, ...] = Field(default=(), description="digests of the manifests it was made from, in order")
-    ancestors: tuple[Ancestor, ...] = Field(default=(), description="all earlier steps, parents before children")
+    ancestors: tuple[Ancestor, ...] = Field(default=(), description="all earlier stages, parents before children")
 
     @classmethod
     def derive(
@@ -261,18 +262,18 @@ class Lineage(Frozen):
         *,
         pinned: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Make the lineage of an output of `tool` run with `config` on `parents`.
+        """Return the lineage of an output of `tool`, run with `config` on `parents`.
 
         Args:
             tool: Package and command.
             version: Version of the package.
             config: The configuration.
             parents: Manifests of the inputs, in order.
-            pinned: What decides the output beside these, as JSON values. The lineage's `config` is then a table of the
-                pinned values and of the configuration, under the key `config`.
+            pinned: Whatever else decides the output, as JSON values. The lineage's `config` is then a table with the
+                pinned values, and with the configuration under the key `config`.
         """
         values = config.lineage_values() if pinned is None else {"config": config.lineage_values(), **pinned}
-        values = to_jsonable_python(values)  # as it will be read back: no tuples
+        values = to_jsonable_python(values)  # as they will be read back: lists, not tuples
         ancestors: dict[str, Ancestor] = {}
         for parent in parents:
             for ancestor in parent.lineage.ancestors:
@@ -310,7 +311,7 @@ class Manifest(Frozen):
     fields: tuple[FieldSpec, ...] = Field(default=(), description="what every sample holds")
     account: Account = Field(description="what became of every sample that the stage was given")
     statistics: dict[str, int | float | str] = Field(
-        default_factory=dict, description="figures about the content, by name; deterministic, so no timings"
+        default_factory=dict, description="figures about the content, by name; deterministic, so without timings"
     )
     lineage: Lineage
 
@@ -328,21 +329,21 @@ class Manifest(Frozen):
 
     @property
     def num_samples(self) -> int:
-        """Samples in all shards."""
+        """Number of samples in all shards."""
         return sum(shard.num_samples for shard in self.shards)
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of all shards."""
+        """Size of all shards, in bytes."""
         return sum(shard.num_bytes for shard in self.shards)
 
     def canonical_bytes(self) -> bytes:
-        """Return the bytes that `manifest.json` holds: JSON, sorted keys, two-space indent, final newline."""
+        """Return the bytes of `manifest.json`: JSON with sorted keys, an indent of two spaces and a final newline."""
         values = self.model_dump(mode="json")
         return (json.dumps(values, sort_keys=True, indent=2, ensure_ascii=False) + "\n").encode()
 
     def digest(self) -> str:
-        """Return the sha256 (64 hex digits) of `canonical_bytes`; it names the dataset."""
+        """Return the sha256 (64 hex digits) of `canonical_bytes`, which names the dataset."""
         return self._digest
 
     @cached_property
@@ -352,7 +353,7 @@ class Manifest(Frozen):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy with some fields changed; see pydantic's method."""
         copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop("_digest", None)  # of the original
+        copied.__dict__.pop("_digest", None)  # it is that of the original
         return copied
 
 

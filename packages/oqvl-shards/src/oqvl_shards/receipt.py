@@ -22,7 +22,11 @@ RECEIPT_SUFFIX = ".receipt"
 
 
 class FileIdentity(NamedTuple):
-    """What tells a file from another one that took its name, or from itself after a change."""
+    """What tells a file from another file of the same name, and from itself before a change.
+
+    A change that keeps the size goes unnoticed if it also keeps the time of the last change, which some file systems
+    store in steps of milliseconds or more.
+    """
 
     inode: int
     num_bytes: int
@@ -31,8 +35,8 @@ class FileIdentity(NamedTuple):
     @classmethod
     def of(cls, path: Path) -> FileIdentity:
         """Return the identity of the file at `path`."""
-        found = path.stat()
-        return cls(found.st_ino, found.st_size, found.st_mtime_ns)
+        status = path.stat()
+        return cls(status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 class Receipt(Frozen):
@@ -45,9 +49,10 @@ class Receipt(Frozen):
     identity: FileIdentity | None = Field(default=None, description="the file that was written; set by write_receipt")
 
     def is_of(self, path: Path) -> bool:
-        """Return whether the file at `path` holds the bytes that the receipt speaks of.
+        """Return whether the file at `path` holds the bytes that the receipt describes.
 
-        The very file that was written is recognised without reading it. Any other one is read and hashed.
+        The file that `write_receipt` saw is recognised by its identity, without reading it. Any other file is read and
+        hashed.
         """
         if not path.is_file():
             return False
@@ -65,7 +70,7 @@ def write_receipt(directory: Path, receipt: Receipt) -> Receipt:
 
 
 def read_receipt(directory: Path, shard_path: str, step: str) -> Receipt | None:
-    """Return the receipt of a shard that `step` has finished; None if the shard has to be made (again)."""
+    """Return the receipt of a shard that `step` has finished; None if the shard must be made, or made again."""
     try:
         receipt = Receipt.model_validate_json(_receipt_path(directory, shard_path).read_bytes())
     except (OSError, ValidationError):

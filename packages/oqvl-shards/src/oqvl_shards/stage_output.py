@@ -1,15 +1,17 @@
 """One way to run a stage: is its output finished, who writes it, what is resumed, and what finishing means.
 
-A stage is a function of its configuration and its input manifests, which together are its lineage. `stage_output` looks
-at the output directory with that lineage in hand:
+A stage is a function of its configuration and its input manifests, which together are its lineage. `stage_output`
+compares the output directory with that lineage:
 
     manifest.json of the same lineage     finished: nothing to do
     manifest.json of another lineage      refused: nothing is ever overwritten
-    a claim of a living process           refused, with its owner
-    unfinished.json of the same lineage   what is there was written by a killed run of this very stage: go on from it
+    a claim of a living process           refused; the message names its owner
+    unfinished.json of the same lineage   written by a killed run of this very stage: go on from it
     unfinished.json of another lineage    refused
     files without either                  refused: they are somebody else's
     nothing                               claimed, and marked with unfinished.json
+
+A stage that only describes files in place (`in_place`) accepts files without either, and a mark of its own tool.
 
 The stage then writes its shards and calls `StageOutput.finish`, which writes the manifest over exactly these shards and
 removes everything that only served the work: receipts, scratch directories, partial files, the mark. If a run is killed
@@ -19,6 +21,7 @@ between the manifest and this removal, the next one does it.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -64,6 +67,7 @@ class StageOutput:
         """The finished dataset; None while the stage has work to do."""
         self._scratch = tuple(scratch)
         self._in_place = in_place
+        self._is_marked = False
 
     @property
     def step(self) -> str:
@@ -149,17 +153,29 @@ class StageOutput:
         """
         mark = self.directory / UNFINISHED_NAME
         names = self._names()
-        if names and not self._in_place:
-            if not mark.exists():
-                raise _foreign(self.directory, names)
-            try:
-                begun = Lineage.model_validate_json(mark.read_bytes())
-            except ValidationError as error:
-                hint = f"delete {self.directory}, or choose another output directory"
-                raise ConfigError(f"{mark} is damaged", hint=hint) from error
-            _check_same_stage(self.directory, "the unfinished output", begun, self.lineage)
-            remove_partials(self.directory)
+        if names and mark.exists():
+            hint = f"delete {mark if self._in_place else self.directory}, or choose another directory"
+            self._check_begun(_read_mark(mark, hint))
+            if not self._in_place:
+                remove_partials(self.directory)
+        elif names and not self._in_place:
+            raise _foreign(self.directory, names)
         atomic_write(mark, self.lineage.model_dump_json().encode())
+        self._is_marked = True
+
+    def _check_begun(self, begun: Lineage) -> None:
+        """Raise unless the unfinished output in the directory is this stage's.
+
+        A run in place has written nothing but its mark, so it may go on with other settings. Files that another tool
+        has begun to write must not pass for a whole dataset.
+        """
+        if not self._in_place:
+            _check_same_stage(self.directory, "the unfinished output", begun, self.lineage)
+        elif begun.tool != self.lineage.tool:
+            raise ConfigError(
+                f"{self.directory} holds the unfinished output of {begun.tool} {begun.version}",
+                hint="run that command again to finish it, or choose another directory",
+            )
 
     def _names(self) -> list[str]:
         """Return what is in the directory, apart from what `stage_output` itself puts there."""
@@ -181,12 +197,16 @@ class StageOutput:
         (self.directory / UNFINISHED_NAME).unlink(missing_ok=True)
 
     def _withdraw(self, *, made_directory: bool) -> None:
-        """Undo the mark of a run that failed before it wrote anything, so that a corrected run can have the place."""
-        if self._in_place or not self._names():
-            (self.directory / UNFINISHED_NAME).unlink(missing_ok=True)
-        if made_directory and not self._names():
-            (self.directory / CLAIM_NAME).unlink(missing_ok=True)
-            with suppress(OSError):  # somebody else is faster with a claim of their own
+        """Remove the mark of a run that failed before it wrote anything, so that a corrected run can use the directory.
+
+        The directory goes too if the run has made it.
+        """
+        # An error in here would hide the run's own: the directory is gone, or another run has claimed it.
+        with suppress(OSError):
+            if self._is_marked and (self._in_place or not self._names()):
+                (self.directory / UNFINISHED_NAME).unlink(missing_ok=True)
+            if made_directory and not self._names():
+                (self.directory / CLAIM_NAME).unlink(missing_ok=True)
                 self.directory.rmdir()
 
 
@@ -219,15 +239,16 @@ def stage_output(
         directory: Where the stage writes.
         config: The configuration of the stage.
         parents: Manifests of the inputs, in order.
-        pinned: What decides the output beside the configuration and the parents, as JSON values: digests of files whose
-            paths the configuration names, the fingerprint of a model.
-        version: Version of the tool; that of the installed distribution by default.
-        dataset: Name of the directory below `directory` that the manifest goes to; `directory` itself by default.
+        pinned: Whatever else decides the output, as JSON values: digests of files whose paths the configuration names,
+            the fingerprint of a model.
+        version: Version of the tool. By default that of the installed distribution that `tool` names.
+        dataset: Name of the directory below `directory` that the manifest is written to; `directory` itself by default.
         scratch: Names of directories below `directory` that are removed when the output is finished.
-        in_place: Whether the stage describes files that are in the directory already, so that any may be there.
+        in_place: Whether the stage describes files that are in the directory already, so that any files may be there.
 
     Raises:
         ConfigError: If the directory cannot be written, another run is writing it, or it holds something else.
+        ManifestError: If the directory has a manifest that cannot be read.
     """
     directory = Path(directory)
     lineage = Lineage.derive(tool, version or distribution_version(tool.split()[0]), config, parents, pinned=pinned)
@@ -237,6 +258,7 @@ def stage_output(
         yield output
         return
     made_directory = not directory.exists()
+    process = os.getpid()
     with ExitStack() as claimed:
         _claim(directory, tool, claimed)
         if output._find():  # another run finished it before the claim was ours
@@ -246,29 +268,41 @@ def stage_output(
             output._begin()
             yield output
         except BaseException:
-            output._withdraw(made_directory=made_directory)
+            if os.getpid() == process:  # a forked child that leaves the block takes nothing away
+                output._withdraw(made_directory=made_directory)
             raise
 
 
 def _claim(directory: Path, tool: str, until: ExitStack) -> None:
-    """Make `directory` if need be and claim it for this process `until` the stack closes.
+    """Make `directory` if it does not exist, and claim it for this process `until` the stack closes.
 
     Raises:
         ConfigError: If it cannot be written, or another run is writing it.
     """
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        until.enter_context(claim(directory, tool))
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            until.enter_context(claim(directory, tool))
+        except FileNotFoundError:  # a run that failed has just removed the directory that it had made
+            directory.mkdir(parents=True, exist_ok=True)
+            until.enter_context(claim(directory, tool))
     except OSError as error:
         hint = "name a directory that is new or empty, where you may write"
         raise ConfigError(f"{directory} cannot be written: {error.strerror}", hint=hint) from error
 
 
 def _clean_finished(output: StageOutput) -> None:
-    """Remove what a run that was killed right after its manifest left behind; a living one does that itself."""
+    """Remove what a run left behind that was killed right after its manifest. A run that still lives does so itself."""
     if output._has_leftovers():
         with suppress(ConfigError, OSError), claim(output.directory, output.lineage.tool):
             output._remove_leftovers()
+
+
+def _read_mark(mark: Path, hint: str) -> Lineage:
+    try:
+        return Lineage.model_validate_json(mark.read_bytes())
+    except ValidationError as error:
+        raise ConfigError(f"{mark} is damaged", hint=hint) from error
 
 
 def _foreign(directory: Path, names: Sequence[str]) -> ConfigError:

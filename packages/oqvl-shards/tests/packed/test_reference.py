@@ -165,7 +165,7 @@ def cut_shard(path: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (lose_source, r"points into its source 'pairs', which is not at .*pairs: .*pairs is no directory"),
+        (lose_source, r"points into its source 'pairs', which is not at .*pairs: .*pairs is not a directory"),
         (change_manifest, r"the dataset at .*pairs has the digest [0-9a-f]{64}, expected [0-9a-f]{64}"),
         (lose_shard, r"source shard .*00001\.tar: found no file, expected \d+ bytes"),
         (cut_shard, r"source shard .*00001\.tar: found 1024 bytes, expected \d+ bytes"),
