@@ -119,6 +119,7 @@ def test_what_workers_need_is_imported_once_for_all_of_them(tmp_path):
 
 
 INTERRUPTED = """
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -128,6 +129,8 @@ from oqvl_shards.errors import run_cli
 from oqvl_shards.shard_map import map_shards, prepare_workers
 
 if __name__ == "__main__":
+    # A shell starts background jobs with Ctrl-C ignored, and the tests may be one.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     prepare_workers({module!r}, num_workers=2)
     run_cli(partial(map_shards, partial(shard_functions.hang, directory=Path({directory!r})), [1, 2], num_workers=2))
 """
