@@ -17,7 +17,7 @@ COLOURS = {"red": (220, 20, 20), "green": (20, 200, 20), "blue": (20, 20, 230), 
 
 
 class ColourAnswerer:
-    """Names the colour of the first picture; takes `blind_to` colours for red."""
+    """Names the colour of the first picture. It sees the colours in `blind_to` as red."""
 
     calls_left: ClassVar[float] = math.inf  # a test sets it to kill the process in the middle
     num_prompts: ClassVar[int] = 0

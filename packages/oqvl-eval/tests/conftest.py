@@ -24,7 +24,7 @@ def png(colour: tuple[int, int, int], size: tuple[int, int] = (8, 6)) -> bytes:
 
 @pytest.fixture
 def pictures() -> dict[str, bytes]:
-    """One picture a colour, and shades of it, so that no two files are the same."""
+    """Five shades of every colour, so that no two picture files are equal."""
     shades = {}
     for name, (r, g, b) in COLOURS.items():
         for shade in range(5):
@@ -34,7 +34,7 @@ def pictures() -> dict[str, bytes]:
 
 @pytest.fixture
 def items() -> list[Item]:
-    """Twenty questions after a colour: the options rotate, four items with one picture make a cluster of five."""
+    """Twenty questions about colours with rotating options, in five clusters of four items, one per shade."""
     names = list(COLOURS)
     made = []
     for index in range(20):

@@ -9,7 +9,7 @@ from oqvl_eval.asking import Asker
 
 
 class Recorder:
-    """Keeps what it is asked."""
+    """Records what it is asked."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[int, bool, int | None]] = []

@@ -11,7 +11,7 @@ from oqvl_shards.errors import ConfigError
 
 
 def shuffled(rows, seed=0):
-    """Deal the pictures of items that show the pictures numbered in `rows`; return {place: place} as plain pairs."""
+    """Shuffle the pictures of items that show the numbered pictures in `rows`; return slots as plain pairs."""
     dealt = shuffle_pictures([[str(name).encode() for name in row] for row in rows], seed)
     return {(to.row, to.position): (source.row, source.position) for to, source in dealt.items()}
 
@@ -44,7 +44,7 @@ def test_one_picture_everywhere_cannot_be_shuffled():
 
 
 def test_pictures_are_shared_through_other_items():
-    # 1-2 and 2-3 hang together, so item 0 must not get picture 3 either.
+    # Pictures 1, 2 and 3 are linked by shared items, so item 0 must not get picture 3 either.
     rows = [[1], [1, 2], [2, 3], [3], [4], [5], [6], [7], [8], [9]]
     for seed in range(20):
         dealt = shuffled(rows, seed)

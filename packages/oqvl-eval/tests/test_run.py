@@ -176,7 +176,7 @@ def test_an_evaluation_of_something_else_overwrites_nothing(evaluation, make_che
 
 
 def unfinish(directory):
-    """Leave a finished evaluation as it was before its manifest came."""
+    """Make a finished evaluation look as if it had been killed before it wrote its manifest."""
     manifest = open_dataset(directory).manifest
     (directory / "manifest.json").unlink()
     (directory / "unfinished.json").write_text(manifest.lineage.model_dump_json())

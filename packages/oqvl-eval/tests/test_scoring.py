@@ -60,7 +60,7 @@ def test_normalisations_can_disagree():
 
 def test_bytes_are_counted_without_the_leading_space_and_in_utf8():
     scored = candidates((0, " ab", -2.0, 1), (1, "\u00e9\u00e9", -3.9, 1))
-    assert most_likely(scored, "per_byte") == 1  # -1.0 a byte against -0.975
+    assert most_likely(scored, "per_byte") == 1  # -1.0 per byte against -0.975
 
 
 def test_pmi_keeps_what_the_pictures_add():

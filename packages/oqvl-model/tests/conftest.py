@@ -1,4 +1,4 @@
-"""A tokenizer, models, pictures and packs small enough to compute anything about them."""
+"""A tokenizer, models, pictures and packs that are small enough to compute anything about them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from oqvl_model.processing_oqvl import OqvlProcessor, ProcessorConfig
 from oqvl_shards.manifest import PackedDetails
 from oqvl_shards.packed.record import Pack, PackRecord
 
-sys.path.insert(0, str(Path(__file__).parent))  # where worker processes find what they run
+sys.path.insert(0, str(Path(__file__).parent))  # worker processes import modules from here
 
 SPECIAL_TOKENS = ["<|pad|>", "<s>", "<|im_start|>", "<|im_end|>", "<image>"]
 SENTENCES = ["a red apple on a table", "a blue car", "system user assistant", "what is this? a green tree"]
@@ -31,7 +31,7 @@ VISUAL_TOKENS = 4
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs a CUDA device where there is none."""
+    """Deselect the tests that need a CUDA device if there is none."""
     if not torch.cuda.is_available():
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("gpu")])
         items[:] = [item for item in items if not item.get_closest_marker("gpu")]
@@ -65,7 +65,7 @@ def processor(tokenizer_json: bytes) -> OqvlProcessor:
 
 @pytest.fixture(scope="session")
 def make_config(processor: OqvlProcessor) -> Callable[..., OqvlConfig]:
-    """A function of the fields that differ from those of the smallest model."""
+    """Return a function that makes the configuration of the smallest model, with the given fields changed."""
     return partial(_config, processor)
 
 
@@ -115,7 +115,7 @@ def enliven() -> Callable[[OqvlForConditionalGeneration], OqvlForConditionalGene
 
 
 def _enliven(model: OqvlForConditionalGeneration) -> OqvlForConditionalGeneration:
-    """Give every parameter a size at which it matters: fresh weights are so small that most mistakes would not show."""
+    """Scale up every parameter. Fresh weights are so small that most mistakes would not show."""
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -134,12 +134,12 @@ def checkpoint(tmp_path: Path, model: OqvlForConditionalGeneration, processor: O
 
 @pytest.fixture(scope="session")
 def picture() -> Callable[..., Image.Image]:
-    """A function of a seed."""
+    """Return a function that makes a picture from a seed."""
     return _picture
 
 
 def _picture(seed: int, size: tuple[int, int] = (40, 30)) -> Image.Image:
-    """A picture with large shapes: noise would be gone after resizing."""
+    """Make a picture with large shapes, because resizing would remove noise."""
     colours = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     return Image.fromarray(colours).resize(size, Image.Resampling.NEAREST)
 
@@ -152,7 +152,7 @@ def _png(image: Image.Image) -> bytes:
 
 @pytest.fixture(scope="session")
 def make_pack(processor: OqvlProcessor) -> Callable[..., Pack]:
-    """A function of texts, `None` in front of a text being an image; captions are targets, and so is their end."""
+    """Return a function that makes a pack of documents. None is an image; captions and end tokens are targets."""
 
     def make(documents: Sequence[Sequence[str | None]], seed: int = 0, pack_id: int = 0) -> Pack:
         ids: list[int] = []

@@ -1,4 +1,4 @@
-"""One process of several that compute a loss and its gradients over a sharded model; worker processes import it."""
+"""One of several processes that compute a loss and its gradients over a sharded model. Worker processes import it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from oqvl_shards.packed.record import Pack
 
 
 def write_gradients(rank: int, directory: Path, checkpoint: Path, packed: PackedDetails, packs: Sequence[Pack]) -> None:
-    """Take the pack of this rank; rank 0 writes the sum of all gradients, whole, to `directory/gradients.pt`."""
+    """Compute the loss of this rank's pack; rank 0 writes the sum of all gradients to `directory/gradients.pt`."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{directory}/store", rank=rank, world_size=len(packs))
     trainee = PackedTrainee(checkpoint, packed)

@@ -1,4 +1,4 @@
-"""Shape suffixes as in the module: B rows, H heads, T tokens, E channels of a head."""
+"""Shape suffixes as in the module: B rows, H heads, T tokens, E channels per head."""
 
 from __future__ import annotations
 

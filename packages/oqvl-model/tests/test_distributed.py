@@ -24,7 +24,7 @@ def test_one_process_without_images_neither_hangs_nor_changes_the_gradient(
     expected = {name: p.grad for name, p in trainee.model.named_parameters() if p.grad is not None}
 
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
-    # Not forked from this process, whose threads would not be in the fork; what both need is imported once.
+    # Do not fork this process: a fork would lack its threads. The fork server imports what the workers need once.
     multiprocessing.set_forkserver_preload(["sharded_loss"])
     arguments = (tmp_path, checkpoint, packed, packs)
     mp.start_processes(write_gradients, arguments, nprocs=2, start_method="forkserver")

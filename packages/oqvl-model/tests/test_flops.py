@@ -78,9 +78,9 @@ def original(visual_tokens_per_image):
 def test_the_original_model_takes_the_published_work():
     config = original(144)
     assert config.grid_size == 27
-    # 26 blocks of SigLIP-SO400M: 0.642 TFLOP an image.
+    # 26 blocks of SigLIP-SO400M: 0.642 TFLOP per image.
     assert vision_flops(config) == pytest.approx(0.642e12, rel=0.005)
-    # A pack of 4096 tokens holds 23.8 pairs of 172.4 tokens and 675 targets: 11.88 GFLOP a token.
+    # A pack of 4096 tokens has 23.8 pairs of 172.4 tokens and 675 targets: 11.88 GFLOP per token.
     flops = training_flops(
         config, document_lengths=[172] * 24, num_images=24, num_logits=675, trainable=("projector", "text")
     )

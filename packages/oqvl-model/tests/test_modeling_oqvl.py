@@ -19,7 +19,7 @@ def inputs(processor, picture):
 
 
 def packed_inputs(inputs) -> dict[str, Any]:
-    """The rows of a padded batch as one pack."""
+    """Join the rows of a padded batch into one pack."""
     rows = [ids[mask.bool()] for ids, mask in zip(inputs["input_ids"], inputs["attention_mask"], strict=True)]
     lengths = torch.tensor([len(row) for row in rows])
     return {

@@ -34,7 +34,7 @@ def relative_error(found, expected):
 
 
 def split_documents(pack):
-    """The documents of a pack, each a pack of its own."""
+    """Each document of a pack as a pack of its own."""
     record, bounds = pack.record, np.cumsum([0, *pack.record.document_lengths])
     for index, (start, end) in enumerate(itertools.pairwise(bounds)):
         inside = (record.image_positions >= start) & (record.image_positions < end)
@@ -252,7 +252,7 @@ def test_a_pack_that_does_not_fit_is_refused(trainee, make_pack):
     unknown_id = dataclasses.replace(pack.record, input_ids=np.append(pack.record.input_ids[:-1], np.int32(5000)))
     stray = dataclasses.replace(
         pack.record, image_positions=np.array([2], np.int32)
-    )  # the placeholder itself stands elsewhere
+    )  # the placeholder itself is elsewhere
     for bad, message in [
         (dataclasses.replace(pack, record=wrong_tokens), "visual tokens"),
         (no_images, "differ in number"),

@@ -16,7 +16,7 @@ LITE0 = "tf_efficientnet_lite0"
 
 @pytest.fixture(scope="module")
 def network():
-    """A whole network whose batch norms have statistics worth loading."""
+    """A whole network whose batch norms have statistics that differ from the defaults."""
     torch.manual_seed(3)
     network = timm_network(LITE0)
     with torch.no_grad():
@@ -35,7 +35,7 @@ def test_a_stage_gives_a_map_of_its_stride(network, tmp_path, stride, channels):
     pixels = torch.randn(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         features = tower(pixels)
-        # The tower's own layout of pixels, since another one rounds differently.
+        # Use the tower's memory layout, because another layout rounds differently.
         maps = network.forward_intermediates(pixels.to(memory_format=torch.channels_last), intermediates_only=True)
     expected = next(m for m in reversed(maps) if m.shape[-1] == 96 // stride)
     assert torch.equal(features, expected.flatten(2).transpose(1, 2))

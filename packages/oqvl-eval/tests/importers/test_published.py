@@ -18,7 +18,7 @@ IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 @pytest.fixture
 def parquet(tmp_path, pictures):
-    """Write rows as a Hugging Face parquet file, `image` naming a picture, three rows a row group."""
+    """Write rows as a Hugging Face parquet file with three rows per row group; `image` names a picture."""
 
     def write(rows: list[dict[str, Any]], name: str = "test-00000-of-00001.parquet"):
         cells = [{"bytes": pictures[row["image"]], "path": "x.png"} for row in rows]

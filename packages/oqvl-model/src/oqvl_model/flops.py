@@ -56,18 +56,18 @@ def training_flops(
         trainable: The parts that train: any of `vision`, `projector` and `text`.
     """
     forward = forward_flops(config, document_lengths=document_lengths, num_images=num_images, num_logits=num_logits)
-    vision, projector, text = (part in trainable for part in ("vision", "projector", "text"))
+    trains_vision, trains_projector, trains_text = (part in trainable for part in ("vision", "projector", "text"))
     # The backward pass goes back to the first part that trains. The pixels, the tower's input, never have a gradient.
-    reaches_text, reaches_projector = True, vision or projector
+    reaches_text, reaches_projector = True, trains_vision or trains_projector
     first, second, pool = _projector_flops(config, num_images)
     return FlopCount(
-        vision=vision_flops(config, trains=vision) * num_images,
-        projector=pool * (2 if vision else 1)
-        + first * (1 + projector + vision)
-        + second * (1 + projector + reaches_projector),
-        decoder=forward.decoder * (1 + text + reaches_text),
+        vision=vision_flops(config, trains=trains_vision) * num_images,
+        projector=pool * (2 if trains_vision else 1)
+        + first * (1 + trains_projector + trains_vision)
+        + second * (1 + trains_projector + reaches_projector),
+        decoder=forward.decoder * (1 + trains_text + reaches_text),
         attention=forward.attention * (1 + 2 * reaches_text),
-        head=forward.head * (1 + text + reaches_text),
+        head=forward.head * (1 + trains_text + reaches_text),
     )
 
 
