@@ -33,6 +33,7 @@ from oqvl_model.config import InitConfig
 from oqvl_model.run import init
 from oqvl_pack.config import PackConfig
 from oqvl_pack.run import pack_dataset
+from oqvl_shards.binding import bind
 from oqvl_shards.dataset import open_dataset
 from oqvl_shards.importers.config import ImportWebdatasetConfig
 from oqvl_shards.manifest import Kind
@@ -45,7 +46,7 @@ from oqvl_train.hardware import device_name, peak_flops
 from oqvl_train.loader import Loader
 from oqvl_train.optimizer import Optimizer
 from oqvl_train.parallel import World, open_world, shard_model
-from oqvl_train.trainee import load_trainee
+from oqvl_train.trainee import Trainee
 from oqvl_train.training_step import StepResult, fetch, training_step
 
 VISUAL_TOKENS = 144
@@ -145,10 +146,17 @@ def make_config(directory: Path, global_batch_size: int, changes: dict[str, Any]
     )
 
 
+def bind_trainee(config: TrainConfig, packs: PackedReader) -> Trainee:
+    """Return the model to train, as `oqvl-train run` binds it."""
+    return bind(
+        config.trainee, Trainee, config.checkpoint, packs.details, key="trainee", options=config.trainee_options
+    )
+
+
 def measure(config: TrainConfig, world: World, num_steps: int, *, profile: bool) -> dict[str, Any]:
     """Train `num_steps` steps after warming up and return what they cost."""
     packs = PackedReader(open_dataset(config.packed, Kind.PACKED))
-    trainee = load_trainee(config.trainee, config.checkpoint, packs.details, config.trainee_options)
+    trainee = bind_trainee(config, packs)
     model = shard_model(trainee, config, world)
     optimizer = Optimizer(model, config)
     is_cuda = world.device.type == "cuda"
@@ -164,9 +172,8 @@ def measure(config: TrainConfig, world: World, num_steps: int, *, profile: bool)
     )
     results: list[StepResult] = []
     started = 0.0
-    last = WARM_UP_STEPS + num_steps
-    for step, micro_batches in loader.steps(0, last):
-        if step == WARM_UP_STEPS:
+    for step, micro_batches in loader.steps(1, WARM_UP_STEPS + num_steps):
+        if step == WARM_UP_STEPS + 1:
             synchronize(world.device)
             if is_cuda:
                 torch.cuda.reset_peak_memory_stats()
@@ -182,7 +189,7 @@ def measure(config: TrainConfig, world: World, num_steps: int, *, profile: bool)
     peak = peak_flops(world.device, config.precision)
     num_tokens = sum(row.num_tokens for row in rows[WARM_UP_STEPS:])
     if profile:
-        show_profile(lambda: training_step(trainee, optimizer, batches, world, step=0, learning_rate=1e-5, seed=7))
+        show_profile(lambda: training_step(trainee, optimizer, batches, world, step=1, learning_rate=1e-5, seed=7))
     return {
         "seconds_a_step": round(seconds / num_steps, 4),
         "tokens_per_second": round(num_tokens / seconds),
@@ -206,7 +213,7 @@ def show_profile(step: Any) -> None:
 def loader_rate(config: TrainConfig, num_steps: int) -> float:
     """Return how many packs a second the loader alone reads, decodes and collates."""
     packs = PackedReader(open_dataset(config.packed, Kind.PACKED))
-    trainee = load_trainee(config.trainee, config.checkpoint, packs.details, config.trainee_options)
+    trainee = bind_trainee(config, packs)
     order = DataOrder(len(packs), config.global_batch_size, config.seed)
     loader = Loader(
         packs,
@@ -219,7 +226,7 @@ def loader_rate(config: TrainConfig, num_steps: int) -> float:
         pin_memory=torch.cuda.is_available(),
     )
     started = time.perf_counter()
-    num_packs = sum(1 for _, micro_batches in loader.steps(0, num_steps) for _ in micro_batches)
+    num_packs = sum(1 for _, micro_batches in loader.steps(1, num_steps) for _ in micro_batches)
     return num_packs / (time.perf_counter() - started)
 
 

@@ -14,7 +14,7 @@ from oqvl_shards.packed import PackedReader
 from oqvl_shards.stage_output import stage_output
 from oqvl_train.config import TrainConfig
 from oqvl_train.export import export_model
-from oqvl_train.metrics import StepMetrics
+from oqvl_train.metrics import StepMetrics, append_rows
 from oqvl_train.parallel import open_world, shard_model
 from oqvl_train.run_directory import RunDirectory
 
@@ -40,10 +40,11 @@ def directory(tmp_path: Path, inputs: tuple[Path, Path]) -> RunDirectory:
         open_world(CONFIG) as world,
         stage_output("oqvl-train run", directory.path, StageConfig(), version="0.1.0", dataset="model") as output,
     ):
+        append_rows(directory.metrics, METRICS)
         directory.model.mkdir()
         (directory.model / "junk").touch()
         shard_model(trainee, CONFIG, world)
-        export_model(directory, trainee, DETAILS, METRICS, output, world)
+        export_model(directory, trainee, DETAILS, output, world)
     return directory
 
 
@@ -63,7 +64,7 @@ def test_its_manifest_names_its_files_and_no_leftover(directory: RunDirectory) -
         "manifest.json",
         "model.safetensors",
     ]
-    assert [path.name for path in directory.path.iterdir()] == ["model"]
+    assert sorted(path.name for path in directory.path.iterdir()) == ["metrics.jsonl", "model"]
 
 
 def test_its_manifest_sums_the_run_up(directory: RunDirectory) -> None:

@@ -13,7 +13,7 @@ from oqvl_shards.dataset import describe_file
 from oqvl_shards.manifest import Account, CheckpointDetails, Shard
 from oqvl_shards.natural_order import natural_key
 from oqvl_shards.stage_output import StageOutput
-from oqvl_train.metrics import StepMetrics
+from oqvl_train.metrics import StepMetrics, read_metrics
 from oqvl_train.parallel import World
 from oqvl_train.run_directory import RunDirectory
 from oqvl_train.trainee import Trainee
@@ -23,17 +23,15 @@ def export_model(
     directory: RunDirectory,
     trainee: Trainee,
     details: CheckpointDetails,
-    metrics: list[StepMetrics],
     output: StageOutput | None,
     world: World,
 ) -> None:
     """Write `model/` of a run that has done all its steps, the manifest last. Every process must call this.
 
     Args:
-        directory: The run.
+        directory: The run, with the metrics of all its steps.
         trainee: The trained model.
         details: What the manifest says about the model.
-        metrics: One row per step; used on rank 0 only.
         output: The claimed output on rank 0, which writes the model; None on the others.
         world: The processes.
     """
@@ -49,7 +47,7 @@ def export_model(
                 details=details,
                 shards=files,
                 account=Account(num_in=len(files), num_kept=len(files)),
-                statistics=_statistics(metrics),
+                statistics=_statistics(read_metrics(directory.metrics)),
             )
 
 

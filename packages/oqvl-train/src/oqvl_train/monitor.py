@@ -76,13 +76,18 @@ class Monitor:
             self.failed = next((row for row in rows if row.is_skipped), None)
         if self.failed is not None:
             rows = [row for row in rows if row.step < self.failed.step]
-        elif self._progress is not None:
+        with self._world.first_alone() as is_first:
+            if is_first:
+                self._log(rows, num_flops)
+        self.restart_clock()
+
+    def _log(self, rows: list[StepMetrics], num_flops: float) -> None:
+        """Write the rows of steps to the logs, and show progress; a fetch with a failed step has no timing."""
+        if self.failed is None and self._progress is not None:
             timing = self._time(rows, num_flops)
             append_rows(self._directory.timings, [timing])
             self._progress.show(rows, timing)
-        if self._world.is_first:
-            append_rows(self._directory.metrics, rows)
-        self.restart_clock()
+        append_rows(self._directory.metrics, rows)
 
     def _time(self, rows: list[StepMetrics], num_flops: float) -> Timing:
         """Return the speed of the steps of `rows`, which took the time since the clock was restarted."""

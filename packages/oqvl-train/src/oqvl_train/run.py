@@ -33,7 +33,7 @@ from oqvl_train.data_order import DataOrder
 from oqvl_train.errors import TrainingInterruptedError
 from oqvl_train.export import export_model
 from oqvl_train.loader import Loader
-from oqvl_train.metrics import StepMetrics, read_metrics, truncate_metrics
+from oqvl_train.metrics import StepMetrics, truncate_metrics
 from oqvl_train.monitor import Monitor
 from oqvl_train.optimizer import Optimizer
 from oqvl_train.parallel import World, open_world, shard_model
@@ -151,8 +151,7 @@ def _train(config: TrainConfig, plan: _Plan, world: World, output: StageOutput |
         if output is not None:
             _begin(config, plan, output, num_done)
     _train_steps(config, plan, world, trainee, optimizer, num_done)
-    metrics = read_metrics(plan.directory.metrics) if world.is_first else []
-    export_model(plan.directory, trainee, _checkpoint_details(plan, config.stage), metrics, output, world)
+    export_model(plan.directory, trainee, _checkpoint_details(plan, config.stage), output, world)
 
 
 def _begin(config: TrainConfig, plan: _Plan, output: StageOutput, num_done: int) -> None:
