@@ -60,7 +60,7 @@ def content(model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
     }
 
 
-def test_a_checkpoint_brings_back_all_that_trains(world: World, tmp_path: Path) -> None:
+def test_a_checkpoint_restores_everything_that_is_trained(world: World, tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
     saved, other = make(1, world), make(2, world)
     assert content(*saved) != content(*other)
@@ -69,14 +69,14 @@ def test_a_checkpoint_brings_back_all_that_trains(world: World, tmp_path: Path) 
     assert content(*saved) == content(*other)
 
 
-def test_without_a_checkpoint_a_run_begins_at_zero(world: World, tmp_path: Path) -> None:
+def test_without_a_checkpoint_no_step_is_done(world: World, tmp_path: Path) -> None:
     model, optimizer = make(1, world)
     before = content(model, optimizer)
     assert load_latest_checkpoint(RunDirectory(tmp_path), model, optimizer) == 0
     assert content(model, optimizer) == before
 
 
-def test_the_newest_are_kept_and_one_in_the_making_is_none(world: World, tmp_path: Path) -> None:
+def test_the_newest_are_kept_and_an_incomplete_one_does_not_count(world: World, tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
     for step in (1, 2, 3):
         save_checkpoint(directory, step, *make(step, world), world, keep=2)

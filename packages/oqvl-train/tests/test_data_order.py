@@ -53,7 +53,7 @@ def test_steps_count_from_one_and_epochs_follow_each_other() -> None:
     assert [order.batch(step).tolist() for step in (1, 2, 3)] == [[4, 3, 6, 2], [1, 0, 5, 7], [7, 6, 1, 4]]
 
 
-def test_the_permutation_is_the_one_that_earlier_releases_drew() -> None:
+def test_the_permutation_never_changes() -> None:
     assert permutation(8, seed=7, epoch=0).tolist() == [4, 3, 6, 2, 1, 0, 5, 7]
     assert permutation(8, seed=7, epoch=1).tolist() == [7, 6, 1, 4, 3, 2, 5, 0]
 

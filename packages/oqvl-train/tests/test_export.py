@@ -67,7 +67,7 @@ def test_its_manifest_names_its_files_and_no_leftover(directory: RunDirectory) -
     assert sorted(path.name for path in directory.path.iterdir()) == ["metrics.jsonl", "model"]
 
 
-def test_its_manifest_sums_the_run_up(directory: RunDirectory) -> None:
+def test_its_manifest_summarizes_the_run(directory: RunDirectory) -> None:
     manifest = open_dataset(directory.model).manifest
     assert (manifest.details, manifest.lineage, manifest.name) == (DETAILS, LINEAGE, "run")
     assert manifest.statistics == {"num_steps": 2, "num_skipped_steps": 1, "num_tokens": 18, "num_targets": 10}

@@ -113,7 +113,7 @@ def test_a_step_that_is_not_finite_changes_nothing(policy: str, later_steps_coun
     assert model.get_parameter("0.weight").equal(before["0.weight"]) != later_steps_count
 
 
-def test_no_target_at_all_is_no_division_by_zero(model: nn.Sequential) -> None:
+def test_a_batch_without_targets_does_not_divide_by_zero(model: nn.Sequential) -> None:
     optimizer = Optimizer(model, make_config())
     assert step(optimizer, backward(model, 0.0), num_targets=0) == (0.0, 0.0)
     assert all(parameter.isfinite().all() for parameter in model.parameters())

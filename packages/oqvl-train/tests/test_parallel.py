@@ -144,7 +144,7 @@ def test_what_cannot_train_is_refused(spoil: Any, message: str, world: World) ->
     assert caught.value.message == message
 
 
-def test_an_old_torch_trains_alone_only(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_torch_trains_in_one_process_only(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from torch.distributed.fsdp import FSDPModule
 
     monkeypatch.delattr(FSDPModule, "set_reduce_scatter_unused_params")

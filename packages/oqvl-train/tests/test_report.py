@@ -36,7 +36,7 @@ def output(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_report_sums_the_logs_up(output: Path) -> None:
+def test_a_report_summarizes_the_logs(output: Path) -> None:
     report = TrainReport.read(output)
     assert (report.step, report.num_steps, report.num_skipped_steps) == (2, 4770, 1)
     assert (report.loss, report.num_tokens, report.num_targets, report.seconds) == (2.25, 8192, 1350, 3600.0)

@@ -101,11 +101,11 @@ class TestOneProcess:
         train(make_config(tmp_path / "run", **changes))
         assert_same_run(tmp_path / "run", alone)
 
-    def test_a_killed_run_resumes_bit_by_bit(self, alone: Path, make_config: MakeConfig, tmp_path: Path) -> None:
+    def test_a_killed_run_resumes_to_the_bit(self, alone: Path, make_config: MakeConfig, tmp_path: Path) -> None:
         config = make_config(tmp_path / "run", checkpoint_every=1, log_every=1)
         with tiny_trainee.accidents(error=pack_of_step(3, 0)), pytest.raises(DataError, match="an accident"):
             train(config)
-        # As if the kill had come while the second checkpoint was written: its step is logged already.
+        # As if the run had been killed while it wrote the second checkpoint, whose step is already logged.
         checkpoints = tmp_path / "run" / "checkpoints"
         (checkpoints / "step-000002").rename(checkpoints / "step-000002.partial")
         assert [row.step for row in metrics(tmp_path / "run")] == [1, 2]
@@ -113,7 +113,7 @@ class TestOneProcess:
         assert digests(tmp_path / "run") == digests(alone)
         assert (tmp_path / "run/model/manifest.json").read_bytes() == (alone / "model/manifest.json").read_bytes()
 
-    def test_a_batch_that_holds_all_packs_is_said(
+    def test_a_batch_that_holds_all_packs_is_warned_of(
         self, make_config: MakeConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         report = train(make_config(tmp_path / "run", global_batch_size=256, num_epochs=1))
@@ -144,7 +144,7 @@ class TestOneProcess:
             assert row.loss == pytest.approx(expected.loss, abs=0.02)
             assert row.loss != expected.loss
 
-    def test_a_step_that_is_not_finite_is_left_out_and_counted(self, make_config: MakeConfig, tmp_path: Path) -> None:
+    def test_a_step_that_is_not_finite_is_skipped_and_counted(self, make_config: MakeConfig, tmp_path: Path) -> None:
         config = make_config(tmp_path / "run", on_nonfinite="skip", num_epochs=1)
         with tiny_trainee.accidents(nan=pack_of_step(2, 0)):
             report = train(config)
@@ -159,7 +159,7 @@ class TestOneProcess:
 
 @pytest.mark.distributed
 class TestTwoProcesses:
-    def test_the_packs_are_as_awkward_as_promised(self, inputs: tuple[Path, Path]) -> None:
+    def test_the_packs_are_as_unbalanced_as_these_tests_need(self, inputs: tuple[Path, Path]) -> None:
         order = DataOrder(num_packs=11, global_batch_size=4, seed=7)
         packs = PackedReader(inputs[1])
         has_images, has_targets = [], []
@@ -262,7 +262,7 @@ class TestTwoProcesses:
             assert isinstance(error, DataError)
             assert error.message.startswith("step 2: the loss is not finite; its packs: ")
             assert str(pack_id) in error.message
-        # Step 2 was noticed after step 5; the state that was saved is nevertheless the one after step 1.
+        # The failure of step 2 was noticed after step 5, but the state that was saved is the one after step 1.
         assert two_processes.train(config) == [None, None]
         assert digests(tmp_path / "run") == digests(together)
 
@@ -289,7 +289,7 @@ class TestCuda:
             assert row.num_targets == wanted.num_targets
 
     @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-    def test_a_killed_run_resumes_bit_by_bit(self, precision: str, make_config: MakeConfig, tmp_path: Path) -> None:
+    def test_a_killed_run_resumes_to_the_bit(self, precision: str, make_config: MakeConfig, tmp_path: Path) -> None:
         changes = self.CUDA | {"precision": precision}
         train(make_config(tmp_path / "whole", **changes))
         with tiny_trainee.accidents(error=pack_of_step(3, 0)), pytest.raises(DataError, match="an accident"):

@@ -55,7 +55,7 @@ class Monitor:
             self._progress.close()
 
     def add(self, result: StepResult, *, must_fetch: bool) -> None:
-        """Take the result of a step, and fetch those that wait if it is time, or if `must_fetch` is set."""
+        """Take the result of a step, and fetch all that wait if a fetch is due or `must_fetch` is set."""
         self._waiting.append(result)
         is_first_of_start = result.step == self._num_done + 1
         if must_fetch or is_first_of_start or result.step % self._config.log_every == 0:
