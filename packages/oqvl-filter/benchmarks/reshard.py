@@ -34,15 +34,8 @@ import numpy as np
 import webdataset
 
 from oqvl_filter import ReshardConfig, run
-from oqvl_filter.resharding import (
-    CopyJob,
-    PoolShard,
-    SampleTable,
-    copy_samples,
-    fill_shards,
-    find_samples,
-    join_samples,
-)
+from oqvl_filter.resharding.copying import CopyJob, copy_samples, fill_shards
+from oqvl_filter.resharding.sample_table import PoolShard, SampleTable, find_samples, join_samples
 from oqvl_filter.subset import SUBSET_FILE, write_subset
 from oqvl_shards.config import StageConfig
 from oqvl_shards.dataset import describe_file, open_dataset, write_manifest

@@ -76,7 +76,13 @@ def pipeline(decoder: str, num_threads: int) -> Callable[[Path], int]:
             results = [None] * len(samples)
             wanted = range(len(captions))
             for batch in prepared_batches(
-                reader, samples, wanted, preparation.pixels, BATCH_SIZE, num_threads, results
+                reader,
+                samples,
+                wanted,
+                preparation.pixels,
+                batch_size=BATCH_SIZE,
+                num_threads=num_threads,
+                results=results,
             ):
                 count += len(preparation.batch([pixels for _, pixels in batch], "cpu", torch.float32))
         return count

@@ -30,10 +30,10 @@ import numpy as np
 import pyarrow as pa
 
 from oqvl_filter import run
+from oqvl_filter.candidates import read_candidates
+from oqvl_filter.column_cache import ColumnCache
 from oqvl_filter.config import SelectConfig
 from oqvl_filter.score_file import IDENTITY_FIELDS, REJECT_FIELD, write_table
-from oqvl_filter.selection.candidates import read_candidates
-from oqvl_filter.selection.column_cache import ColumnCache
 from oqvl_filter.selection.selection import resolve_rule, select_candidates
 from oqvl_filter.uid_array import format_uids
 from oqvl_shards.config import StageConfig

@@ -20,7 +20,7 @@ def test_the_command_line_imports_nothing_heavy():
 
 @pytest.mark.parametrize(
     "command",
-    ["score", "select", "reshard", "report", "estimate", "calibrate", "train-dfn", "import-prompts", "show"],
+    ["score", "select", "reshard", "page", "estimate", "calibrate", "train-dfn", "check", "dedup", "show"],
 )
 def test_help_lists_the_fields(command: str):
     result = CliRunner().invoke(app, [command, "--help"])

@@ -8,7 +8,7 @@ from oqvl_filter.config import (
     ClipScorerConfig,
     DedupConfig,
     ImportPromptsConfig,
-    ReportConfig,
+    PageConfig,
     ScoreConfig,
     SelectConfig,
 )
@@ -66,7 +66,7 @@ def test_a_selection_that_cannot_be_meant_is_refused(values: dict, problem: str)
 
 
 def test_a_single_name_or_path_need_not_stand_in_a_list():
-    report = ReportConfig.from_command_line(None, ["pools=a", "scores.x=b", "output=o.html", "columns=width"])
+    report = PageConfig.from_command_line(None, ["pools=a", "scores.x=b", "output=o.html", "columns=width"])
     assert (report.pools, report.scores, report.columns) == ((Path("a"),), {"x": (Path("b"),)}, ("width",))
 
 
@@ -79,10 +79,10 @@ def test_a_path_without_its_label_is_told_how_to_get_one(field: str):
 
 
 def test_a_file_that_is_no_page_or_prompt_set_is_not_written_over():
-    ReportConfig.from_command_line(None, ["scores.a=a", "output=page.html"])
+    PageConfig.from_command_line(None, ["scores.a=a", "output=page.html"])
     ImportPromptsConfig.from_command_line(None, ["source=a", "output=own.toml"])
     for output in ("pool/00000.tar", "pool/manifest.json", "pool"):
         with pytest.raises(ConfigError, match=r"output: .*\.html"):
-            ReportConfig.from_command_line(None, ["scores.a=a", f"output={output}"])
+            PageConfig.from_command_line(None, ["scores.a=a", f"output={output}"])
         with pytest.raises(ConfigError, match=r"output: .*\.toml"):
             ImportPromptsConfig.from_command_line(None, ["source=a", f"output={output}"])

@@ -35,7 +35,7 @@ def test_every_report_shows_the_account():
     ("num_kept", "asked", "line"),
     [
         (106, {"asked_pairs": 1_000_000}, "  budget    asked for 1,000,000 pairs, 106 match"),
-        (106, {"asked_tokens": 5e9}, "  budget    asked for 5,000,000,000 tokens, all 106 that match have no more"),
+        (106, {"asked_tokens": 5e9}, "  budget    asked for 5,000,000,000 tokens, all 106 matching pairs have fewer"),
         (0, {}, "  empty     nothing is kept; reshard refuses such a subset"),
         (106, {"asked_pairs": 106}, None),
         (106, {}, None),

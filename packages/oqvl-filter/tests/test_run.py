@@ -18,6 +18,8 @@ from oqvl_filter.config import (
     SelectConfig,
     ShowConfig,
 )
+from oqvl_filter.resharding.report import ReshardReport
+from oqvl_filter.selection.report import SelectReport
 from oqvl_shards.dataset import Dataset, open_dataset
 from oqvl_shards.errors import ConfigError, DataError, ManifestError
 from oqvl_shards.uid import array_to_uids, uids_to_array
@@ -66,7 +68,7 @@ def test_scores_account_for_every_sample(pool: Dataset, tmp_path: Path):
 
 
 def test_a_killed_scoring_resumes_to_the_same_bytes(pool: Dataset, tmp_path: Path, tiny_clip, monkeypatch):
-    from oqvl_filter import scoring
+    from oqvl_filter.scorers import scoring
 
     def config(name: str) -> ScoreConfig:
         scorer = ClipScorerConfig(name="clip", model=tiny_clip, batch_size=4)
@@ -105,7 +107,7 @@ def test_a_finished_stage_answers_without_work(pool: Dataset, tmp_path: Path):
         run.score(ScoreConfig(pool=pool.path, output=tmp_path / "rules", limits={"min_image_side": 5}))
 
 
-def select(pool: Dataset, rules: Path, output: Path, keep: str, **rest) -> run.SelectReport:
+def select(pool: Dataset, rules: Path, output: Path, keep: str, **rest) -> SelectReport:
     return run.select(SelectConfig(pools=(pool.path,), scores={"rules": (rules,)}, output=output, keep=keep, **rest))
 
 
@@ -236,7 +238,7 @@ def subset(pool: Dataset, tmp_path: Path) -> Path:
     return tmp_path / "subset"
 
 
-def reshard(pool: Dataset, subset: Path, output: Path, **changes) -> run.ReshardReport:
+def reshard(pool: Dataset, subset: Path, output: Path, **changes) -> ReshardReport:
     values: dict[str, Any] = {"name": "kept", "samples_per_shard": 3} | changes
     return run.reshard(ReshardConfig(pools=(pool.path,), subset=subset, output=output, **values))
 

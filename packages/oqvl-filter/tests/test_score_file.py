@@ -10,16 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oqvl_filter.pool import PoolSample
-from oqvl_filter.score_file import (
-    account_of,
-    arrow_type,
-    count_values,
-    deciles,
-    read_table,
-    score_table,
-    vector_dtype,
-    write_table,
-)
+from oqvl_filter.score_file import account_of, arrow_type, count_values, deciles, read_table, vector_dtype, write_table
+from oqvl_filter.scorers.scoring import score_table
 from oqvl_shards.errors import DataError
 from oqvl_shards.manifest import FieldSpec
 from oqvl_shards.tar.sample import RejectReason, Sample

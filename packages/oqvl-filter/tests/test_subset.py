@@ -37,7 +37,7 @@ def test_a_bare_file_is_named_by_its_content_and_read_in_any_order(tmp_path: Pat
 
 def test_a_list_in_text_is_told_how_to_import_it(tmp_path: Path, uid_of):
     (tmp_path / "list.txt").write_text(uid_of(1))
-    with pytest.raises(ConfigError, match="is no subset") as error:
+    with pytest.raises(ConfigError, match="is not a subset") as error:
         open_subset(tmp_path / "list.txt")
     assert f"import uids source={tmp_path / 'list.txt'}" in error.value.hint
 

@@ -1,25 +1,29 @@
 """Score, select and reshard image-text data: CLIP, data filtering networks and rules over typed shard manifests.
 
-All names load lazily, so that the command line answers without numpy and pyarrow.
+The stages are functions of `oqvl_filter.run`. All names load at first use, so that the command line answers without
+numpy and pyarrow.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from oqvl_shards.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from oqvl_filter.config import (
-        ClipScorerConfig,
-        DedupConfig,
-        ReshardConfig,
-        RulesScorerConfig,
-        ScoreConfig,
-        SelectConfig,
-        TrainDfnConfig,
-    )
-    from oqvl_filter.report import DedupReport, DfnReport, ReshardReport, ScoreReport, SelectReport
-    from oqvl_filter.scorer import Scorer
+    from oqvl_filter.dedup.config import DedupConfig
+    from oqvl_filter.dedup.report import DedupReport
+    from oqvl_filter.dfn.config import TrainDfnConfig
+    from oqvl_filter.dfn.report import DfnReport
+    from oqvl_filter.resharding.config import ReshardConfig
+    from oqvl_filter.resharding.report import ReshardReport
+    from oqvl_filter.scorers.clip import ClipScorerConfig
+    from oqvl_filter.scorers.config import ScoreConfig
+    from oqvl_filter.scorers.report import ScoreReport
+    from oqvl_filter.scorers.rules import RulesScorerConfig
+    from oqvl_filter.scorers.scorer import Scorer
+    from oqvl_filter.selection.config import SelectConfig
+    from oqvl_filter.selection.report import SelectReport
 
 __all__ = [
     "ClipScorerConfig",
@@ -37,24 +41,4 @@ __all__ = [
     "TrainDfnConfig",
 ]
 
-_MODULE_OF = {
-    "ClipScorerConfig": "config",
-    "DedupConfig": "config",
-    "DedupReport": "report",
-    "DfnReport": "report",
-    "ReshardConfig": "config",
-    "ReshardReport": "report",
-    "RulesScorerConfig": "config",
-    "ScoreConfig": "config",
-    "ScoreReport": "report",
-    "Scorer": "scorer",
-    "SelectConfig": "config",
-    "SelectReport": "report",
-    "TrainDfnConfig": "config",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+__getattr__ = lazy_names(__name__, __file__)

@@ -1,4 +1,4 @@
-"""The pictures of evaluation data: those of a dataset of kind `benchmark`, in order, with names to call them."""
+"""The pictures of evaluation data: those of a dataset of kind `benchmark`, in order, each with a name."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from oqvl_shards.errors import DataError
 def benchmark_pictures(benchmark: Dataset) -> Iterator[tuple[str, bytes]]:
     """Yield the name and the file content of every picture of a benchmark's items.
 
-    The name is the item's id; of an item with several pictures, the second one's ends in `#2`, and so on.
+    The name is the item's id. If an item has several pictures, the name of its second one ends in `#2`, and so on.
 
     Raises:
-        DataError: When a file is damaged.
+        DataError: If a file is damaged.
     """
     for shard in benchmark.manifest.shards:
         path: Path = benchmark.shard_path(shard)

@@ -14,191 +14,93 @@ from oqvl_filter.config import (
     ImportPicturesConfig,
     ImportPromptsConfig,
     ImportUidsConfig,
-    ReportConfig,
+    PageConfig,
     ReshardConfig,
     ScoreConfig,
     SelectConfig,
     ShowConfig,
     TrainDfnConfig,
 )
-from oqvl_shards.command_line import Report, new_app, stage_command
+from oqvl_shards.command_line import add_stage, new_app
 from oqvl_shards.errors import run_cli
 
 app = new_app("Score, select, deduplicate and reshard image-text data.", "oqvl-filter")
-import_app = new_app("Bring other people's scores, lists of uids and pictures to datasets.")
+import_app = new_app("Make datasets from other people's scores, lists of uids, pictures and prompts.")
 app.add_typer(import_app, name="import")
 
+for name, config, stage, text in (
+    ("score", ScoreConfig, "score", "Score every sample of a pool with one scorer."),
+    ("select", SelectConfig, "select", "Select samples of a pool by their scores."),
+    (
+        "dedup",
+        DedupConfig,
+        "dedup",
+        "Find copies, or pictures of benchmarks.\n\n"
+        "Compares digests, perceptual hashes or embeddings. With against.LABEL it finds evaluation data instead.",
+    ),
+    ("reshard", ReshardConfig, "reshard", "Copy a subset into new shards.\n\nByte for byte, nothing is encoded again."),
+    ("train-dfn", TrainDfnConfig, "train_dfn", "Train a data filtering network on clean pairs."),
+    ("check", CheckConfig, "check", "Check a dataset of the filter.\n\nDigests, content, and that the account closes."),
+    ("show", ShowConfig, "show", "Report on a dataset of the filter."),
+    (
+        "page",
+        PageConfig,
+        "page",
+        "Show scores and a selection on one page.\n\n"
+        "Self-contained HTML: histograms, agreement, pictures by decile, what two selections treat differently.",
+    ),
+    (
+        "estimate",
+        EstimateConfig,
+        "estimate",
+        "Predict what scoring a pool takes.\n\nTime, cost and disk, from a few of its samples.",
+    ),
+    (
+        "calibrate",
+        CalibrateConfig,
+        "calibrate",
+        "Find a threshold on judged samples.\n\n"
+        "Draws samples for people to judge. Given their labels, shows precision and recall by threshold.",
+    ),
+):
+    add_stage(app, name, config, f"oqvl_filter.run:{stage}", text=text)
 
-@stage_command(app, ScoreConfig)
-def score(config: ScoreConfig) -> Report:
-    """Score every sample of a pool with one scorer."""
-    from oqvl_filter import run
-
-    return run.score(config)
-
-
-@stage_command(app, SelectConfig)
-def select(config: SelectConfig) -> Report:
-    """Select samples of a pool by their scores."""
-    from oqvl_filter import run
-
-    return run.select(config)
-
-
-@stage_command(app, DedupConfig)
-def dedup(config: DedupConfig) -> Report:
-    """Find copies, or pictures of benchmarks.
-
-    Exact copies, near copies by perceptual hash or embedding; or, of evaluation data, decontamination.
-    """
-    from oqvl_filter import run
-
-    return run.dedup(config)
-
-
-@stage_command(app, ReshardConfig)
-def reshard(config: ReshardConfig) -> Report:
-    """Copy a subset into new shards.
-
-    Byte for byte: nothing is encoded again.
-    """
-    from oqvl_filter import run
-
-    return run.reshard(config)
-
-
-@stage_command(app, TrainDfnConfig)
-def train_dfn(config: TrainDfnConfig) -> Report:
-    """Train a data filtering network on clean pairs."""
-    from oqvl_filter import run
-
-    return run.train_dfn(config)
-
-
-@stage_command(app, CheckConfig)
-def check(config: CheckConfig) -> Report:
-    """Check what a command has written.
-
-    Digests, content, and that the account closes.
-    """
-    from oqvl_filter import run
-
-    return run.check(config)
-
-
-@stage_command(app, ShowConfig)
-def show(config: ShowConfig) -> Report:
-    """Report on what a command has written."""
-    from oqvl_filter import run
-
-    return run.show(config)
-
-
-@stage_command(app, ReportConfig)
-def report(config: ReportConfig) -> Report:
-    """Show scores and a selection on one page.
-
-    Self-contained HTML: histograms, agreement, pictures by decile, what a selection flips.
-    """
-    from oqvl_filter import run
-
-    return run.report(config)
-
-
-@stage_command(import_app, ImportDatacompConfig, name="datacomp")
-def import_datacomp(config: ImportDatacompConfig) -> Report:
-    """Import DataComp's metadata.
-
-    Parquet files, and .npz files of embeddings beside them.
-    """
-    from oqvl_filter import run
-
-    return run.import_scores(config)
-
-
-@stage_command(import_app, ImportMlmFilterConfig, name="mlm-filter")
-def import_mlm_filter(config: ImportMlmFilterConfig) -> Report:
-    """Import MLM-Filter's answers.
-
-    Parquet files named SHARD_METRIC.parquet.
-    """
-    from oqvl_filter import run
-
-    return run.import_scores(config)
-
-
-@stage_command(import_app, ImportAnnotationsConfig, name="annotations")
-def import_annotations(config: ImportAnnotationsConfig) -> Report:
-    """Import annotations in JSON.
-
-    Arrays of objects, JSON lines, or objects by uid.
-    """
-    from oqvl_filter import run
-
-    return run.import_scores(config)
-
-
-@stage_command(import_app, ImportCsvConfig, name="csv")
-def import_csv(config: ImportCsvConfig) -> Report:
-    """Import scores in CSV."""
-    from oqvl_filter import run
-
-    return run.import_scores(config)
-
-
-@stage_command(import_app, ImportUidsConfig, name="uids")
-def import_uids(config: ImportUidsConfig) -> Report:
-    """Import a list of uids as a subset.
-
-    From .npy or text.
-    """
-    from oqvl_filter import run
-
-    return run.import_uids(config)
-
-
-@stage_command(import_app, ImportPicturesConfig, name="pictures")
-def import_pictures(config: ImportPicturesConfig) -> Report:
-    """Import evaluation pictures as a pool.
-
-    Of a benchmark or a folder, for scorers to read: `dedup against.LABEL` takes their scores.
-    """
-    from oqvl_filter import run
-
-    return run.import_pictures(config)
-
-
-@stage_command(app, ImportPromptsConfig)
-def import_prompts(config: ImportPromptsConfig) -> Report:
-    """Read an MLM-Filter checkout's prompts.
-
-    They become a prompt set; nothing of the checkout is run.
-    """
-    from oqvl_filter import run
-
-    return run.import_prompts(config)
-
-
-@stage_command(app, EstimateConfig)
-def estimate(config: EstimateConfig) -> Report:
-    """Predict what scoring a pool takes.
-
-    Time, cost and disk, from some of its samples.
-    """
-    from oqvl_filter import run
-
-    return run.estimate(config)
-
-
-@stage_command(app, CalibrateConfig)
-def calibrate(config: CalibrateConfig) -> Report:
-    """Find a threshold on judged samples.
-
-    Draws samples for people to judge, and reads precision and recall by threshold off their labels.
-    """
-    from oqvl_filter import run
-
-    return run.calibrate(config)
+for name, config, stage, text in (
+    (
+        "datacomp",
+        ImportDatacompConfig,
+        "import_scores",
+        "Import DataComp's metadata.\n\nParquet files, and the .npz files of embeddings next to them.",
+    ),
+    (
+        "mlm-filter",
+        ImportMlmFilterConfig,
+        "import_scores",
+        "Import MLM-Filter's answers.\n\nParquet files named SHARD_METRIC.parquet.",
+    ),
+    (
+        "annotations",
+        ImportAnnotationsConfig,
+        "import_scores",
+        "Import annotations in JSON.\n\nArrays of objects, JSON lines, or objects by uid.",
+    ),
+    ("csv", ImportCsvConfig, "import_scores", "Import scores in CSV."),
+    ("uids", ImportUidsConfig, "import_uids", "Import a list of uids as a subset.\n\nFrom .npy or text."),
+    (
+        "pictures",
+        ImportPicturesConfig,
+        "import_pictures",
+        "Import evaluation pictures as a pool.\n\n"
+        "From a benchmark or a folder, for scorers to read. `dedup against.LABEL` takes their scores.",
+    ),
+    (
+        "prompts",
+        ImportPromptsConfig,
+        "import_prompts",
+        "Import an MLM-Filter checkout's prompts.\n\nThey become a prompt set. Nothing of the checkout is run.",
+    ),
+):
+    add_stage(import_app, name, config, f"oqvl_filter.run:{stage}", text=text)
 
 
 def main() -> None:

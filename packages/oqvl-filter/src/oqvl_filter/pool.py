@@ -1,10 +1,11 @@
-"""Every sample of a pool's shard with its uid, the ones that cannot be read included.
+"""Every sample of a pool's shard with its uid, including those that cannot be read.
 
-Scoring, selecting and resharding agree on what the samples are because all of them come from here.
+Scoring, selecting and resharding agree on what the samples are because all of them read them here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,16 +20,16 @@ from oqvl_shards.tar.sample import ReadLimits, Sample, SampleError
 from oqvl_shards.uid import Uid, sample_uid
 
 DUPLICATE_UID = "duplicate_uid"
-"""Reason of a sample whose uid an earlier sample of the pool has: the uid is the unit of selection."""
+"""Reason of a sample that shares its uid with an earlier sample of the pool: selections are made of uids."""
 
 
 class PoolSample(NamedTuple):
     """One key of a shard.
 
     Args:
-        sample: Its members; none when the key was rejected.
-        uid: Its identity: the source's, or derived from where it lies.
-        reject: Why it cannot be used; None when it can.
+        sample: Its members; none if the key was rejected.
+        uid: Its identity: the source's, or derived from its place in the pool.
+        reject: Why it cannot be used; None if it can.
     """
 
     sample: Sample
@@ -37,41 +38,41 @@ class PoolSample(NamedTuple):
 
 
 def pool_samples(reader: ShardReader, dataset_name: str) -> list[PoolSample]:
-    """Return the samples of the shard in its order, and after them what the reader rejected.
+    """Return the samples of the shard in its order, followed by what the reader rejected.
 
-    A sample whose json member is broken is rejected, since the uid in it cannot be known.
+    A sample whose json member is broken is rejected, because the uid in it cannot be known.
 
     Args:
         reader: The open shard.
         dataset_name: The pool's name, from which missing uids are derived.
     """
-    found = [_identify(sample, reader, dataset_name) for sample in reader.samples]
+    samples = [_identify(sample, reader, dataset_name) for sample in reader.samples]
     for reject in reader.rejects:
-        nothing = Sample(reject.key, reader.name, (), ())
-        found.append(PoolSample(nothing, sample_uid(nothing, None, dataset_name), reject.reason))
-    return found
+        empty = Sample(reject.key, reader.name, (), ())
+        samples.append(PoolSample(empty, sample_uid(empty, None, dataset_name), reject.reason))
+    return samples
 
 
 def check_count(reader: ShardReader, num_samples: int) -> None:
-    """Check that a shard still holds what its manifest says: a damaged one would lose samples that no account names.
+    """Check that a shard still holds what its manifest says. A damaged shard would lose samples without an account.
 
     Args:
         reader: The open shard.
-        num_samples: Its samples in the manifest, those that the reader may reject left out or not.
+        num_samples: Its samples in the manifest, with or without those that the reader rejects.
 
     Raises:
-        DataError: When it holds fewer or more.
+        DataError: If it holds fewer or more.
     """
-    least = len(reader.samples)
-    if not least <= num_samples <= least + len(reader.rejects):
+    num_usable = len(reader.samples)
+    if not num_usable <= num_samples <= num_usable + len(reader.rejects):
         raise DataError(
-            f"{reader.path} holds {least} samples, expected {num_samples} as the manifest of its pool says",
+            f"{reader.path} holds {num_usable} samples, expected {num_samples} as the manifest of its pool says",
             hint="the file is damaged or has changed: `oqvl-shards check` says how; fetch it again or import it anew",
         )
 
 
 def shard_numbers(reader: ShardReader) -> dict[str, int]:
-    """Return the place of every shard of the reader's pool in its manifest, 0-based, by the shard's name."""
+    """Return the index (0-based) of every shard of the reader's pool in its manifest, by the shard's name."""
     directory = reader.path.parents[len(Path(reader.name).parts) - 1]
     return {shard.path: number for number, shard in enumerate(open_dataset(directory).manifest.shards)}
 
@@ -80,11 +81,29 @@ def read_pair(reader: ShardReader, sample: PoolSample, limits: ReadLimits) -> tu
     """Return the caption and the decoded image of `sample`.
 
     Raises:
-        SampleError: When it was rejected, or either cannot be read.
+        SampleError: If the sample was rejected, or its caption or image cannot be read.
     """
     if sample.reject is not None:
         raise SampleError(sample.reject)
     return reader.text(sample.sample), decode_image(reader.image(sample.sample)[1], limits)
+
+
+def read_captions(reader: ShardReader, samples: Sequence[PoolSample], results: list[Any]) -> dict[int, str]:
+    """Return the captions of the samples that have no result yet, by index of the sample.
+
+    Args:
+        reader: The open shard.
+        samples: Its samples.
+        results: [len(samples)] receives the reason why a caption cannot be read.
+    """
+    captions = {}
+    for index, sample in enumerate(samples):
+        if results[index] is None:
+            try:
+                captions[index] = reader.text(sample.sample)
+            except SampleError as error:
+                results[index] = error.reason
+    return captions
 
 
 def _identify(sample: Sample, reader: ShardReader, dataset_name: str) -> PoolSample:

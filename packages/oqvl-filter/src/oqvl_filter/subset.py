@@ -16,10 +16,13 @@ from oqvl_filter.uid_array import map_uid_file, read_uid_files
 from oqvl_shards.atomic import atomic_open
 from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.manifest import Kind, Manifest
+from oqvl_shards.manifest import FieldSpec, Kind, Manifest
 from oqvl_shards.uid import UID_DTYPE
 
 SUBSET_FILE = "subset.npy"
+
+SUBSET_FIELDS = (FieldSpec(name="uid", dtype="u8,u8", description="uid as (high, low) words"),)
+"""What the manifest says about the rows of a subset."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Subset:
 
     Args:
         paths: The `.npy` files that hold it.
-        digest: sha256 of the manifest, or of the file when there is none.
+        digest: sha256 of the manifest, or of the file if there is no manifest.
         manifest: The dataset's manifest; None for a bare `.npy`.
     """
 
@@ -38,33 +41,35 @@ class Subset:
 
     @cached_property
     def uids(self) -> NDArray[np.void]:
-        """The distinct uids, ascending, of dtype `UID_DTYPE`; files that are so already stay on disk (mapped)."""
+        """The distinct uids, ascending, of dtype `UID_DTYPE`; a file in that order is mapped, not read."""
         return read_uid_files(self.paths)
 
 
 def open_subset(path: Path) -> Subset:
-    """Open the subset at `path`, a dataset of kind subset or a `.npy` of dtype "u8,u8" in any order.
+    """Open the subset at `path`: a dataset of kind subset, or a `.npy` of dtype "u8,u8" in any order.
 
     Raises:
-        ConfigError: When there is nothing at `path`, or a file of another kind.
-        ManifestError: When it is a directory without a manifest of kind subset.
-        DataError: When the file is not of the layout above.
+        ConfigError: If there is no file at `path`, or one of another kind.
+        ManifestError: If it is a directory without a manifest of kind subset.
+        DataError: If the file has another layout.
     """
     if path.suffix == ".npy":
         if not path.is_file():
-            raise ConfigError(f"no subset file at {path}", hint="check the path; it counts from where the command runs")
+            raise ConfigError(
+                f"no subset file at {path}", hint="check the path; it is relative to the working directory"
+            )
         map_uid_file(path)
         with path.open("rb") as file:
             return Subset((path,), hashlib.file_digest(file, "sha256").hexdigest(), None)
     if path.is_file():
         raise ConfigError(
-            f"{path} is no subset: expected a .npy of dtype u8,u8, or a dataset of kind subset",
-            hint=f"text with a uid a line becomes one: oqvl-filter import uids source={path} output=... name=...",
+            f"{path} is not a subset: expected a .npy of dtype u8,u8, or a dataset of kind subset",
+            hint=f"for text with one uid per line: oqvl-filter import uids source={path} output=... name=...",
         )
     dataset = open_dataset(path, Kind.SUBSET)
     paths = tuple(dataset.shard_path(shard) for shard in dataset.manifest.shards)
-    for one in paths:
-        map_uid_file(one)
+    for file_path in paths:
+        map_uid_file(file_path)
     return Subset(paths, dataset.manifest.digest(), dataset.manifest)
 
 
@@ -74,14 +79,14 @@ def write_subset(uids: NDArray[np.void], path: Path) -> None:
 
 
 def write_subset_blocks(blocks: Iterable[NDArray[np.void]], path: Path) -> int:
-    """Write ascending, distinct uids that come in blocks to `path` atomically; return how many there were."""
+    """Write ascending, distinct uids that arrive in blocks to `path` atomically; return their number."""
     count = 0
     with atomic_open(path) as file:
         _write_header(file, 0)
         for block in blocks:
             file.write(np.ascontiguousarray(block).data)
             count += len(block)
-        # numpy leaves room in the header for the length of the first axis to grow.
+        # numpy pads the header so that the length of the first axis can grow.
         file.seek(0)
         _write_header(file, count)
     return count

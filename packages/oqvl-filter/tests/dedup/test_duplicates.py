@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from oqvl_filter import run
+from oqvl_filter.candidates import Candidates
 from oqvl_filter.config import DedupConfig, PhashScorerConfig, RulesScorerConfig, ScoreConfig, SelectConfig, ShowConfig
 from oqvl_filter.dedup.duplicates import Features, Pictures, cluster_table, connect, features_of, match_table
-from oqvl_filter.selection.candidates import Candidates
 from oqvl_shards.dataset import Dataset, open_dataset
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.uid import UID_DTYPE, array_to_uids

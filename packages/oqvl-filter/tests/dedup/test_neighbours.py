@@ -11,8 +11,9 @@ import pytest
 from oqvl_filter import run
 from oqvl_filter.config import DedupConfig
 from oqvl_filter.dedup.cosine import ExactSearch
-from oqvl_filter.dedup.neighbours import make_search
+from oqvl_filter.dedup.neighbours import NeighbourSearch
 from oqvl_filter.score_file import IDENTITY_FIELDS, REJECT_FIELD, write_table
+from oqvl_shards.binding import bind
 from oqvl_shards.config import StageConfig
 from oqvl_shards.dataset import Dataset, describe_file, open_dataset, write_manifest
 from oqvl_shards.errors import ConfigError
@@ -81,12 +82,16 @@ def test_another_search_is_bound_by_its_path(vectors: Dataset):
 
 
 def test_the_shipped_one_is_exact():
-    search = make_search(DedupConfig.model_fields["search"].default, {"block_size": 7})
+    path = DedupConfig.model_fields["search"].default
+    search = bind(path, NeighbourSearch, key="search", options={"block_size": 7})
     assert isinstance(search, ExactSearch) and search.block_size == 7
 
 
-def test_a_search_that_cannot_be_made_is_named():
-    with pytest.raises(ConfigError, match="search='nowhere:Search' cannot be imported"):
-        make_search("nowhere:Search", {})
-    with pytest.raises(ConfigError, match=r"search=.* does not take the options \['speed'\]"):
-        make_search("oqvl_filter.dedup.cosine:ExactSearch", {"speed": 1})
+def test_a_search_that_cannot_be_made_is_named(vectors: Dataset):
+    with pytest.raises(ConfigError, match="search='nowhere:Search': there is no module nowhere"):
+        dedup(vectors, "nowhere", search="nowhere:Search")
+    with pytest.raises(ConfigError, match=r"search=.* does not take the options \['speed'\]") as error:
+        dedup(vectors, "speed", search_options={"speed": 1})
+    assert "search_options.NAME=VALUE" in error.value.hint
+    with pytest.raises(ConfigError, match=r"search=.* makes a \w+ without pairs"):
+        dedup(vectors, "other", search="oqvl_filter.dedup.config:DedupConfig.model_construct")

@@ -128,7 +128,7 @@ def test_weights_of_another_model_are_refused(tmp_path, trunk_weights):
 
 def test_weights_are_never_unpickled(tmp_path):
     torch.save({"a": object()}, tmp_path / "evil.pth")
-    with pytest.raises(ConfigError, match="is no file of tensors"):
+    with pytest.raises(ConfigError, match="is not a file of tensors"):
         load_in_order(timm.create_model(TRUNK), tmp_path / "evil.pth")
 
 

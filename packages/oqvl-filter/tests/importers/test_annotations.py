@@ -44,7 +44,7 @@ def test_single_values_and_single_rows(tmp_path: Path):
         ("", "no annotation has 'uid'"),
         ("[3]", "of type int, expected an object"),
         ('[{"key": "a"}]', "no annotation has 'uid'"),
-        ('[{"uid": "a", "x": 1}, {"uid": "b", "x": "1"}]', "'x' is of several types"),
+        ('[{"uid": "a", "x": 1}, {"uid": "b", "x": "1"}]', "'x' has values of several types"),
         ('[{"uid": "a", "x": 1e400, "y": 99999999999999999999999}]', "several types"),
     ],
 )

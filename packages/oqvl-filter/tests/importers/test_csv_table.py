@@ -36,7 +36,7 @@ def test_unsigned_words_are_read_to_the_last_bit(words):
 def test_columns_of_one_name_are_refused(tmp_path: Path):
     path = tmp_path / "a.csv"
     path.write_text("uid,score,score\na,1,2\n")
-    with pytest.raises(DataError, match=r"several columns of the names \['score'\]"):
+    with pytest.raises(DataError, match=r"several columns with the names \['score'\]"):
         read_csv(path, "uid", LIMITS)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from oqvl_filter.config import ImportDatacompConfig, ImportLimits
 from oqvl_filter.importers.datacomp import read_metadata, read_vectors
-from oqvl_filter.importers.importing import ImportStep, import_jobs
+from oqvl_filter.importers.importing import describe_files, import_jobs
 from oqvl_shards.errors import ConfigError, DataError
 
 LIMITS = ImportLimits()
@@ -67,8 +67,8 @@ def test_embeddings_that_are_not_there_are_named(tmp_path: Path, uid_of):
         write_metadata(tmp_path / f"{number}.parquet", [uid_of(number)])
     np.savez(tmp_path / "0.npz", l14_img=np.zeros((1, 3), np.float16))
     wanted = config(tmp_path, embeddings=("l14_img",))
-    with pytest.raises(ConfigError, match=r"no file at .*1\.npz, 1 of 2 are missing"):
-        ImportStep.of(wanted, import_jobs(wanted))
+    with pytest.raises(ConfigError, match=r"no file at .*1\.npz; 1 of 2 \.npz files are missing"):
+        describe_files(wanted, import_jobs(wanted))
 
 
 def test_a_hostile_npz_stays_closed(tmp_path: Path):

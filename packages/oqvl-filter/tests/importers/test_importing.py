@@ -106,7 +106,7 @@ def test_columns_are_named_on_import(tmp_path: Path, uid_of):
 
 def test_an_identity_that_is_not_there_is_not_replaced_by_another(tmp_path: Path, uid_of):
     (tmp_path / "0.csv").write_text(f"uid,a\n{uid_of(0)},1\n")
-    with pytest.raises(ConfigError, match=r"0\.csv: found no column 'id', the identity"):
+    with pytest.raises(ConfigError, match=r"0\.csv: found no identity column 'id'"):
         run.import_scores(ImportCsvConfig(source=tmp_path, output=tmp_path / "out", name="n", identity="id"))
     with pytest.raises(ConfigError, match=r"absent is neither a file nor a folder"):
         run.import_scores(ImportCsvConfig(source=tmp_path / "absent", output=tmp_path / "out", name="n"))
@@ -124,10 +124,10 @@ def test_a_list_of_uids_becomes_a_subset(tmp_path: Path, uid_of):
 @pytest.mark.parametrize(
     ("columns", "problem"),
     [
-        ({"q": "uid"}, r"called \['uid'\]"),
-        ({"q": "reject"}, r"called \['reject'\]"),
-        ({"q": ""}, "no name"),
-        ({"q": "score", "r": "score"}, "several columns"),
+        ({"q": "uid"}, r"new names \['uid'\]"),
+        ({"q": "reject"}, r"new names \['reject'\]"),
+        ({"q": ""}, "empty or taken"),
+        ({"q": "score", "r": "score"}, "more than once"),
     ],
 )
 def test_new_names_are_free_and_of_one_column_each(tmp_path: Path, columns: dict[str, str], problem: str):

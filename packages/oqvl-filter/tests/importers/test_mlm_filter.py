@@ -58,7 +58,7 @@ def test_the_metrics_of_a_shard_are_joined(tmp_path: Path):
 
 def test_what_holds_no_answers_is_refused(tmp_path: Path):
     one = write(tmp_path / "0_su.parquet", ["a"], semantic_understanding=["1"])
-    with pytest.raises(DataError, match="'su' is in another file of shard 0"):
+    with pytest.raises(DataError, match="another file of shard 0 has the metric 'su' too"):
         read_answers([one, one], "uid", LIMITS)
     with pytest.raises(DataError, match="expected 'key' and METRIC_score"):
         read_answers([one], "key", LIMITS)

@@ -24,7 +24,7 @@ def captions(directory: Path) -> list[str]:
 
 
 def test_pictures_of_a_benchmark_become_a_pool(make_benchmark, picture, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(pictures, "SAMPLES_PER_SHARD", 2)
+    monkeypatch.setattr(pictures, "_SAMPLES_PER_SHARD", 2)
     shared = picture((1, 2, 3))
     benchmark = make_benchmark({"q1": [shared], "q2": [shared, picture((4, 5, 6))], "q3": [b"no", picture((7, 8, 9))]})
     config = ImportPicturesConfig(source=benchmark.path, output=tmp_path / "pool", name="bench")
@@ -70,5 +70,5 @@ def test_what_holds_no_pictures_is_refused(make_pool, plain_pairs, tmp_path: Pat
         run.import_pictures(
             ImportPicturesConfig(source=make_pool([plain_pairs(1)]).path, output=tmp_path / "o", name="x")
         )
-    with pytest.raises(ConfigError, match="absent is no folder"):
+    with pytest.raises(ConfigError, match="absent is not a folder"):
         run.import_pictures(ImportPicturesConfig(source=tmp_path / "absent", output=tmp_path / "o", name="x"))

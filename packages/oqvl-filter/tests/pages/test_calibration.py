@@ -11,15 +11,8 @@ from hypothesis import strategies as st
 
 from oqvl_filter import run
 from oqvl_filter.config import CalibrateConfig, ScoreConfig
-from oqvl_filter.pages.calibration import (
-    Judged,
-    draw_sample,
-    precision,
-    read_labels,
-    recall,
-    weigh,
-    wilson_interval,
-)
+from oqvl_filter.interval import wilson_interval
+from oqvl_filter.pages.calibration import Judged, draw_sample, precision, read_labels, recall, weigh
 from oqvl_shards.errors import ConfigError, DataError
 from oqvl_shards.uid import uids_to_array
 
@@ -74,7 +67,7 @@ def test_labels_of_something_else_are_refused():
         weigh(scores, names, {"f" * 32: True})
     with pytest.raises(DataError, match="1 samples are judged, 0 of them"):
         weigh(scores, names, {names[20]: True})
-    with pytest.raises(DataError, match=r"nothing is judged of the deciles \[1, 2, 3, 4, 5, 6, 7, 8, 9\]"):
+    with pytest.raises(DataError, match=r"no sample of the deciles \[1, 2, 3, 4, 5, 6, 7, 8, 9\] is judged"):
         weigh(scores, names, {names[0]: True})
 
 
@@ -85,10 +78,10 @@ def test_labels_are_read_as_people_write_them(tmp_path: Path):
     path.write_text("number,uid,decile,label\n1,a,0,perhaps\n")
     with pytest.raises(ConfigError, match=r"labels.csv:2: found the label 'perhaps'"):
         read_labels(path)
-    with pytest.raises(ConfigError, match="is no table of labels"):
+    with pytest.raises(ConfigError, match="is not a table of labels"):
         read_labels(tmp_path / "none.csv")
     path.write_text("label\n1\n")
-    with pytest.raises(ConfigError, match="is no table of labels"):
+    with pytest.raises(ConfigError, match="is not a table of labels"):
         read_labels(path)
 
 
@@ -153,5 +146,5 @@ def test_from_a_sample_over_labels_to_thresholds(make_pool, pair, picture, uid_o
     assert "precision" in report.table()
     with pytest.raises(ConfigError, match="found 'magic', expected a column"):
         run.calibrate(config().model_copy(update={"column": "magic"}))
-    with pytest.raises(ConfigError, match=r"column: rules\.content_sha is not of numbers"):
+    with pytest.raises(ConfigError, match=r"column: rules\.content_sha does not hold numbers"):
         run.calibrate(config().model_copy(update={"column": "rules.content_sha"}))

@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from oqvl_filter.candidates import Candidates
 from oqvl_filter.pages.duplicates import MAX_CLUSTER_PICTURES, cluster_panel, match_panel, matched_pictures
 from oqvl_filter.pages.scored_samples import ScoredSamples
 from oqvl_filter.pages.strip import Tile
-from oqvl_filter.selection.candidates import Candidates
 from oqvl_shards.tar.sample import ReadLimits
 from oqvl_shards.uid import UID_DTYPE
 
@@ -41,14 +41,14 @@ def clusters(sizes: list[int], nearness: float = 0.0) -> ScoredSamples:
 def test_the_largest_clusters_come_first_with_the_one_that_stands_ahead():
     panel = cluster_panel("d", "perceptual", clusters([1, 2, 3], nearness=2.0), 5)
     assert [strip.title for strip in panel.strips] == ["3 samples", "2 samples"]
-    assert panel.strips[0].tiles == [Tile(3, mark="stands"), *(Tile(row, "4 of 64 bits differ") for row in (4, 5))]
-    assert panel.text == "2 clusters by perceptual hash, 3 samples for which another one stands."
+    assert panel.strips[0].tiles == [Tile(3, mark="kept"), *(Tile(row, "4 of 64 bits differ") for row in (4, 5))]
+    assert panel.text == "2 clusters by perceptual hash: one representative each, and 3 copies."
 
 
 def test_the_loosest_clusters_are_shown_beside_the_largest():
     panel = cluster_panel("d", "perceptual", clusters([4, 3, 2, 2, 2], nearness=1.0), 1)
     assert [strip.tiles[0].place for strip in panel.strips] == [0, 11]
-    assert "the least near" in panel.text
+    assert "the least similar" in panel.text
 
 
 def test_a_large_cluster_shows_the_members_that_are_the_least_like_it():
@@ -57,7 +57,7 @@ def test_a_large_cluster_shows_the_members_that_are_the_least_like_it():
     data.candidates._read["d.nearness"] = bits
     (strip,) = cluster_panel("d", "perceptual", data, 5).strips
     assert len(strip.tiles) == MAX_CLUSTER_PICTURES
-    assert strip.tiles[0].mark == "stands"
+    assert strip.tiles[0].mark == "kept"
     assert {tile.note for tile in strip.tiles[1:]} == {"6 of 64 bits differ"}
 
 
@@ -75,7 +75,7 @@ def test_the_matches_that_are_the_least_near_come_first(method: str, nearness, o
     assert [strip.tiles[0].place for strip in panel.strips] == order
     assert [strip.title for strip in panel.strips] == notes
     assert [strip.tiles[1].place for strip in panel.strips] == [f"b/{'qr'[row]}" for row in order]
-    assert panel.text.endswith("Shown are the 2 least near.")
+    assert panel.text.endswith("Shown are the 2 least similar.")
 
 
 def test_pictures_of_benchmarks_are_found_by_name(make_benchmark, make_pool, plain_pairs, picture, uid_of):

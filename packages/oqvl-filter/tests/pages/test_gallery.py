@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from oqvl_filter import run
+from oqvl_filter.candidates import read_candidates
 from oqvl_filter.config import ScoreConfig
 from oqvl_filter.pages.gallery import (
     MAX_CAPTION,
@@ -17,7 +18,6 @@ from oqvl_filter.pages.gallery import (
     shorten,
     thumbnail,
 )
-from oqvl_filter.selection.candidates import read_candidates
 from oqvl_shards.dataset import open_dataset
 from oqvl_shards.tar.sample import ReadLimits
 from oqvl_shards.uid import array_to_uids

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from oqvl_filter import run
-from oqvl_filter.config import DedupConfig, ImportCsvConfig, ReportConfig, ScoreConfig
+from oqvl_filter.config import DedupConfig, ImportCsvConfig, PageConfig, ScoreConfig
 from oqvl_filter.pages.scored_samples import read_scored_samples
 from oqvl_shards.dataset import Dataset, open_dataset
 from oqvl_shards.errors import ConfigError
@@ -48,8 +48,8 @@ def page(pool: Dataset, tmp_path: Path, uid_of) -> Reader:
     run.score(ScoreConfig(pool=pool.path, output=tmp_path / "rules"))
     np.save(tmp_path / "a.npy", uids_to_array(sorted(map(uid_of, range(20)))))
     np.save(tmp_path / "b.npy", uids_to_array(sorted(map(uid_of, range(5, 31)))))
-    found = run.report(
-        ReportConfig(
+    found = run.page(
+        PageConfig(
             pools=(pool.path,),
             scores={"rules": (tmp_path / "rules",)},
             subset=tmp_path / "a.npy",
@@ -100,7 +100,7 @@ def test_the_page_shows_the_difference_and_the_groups(page: Reader):
 def report_on(output: Path, pools: Sequence[Dataset], scores: dict, **values) -> str:
     """Write a page and return its text, spaces joined."""
     config = {"pools": [pool.path for pool in pools], "scores": scores, "output": output, **values}
-    run.report(ReportConfig.from_values(config))
+    run.page(PageConfig.from_values(config))
     reader = Reader()
     reader.feed(output.read_text(encoding="utf-8"))
     return " ".join(reader.text.split())
@@ -145,7 +145,10 @@ def test_the_same_inputs_give_the_same_page(pool: Dataset, tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("column", "problem"),
-    [("rules.magic", "columns: found 'rules.magic'"), ("content_sha", "columns: rules.content_sha is not of numbers")],
+    [
+        ("rules.magic", "columns: found 'rules.magic'"),
+        ("content_sha", "columns: rules.content_sha does not hold numbers"),
+    ],
 )
 def test_a_column_that_cannot_be_shown_is_named(pool: Dataset, tmp_path: Path, column: str, problem: str):
     run.score(ScoreConfig(pool=pool.path, output=tmp_path / "rules"))
@@ -166,7 +169,7 @@ def test_what_dedup_has_found_is_pictured(pool: Dataset, make_benchmark, picture
     run.dedup(DedupConfig.from_values({**common, "output": tmp_path / "seen", "against": {"bench": benchmark.path}}))
     scores = {name: tmp_path / name for name in ("dedup", "rules", "seen")}
     text = report_on(tmp_path / "r.html", [pool], scores, benchmarks={"bench": benchmark.path})
-    assert "1 clusters by their digest, 1 samples for which another one stands." in text
+    assert "1 clusters by their digest: one representative each, and 1 copies." in text
     assert "1 samples match by their digest." in text
     assert "bench · q<1>" in text
     assert "dedup.cluster_size" not in text

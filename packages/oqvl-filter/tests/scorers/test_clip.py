@@ -9,7 +9,7 @@ import pytest
 from oqvl_filter import run
 from oqvl_filter.config import CheckConfig, ClipScorerConfig, DedupConfig, ScoreConfig
 from oqvl_filter.pool import pool_samples
-from oqvl_filter.scorers.clip import ClipScorer, warn_of_look_alikes
+from oqvl_filter.scorers.clip import warn_of_look_alikes
 from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import ConfigError, HardwareError
 from oqvl_shards.image import decode_image
@@ -27,7 +27,7 @@ def pool(make_pool, pair, picture, plain_pairs) -> Dataset:
 
 
 def scores_of(pool: Dataset, config: ClipScorerConfig) -> list:
-    scorer = ClipScorer(config, ReadLimits())
+    scorer = config.build(ReadLimits())
     with ShardReader(pool.path / "00000.tar") as reader:
         return scorer.score_shard(reader, pool_samples(reader, "pool"))
 
@@ -66,7 +66,7 @@ def test_the_batch_size_moves_a_score_by_rounding_alone(pool: Dataset, tiny_clip
 
 
 def test_a_caption_is_encoded_once(pool: Dataset, tiny_clip: str, monkeypatch: pytest.MonkeyPatch):
-    scorer = ClipScorer(ClipScorerConfig(name="clip", model=tiny_clip, batch_size=2), ReadLimits())
+    scorer = ClipScorerConfig(name="clip", model=tiny_clip, batch_size=2).build(ReadLimits())
     encoded = []
     encode = scorer.encoder.encode_captions
     monkeypatch.setattr(
@@ -83,7 +83,7 @@ def test_the_fingerprint_is_of_what_decides_the_scores(tiny_clip: str, tmp_path)
     from safetensors.torch import load_file, save_file
 
     def fingerprint(model: str, **changes) -> str:
-        scorer = ClipScorer(ClipScorerConfig(name="clip", model=model, **changes), ReadLimits())
+        scorer = ClipScorerConfig(name="clip", model=model, **changes).build(ReadLimits())
         found = scorer.fingerprint()
         assert "model" not in vars(scorer.encoder), "files on this machine are hashed without loading them"
         return found
@@ -101,7 +101,7 @@ def test_the_fingerprint_is_of_what_decides_the_scores(tiny_clip: str, tmp_path)
 def test_a_weights_file_of_a_named_model_is_hashed_without_loading_it(tmp_path):
     (tmp_path / "weights.pt").write_bytes(b"weights")
     config = ClipScorerConfig(name="clip", model="ViT-B-32", pretrained=str(tmp_path / "weights.pt"))
-    scorer = ClipScorer(config, ReadLimits())
+    scorer = config.build(ReadLimits())
     before = scorer.fingerprint()
     (tmp_path / "weights.pt").write_bytes(b"others")
     assert scorer.fingerprint() != before
@@ -113,7 +113,7 @@ def test_a_weights_file_of_a_named_model_is_hashed_without_loading_it(tmp_path):
 )
 def test_a_model_that_is_not_there_is_a_configuration_error(model: str, hint: str):
     with pytest.raises(ConfigError, match="open_clip cannot load") as error:
-        ClipScorer(ClipScorerConfig(name="clip", model=model), ReadLimits()).fingerprint()
+        ClipScorerConfig(name="clip", model=model).build(ReadLimits()).fingerprint()
     assert hint in error.value.hint
     assert len(error.value.message) < 200
 
@@ -168,5 +168,5 @@ def test_a_store_without_embeddings_does_not_pass_for_one_with_them(pool: Datase
     ],
 )
 def test_a_clip_trained_on_filtered_data_is_told_from_the_filter(caplog, model: str, pretrained: str, warns: bool):
-    warn_of_look_alikes(ClipScorerConfig(name="clip", model=model, pretrained=pretrained))
+    warn_of_look_alikes(model, pretrained)
     assert ("not a data filtering network" in caplog.text) is warns

@@ -9,11 +9,12 @@ import pyarrow as pa
 import pytest
 import torch
 
-from oqvl_filter.config import PairScorerConfig
 from oqvl_filter.pool import pool_samples
-from oqvl_filter.score_file import read_table, score_table, write_table
-from oqvl_filter.scorers.embedding import IMAGE_EMBEDDING, PairScorer, unit_length
+from oqvl_filter.score_file import read_table, write_table
+from oqvl_filter.scorers.embedding import IMAGE_EMBEDDING, PairScorer
+from oqvl_filter.scorers.encoder import PairScorerConfig, unit_length
 from oqvl_filter.scorers.image_pipeline import Preparation
+from oqvl_filter.scorers.scoring import score_table
 from oqvl_shards.image import decode_image
 from oqvl_shards.tar.reader import ShardReader
 from oqvl_shards.tar.sample import ReadLimits

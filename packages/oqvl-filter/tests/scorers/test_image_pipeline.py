@@ -143,7 +143,9 @@ def test_batches_are_whole_in_order_and_ahead_by_two_at_most(make_pool, plain_pa
         samples = pool_samples(reader, "pool")
         results = [None] * len(samples)
         batches = []
-        for batch in prepared_batches(reader, samples, range(len(samples)), prepare, 4, num_threads, results):
+        for batch in prepared_batches(
+            reader, samples, range(len(samples)), prepare, batch_size=4, num_threads=num_threads, results=results
+        ):
             batches.append(batch)
             assert len(seen) <= sum(map(len, batches)) + 8
         found = [entry for batch in batches for entry in batch]

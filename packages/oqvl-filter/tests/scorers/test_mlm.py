@@ -7,9 +7,9 @@ from PIL import Image
 
 from oqvl_filter import run
 from oqvl_filter.config import MlmScorerConfig, ScoreConfig
-from oqvl_filter.judges.judge import Answer, JudgeReason
 from oqvl_filter.pool import pool_samples
 from oqvl_filter.score_file import read_table
+from oqvl_filter.scorers.judges.judge import Answer, JudgeReason
 from oqvl_filter.scorers.mlm import MlmScorer, read_expected, read_text
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.tar.reader import ShardReader

@@ -9,7 +9,6 @@ import torch
 
 from oqvl_filter.config import SiglipScorerConfig
 from oqvl_filter.pool import pool_samples
-from oqvl_filter.scorers.siglip import SiglipScorer
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.image import decode_image
 from oqvl_shards.tar.reader import ShardReader
@@ -51,7 +50,7 @@ def tiny_siglip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def scores_of(pool, config: SiglipScorerConfig) -> list[float]:
-    scorer = SiglipScorer(config, ReadLimits())
+    scorer = config.build(ReadLimits())
     with ShardReader(pool.path / "00000.tar") as reader:
         rows = scorer.score_shard(reader, pool_samples(reader, "pool"))
     return [row["siglip_score"] for row in rows if not isinstance(row, str)]
@@ -79,8 +78,8 @@ def test_scores_are_cosines_and_do_not_depend_on_the_batch(make_pool, plain_pair
 
 
 def test_the_fingerprint_is_known_without_loading_the_model(tiny_siglip: Path):
-    scorer = SiglipScorer(SiglipScorerConfig(name="siglip", model=str(tiny_siglip)), ReadLimits())
-    half = SiglipScorer(SiglipScorerConfig(name="siglip", model=str(tiny_siglip), precision="bf16"), ReadLimits())
+    scorer = SiglipScorerConfig(name="siglip", model=str(tiny_siglip)).build(ReadLimits())
+    half = SiglipScorerConfig(name="siglip", model=str(tiny_siglip), precision="bf16").build(ReadLimits())
     assert scorer.fingerprint() != half.fingerprint()
     assert "model" not in vars(scorer.encoder)
 
@@ -96,7 +95,7 @@ def test_the_fast_decoder_moves_a_score_little(make_pool, plain_pairs, tiny_sigl
 
 def test_the_fast_decoder_is_told_by_the_fingerprint(tiny_siglip: Path):
     found = {
-        SiglipScorer(SiglipScorerConfig(name="siglip", model=str(tiny_siglip), decoder=one), ReadLimits()).fingerprint()
+        SiglipScorerConfig(name="siglip", model=str(tiny_siglip), decoder=one).build(ReadLimits()).fingerprint()
         for one in ("exact", "fast")
     }
     assert len(found) == 2

@@ -88,7 +88,7 @@ def test_patterns_of_ones_own_replace_the_shipped_ones(tmp_path: Path):
     patterns, _ = read_patterns(tmp_path / "own.txt")
     assert [pattern.pattern for pattern in patterns] == ["nothing .*"]
     (tmp_path / "own.txt").write_text("ok\n(")
-    with pytest.raises(ConfigError, match=r"own.txt:2 is no regular expression"):
+    with pytest.raises(ConfigError, match=r"own.txt:2 is not a regular expression"):
         read_patterns(tmp_path / "own.txt")
     with pytest.raises(ConfigError, match="cannot be read"):
         read_patterns(tmp_path / "none.txt")

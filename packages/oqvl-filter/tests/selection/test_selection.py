@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oqvl_filter.candidates import Candidates, Label
 from oqvl_filter.config import SelectConfig
-from oqvl_filter.expression import (
+from oqvl_filter.selection.expression import (
     COMPARISONS,
     Among,
     And,
@@ -30,7 +31,6 @@ from oqvl_filter.expression import (
     Then,
     parse_rule,
 )
-from oqvl_filter.selection.candidates import Candidates, Label
 from oqvl_filter.selection.selection import Selection, select_candidates
 from oqvl_filter.subset import Subset
 from oqvl_filter.uid_array import hash_uids

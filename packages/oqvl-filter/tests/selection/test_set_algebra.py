@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oqvl_filter.config import SelectConfig
-from oqvl_filter.expression import parse_rule
 from oqvl_filter.selection import set_algebra
+from oqvl_filter.selection.expression import parse_rule
 from oqvl_filter.selection.set_algebra import combine, start_counts
 from oqvl_filter.subset import open_subset
 from oqvl_shards.errors import ConfigError

@@ -1,1 +1,1 @@
-"""Copies within a pool and across pools."""
+"""Copies within a pool and across pools, and pictures of benchmarks among training data."""

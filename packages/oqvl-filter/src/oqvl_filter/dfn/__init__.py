@@ -1,1 +1,1 @@
-"""Training a data filtering network on clean pairs."""
+"""A data filtering network: training one on clean pairs."""

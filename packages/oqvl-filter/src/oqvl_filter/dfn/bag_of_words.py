@@ -1,19 +1,20 @@
-"""A bag of words inside a one-layer text transformer of open_clip, exactly: no training, nothing but its weights.
+"""An exact bag of words inside a one-layer text transformer of open_clip: nothing is trained, the weights are set.
 
-The text embedding that is wanted is a sum over the caption's tokens, `constant + sum(vectors[token])`, up to its length
-(only its direction counts for a cosine). One attention layer can say that. The last position attends to every token
+The wanted text embedding is a sum over the caption's tokens, `constant + sum(vectors[token])`, up to its length (a
+cosine only depends on the direction). One attention layer can compute that. The last position attends to every token
 with weight proportional to `|vector|` and averages the unit vectors:
 
     sum(|v| * v / |v|) / sum(|v|)   is the wanted sum up to its length
 
-The start-of-text token, which every caption has once, carries the constant. Layer norms must not disturb this, so every
-token's hidden vector is made to have mean 0 and variance 1 to begin with: the second half mirrors the first with the
-other sign, and one coordinate fills up the length.
+The start-of-text token, which every caption has once, carries the constant. Layer norms must not change anything, so
+every token's hidden vector has mean 0 and variance 1 from the start: the second half is the negative of the first half,
+and one coordinate fills up the length.
 
     coordinate    0 .. K-1               K                       K+1       K+2 .. 2K+3
     holds         direction of vector    log |vector|, scaled    filler    the same, negative
 
-Captions of unknown tokens alone come out as the constant. Shape suffixes: V vocabulary, K embedding, W = 2K + 4 width.
+A caption of nothing but unknown tokens is embedded as the constant. Shape suffixes: V vocabulary, K embedding, W = 2K +
+4 width.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _LOG_RANGE = 20.0
-"""Attention weights span e^20; a token that is to count for nothing gets e^-20 of the heaviest one's weight."""
+"""Attention weights span e^20: a token that should count for nothing gets e^-20 of the largest weight."""
 
 
 def text_width(embed_dim: int) -> int:
-    """Return the width of a text transformer that holds a bag of words of `embed_dim` dimensions."""
+    """Return the width of a text transformer that can hold a bag of words of `embed_dim` dimensions."""
     return 2 * (embed_dim + 2)
 
 
@@ -37,10 +38,10 @@ def write_bag_of_words(tower: TextTransformer, vectors_VK: Tensor, constant_K: T
     """Set the weights of `tower` so that it embeds a caption as `constant + sum of the vectors of its tokens`.
 
     Args:
-        tower: A causal text transformer with one layer, one head, width `text_width(K)` and output dimension K, that
+        tower: A causal text transformer with one layer, one head, width `text_width(K)` and output dimension K that
             pools at the end-of-text token.
-        vectors_VK: One vector a token; zero for tokens that mean nothing, the end-of-text token among them.
-        constant_K: What every caption gets once.
+        vectors_VK: One vector per token; zero for tokens without a meaning, such as the end-of-text token.
+        constant_K: Added once to every caption.
         start_token: Id of the token that every caption begins with.
     """
     import torch
@@ -67,7 +68,7 @@ def write_bag_of_words(tower: TextTransformer, vectors_VK: Tensor, constant_K: T
         query_weight, key_weight, value_weight = block.attn.in_proj_weight.split(width)
         del query_weight  # stays zero: the query is the same everywhere
         block.attn.in_proj_bias[0] = 1
-        key_weight[0, embed_dim] = _LOG_RANGE * width**0.5  # undoes the scaling by 1 / sqrt(width) of attention
+        key_weight[0, embed_dim] = _LOG_RANGE * width**0.5  # cancels attention's scaling by 1 / sqrt(width)
         directions = torch.arange(embed_dim)
         value_weight[directions, directions] = 1
         block.attn.out_proj.weight[directions, directions] = 1

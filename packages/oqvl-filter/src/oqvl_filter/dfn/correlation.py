@@ -1,10 +1,10 @@
 """Regularised canonical correlation analysis: the linear maps of two views under which their pairs agree best.
 
-Contrastive training of two linear heads tends to the leading singular vectors of the views' cross-covariance (Nakada et
-al., 2023, "Understanding Multimodal Contrastive Learning and Incorporating Unpaired Data", arXiv 2302.06232). With both
-covariances regularised and whitened out these are the canonical directions (Hotelling, 1936; the ridge: Vinod, 1976).
-Solving for them takes a second where gradient descent takes minutes, and with some thousand pairs it generalises
-better, because the ridge is the only thing that keeps so few pairs from being learned by heart.
+Contrastive training of two linear heads converges to the leading singular vectors of the views' cross-covariance
+(Nakada et al., 2023, "Understanding Multimodal Contrastive Learning and Incorporating Unpaired Data", arXiv
+2302.06232). After regularising and whitening both covariances, these are the canonical directions (Hotelling, 1936; the
+ridge: Vinod, 1976). Solving for them takes a second where gradient descent takes minutes. With a few thousand pairs it
+also generalises better, because the ridge is what keeps so few pairs from being memorised.
 
 Shape suffixes: N pairs, X and Y the features of the two views, K canonical directions. All in float64.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over pairs that the analysis needs; moments of parts of the data add up.
+    """Sums over pairs that the analysis needs; the moments of parts of the data can be added.
 
     Args:
         weight: Sum of the pairs' weights.
@@ -36,7 +36,7 @@ class Moments:
 
     @classmethod
     def of(cls, x_NX: Tensor, y_NY: Tensor, weight: float = 1.0) -> Moments:
-        """Return the moments of some pairs that count `weight` times each."""
+        """Return the moments of pairs that count `weight` times each."""
         return cls(weight * len(x_NX), weight * x_NX.T @ x_NX, weight * x_NX.T @ y_NY, weight * y_NY.T @ y_NY)
 
     def __add__(self, other: Moments) -> Moments:
@@ -53,11 +53,11 @@ def canonical_directions(
 ) -> tuple[Tensor, Tensor]:
     """Return the maps [X, K] and [Y, K] of the two views into the common space.
 
-    A direction is scaled by the square root of its canonical correlation on both sides, so that an inner product of the
-    two embeddings weighs each direction by how much the views agree along it.
+    Both sides of a direction are scaled by the square root of its canonical correlation, so that an inner product of
+    the two embeddings weights each direction by how much the views agree along it.
 
     Args:
-        moments: Of the training pairs; the views are centred, or hold a constant feature that stands for the centre.
+        moments: Moments of the training pairs; the views are centred, or have a constant feature instead.
         x_ridge: Added to the variance of every feature of the first view.
         y_ridge: Added to the variance of every feature of the second view.
         num_directions: K, at most the number of features of either view. Directions beyond the rank of the
@@ -77,8 +77,8 @@ def canonical_directions(
     squares_X, left_XX = torch.linalg.eigh(white_XY @ white_XY.T)
     squares_K = squares_X.flip(0)[:num_directions]
     left_XK = left_XX.flip(1)[:, :num_directions]
-    # Fewer distinct pairs than directions leave correlations of zero. They come out as rounding errors of either sign,
-    # which depend on the number of threads; along them the views share nothing, so both maps are zero there.
+    # With fewer distinct pairs than directions some correlations are zero. They come out as rounding errors of either
+    # sign, which depend on the number of threads. The views share nothing along them, so both maps are zero there.
     is_null_K = squares_K <= squares_X[-1] * len(squares_X) * torch.finfo(squares_X.dtype).eps
     left_XK, squares_K = left_XK.masked_fill(is_null_K, 0), squares_K.masked_fill(is_null_K, 1)
     right_YK = white_XY.T @ left_XK / squares_K.sqrt()

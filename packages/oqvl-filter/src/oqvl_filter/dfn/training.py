@@ -1,12 +1,11 @@
-"""A data filtering network: a small CLIP of clean pairs that tells good pairs from bad ones in a noisy pool.
+"""A data filtering network: a small CLIP, made of clean pairs, that separates good from bad pairs in a noisy pool.
 
-The idea is Fang et al., 2023, "Data Filtering Networks" (arXiv 2309.17425): what makes a good filter is how clean the
-pairs are that it was made of, not how many. Here the image trunk is pretrained and frozen, captions are bags of words,
-and the two linear heads are solved for (`oqvl_filter.dfn.correlation`). The result is an open_clip model like any
-other.
+The idea is from Fang et al., 2023, "Data Filtering Networks" (arXiv 2309.17425): a filter is as good as its training
+pairs are clean, however few they are. Here the image trunk is pretrained and frozen, captions are bags of words, and
+the two linear heads are solved for (`oqvl_filter.dfn.correlation`). The result is an ordinary open_clip model.
 
-The trunk knows the 1000 classes of ImageNet. Each class adds one pair: its row in the trunk's classifier, which is the
-direction of its images' features, and its name. So words that no clean caption holds still mean something.
+The trunk knows the 1000 classes of ImageNet. Each class adds one pair: its name, and its row in the trunk's classifier,
+which is the direction of its images' features. Words that occur in no clean caption thus get a meaning too.
 
 Shape suffixes: N pairs, X image features, T token features, V vocabulary, K embedding.
 """
@@ -25,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oqvl_filter.config import TrainDfnConfig
 from oqvl_filter.dfn.bag_of_words import text_width, write_bag_of_words
+from oqvl_filter.dfn.config import TrainDfnConfig
 from oqvl_filter.dfn.correlation import Moments, canonical_directions
 from oqvl_filter.pool import pool_samples, read_pair
 from oqvl_filter.uid_array import hash_uids
@@ -43,19 +42,19 @@ if TYPE_CHECKING:
     from open_clip.model import CustomTextCLIP
     from torch import Tensor, nn
 
-CONFIG_FILE = "open_clip_config.json"
-WEIGHTS_FILE = "open_clip_model.safetensors"
+_CONFIG_FILE = "open_clip_config.json"
+_WEIGHTS_FILE = "open_clip_model.safetensors"
 
 _ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
 class CleanPairs:
-    """Clean pairs as the trunk and the tokenizer see them.
+    """Clean pairs, with images as features of the trunk.
 
     Args:
-        features_NX: float32, the frozen trunk's output.
-        captions: [N] their captions.
+        features_NX: The frozen trunk's output, float32.
+        captions: [N] captions.
         uids: [N] of dtype `UID_DTYPE`.
         account: What became of the samples.
     """
@@ -66,8 +65,8 @@ class CleanPairs:
     account: Account
 
 
-def model_config(config: TrainDfnConfig) -> dict[str, Any]:
-    """Return what `open_clip_config.json` holds."""
+def _model_config(config: TrainDfnConfig) -> dict[str, Any]:
+    """Return the content of `open_clip_config.json`."""
     return {
         "model_cfg": {
             "custom_text": True,
@@ -77,7 +76,7 @@ def model_config(config: TrainDfnConfig) -> dict[str, Any]:
                 "heads": 1,
                 "layers": 1,
                 "mlp_ratio": 1.0,
-                "vocab_size": 49408,  # of open_clip's own byte-pair encoding
+                "vocab_size": 49408,  # open_clip's own byte-pair encoding
                 "width": text_width(config.embed_dim),
             },
             "vision_cfg": {
@@ -88,7 +87,7 @@ def model_config(config: TrainDfnConfig) -> dict[str, Any]:
                 "timm_proj_bias": True,
             },
         },
-        # Squashed, not cropped: what a caption speaks of may stand at the edge.
+        # Squashed, not cropped: what a caption describes may be at the edge.
         "preprocess_cfg": {
             "interpolation": "bicubic",
             "mean": list(config.image_mean),
@@ -102,7 +101,7 @@ def digest_weights_file(path: Path) -> str:
     """Return the sha256 of a weights file.
 
     Raises:
-        ConfigError: When there is none at `path`.
+        ConfigError: If there is no file at `path`.
     """
     if not path.is_file():
         raise ConfigError(f"no file at {path}", hint="check image_trunk_weights=")
@@ -116,7 +115,7 @@ class FrozenTrunk:
         config: Which model, and its weights.
 
     Raises:
-        ConfigError: When the weights cannot be read or do not fit the model.
+        ConfigError: If the weights cannot be read or do not fit the model.
     """
 
     def __init__(self, config: TrainDfnConfig) -> None:
@@ -134,7 +133,7 @@ class FrozenTrunk:
         self.class_directions: Tensor = model.get_classifier().weight.detach().clone()
         model.reset_classifier(0, global_pool="avg")
         self._model: Any = model.eval().to(memory_format=torch.channels_last)
-        preprocessing = PreprocessCfg(size=config.image_size, **model_config(config)["preprocess_cfg"])
+        preprocessing = PreprocessCfg(size=config.image_size, **_model_config(config)["preprocess_cfg"])
         self.preprocess: Any = image_transform_v2(preprocessing, is_train=False)
 
     def features(self, pixels: Sequence[Tensor]) -> NDArray[np.float32]:
@@ -150,12 +149,12 @@ class FrozenTrunk:
 
 
 def load_in_order(model: nn.Module, path: Path) -> None:
-    """Load the tensors in `path` into `model` by name, or else by position, shapes checked.
+    """Load the tensors in `path` into `model` by name, or else by position with their shapes checked.
 
-    Many published weights differ from timm's in the names alone. Batch counters, which some lack, are passed over.
+    Many published weights differ from timm's only in their names. Batch counters, which some lack, are ignored.
 
     Raises:
-        ConfigError: When the file cannot be read, or its tensors do not fit.
+        ConfigError: If the file cannot be read, or its tensors do not fit.
     """
     import torch
     from safetensors.torch import load_file
@@ -166,16 +165,16 @@ def load_in_order(model: nn.Module, path: Path) -> None:
             if path.suffix == ".safetensors"
             else torch.load(path, map_location="cpu", weights_only=True)
         )
-    except Exception as error:  # the loaders raise whatever a damaged or foreign file brings about
-        # torch's own words advise to load the file with pickle, which would run what is in it.
+    except Exception as error:  # the loaders raise anything for a damaged or foreign file
+        # torch's own message advises loading the file with pickle, which would run its content.
         raise ConfigError(
-            f"{path} is no file of tensors ({type(error).__name__})",
-            hint="image_trunk_weights= names a .safetensors file, or what torch.save made of a state dict",
+            f"{path} is not a file of tensors ({type(error).__name__})",
+            hint="image_trunk_weights= must name a .safetensors file, or a state dict that torch.save wrote",
         ) from error
     wanted = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith("num_batches_tracked")}
-    found = {name: tensor for name, tensor in loaded.items() if not name.endswith("num_batches_tracked")}
-    names = list(wanted if found.keys() == wanted.keys() else found)
-    shapes = [tuple(found[name].shape) for name in names]
+    given = {name: tensor for name, tensor in loaded.items() if not name.endswith("num_batches_tracked")}
+    names = list(wanted if given.keys() == wanted.keys() else given)
+    shapes = [tuple(given[name].shape) for name in names]
     expected = [tuple(tensor.shape) for tensor in wanted.values()]
     if shapes != expected:
         place = next((i for i, (a, b) in enumerate(zip(shapes, expected, strict=False)) if a != b), "the end")
@@ -183,14 +182,14 @@ def load_in_order(model: nn.Module, path: Path) -> None:
             f"{path} holds {len(shapes)} tensors, the model has {len(expected)}; they first differ in shape at {place}",
             hint="image_trunk and image_trunk_weights must belong together",
         )
-    model.load_state_dict(dict(zip(wanted, (found[name] for name in names), strict=True)), strict=False)
+    model.load_state_dict(dict(zip(wanted, (given[name] for name in names), strict=True)), strict=False)
 
 
 def read_clean_pairs(clean: Dataset, trunk: FrozenTrunk, config: TrainDfnConfig) -> CleanPairs:
-    """Read all pairs of `clean` once, and put their images through the trunk.
+    """Read all pairs of `clean` once, and run their images through the trunk.
 
     Raises:
-        DataError: When fewer than two pairs can be used.
+        DataError: If fewer than two pairs are usable.
     """
     parts = map_shards(
         partial(_read_shard, clean=clean, trunk=trunk, config=config),
@@ -213,6 +212,7 @@ def read_clean_pairs(clean: Dataset, trunk: FrozenTrunk, config: TrainDfnConfig)
 
 
 def _read_shard(shard: Shard, clean: Dataset, trunk: FrozenTrunk, config: TrainDfnConfig) -> CleanPairs:
+    """Return the usable pairs of one shard, one batch of images at a time."""
     captions: list[str] = []
     uids: list[tuple[int, int]] = []
     features: list[NDArray[np.float32]] = []
@@ -238,13 +238,13 @@ def _read_shard(shard: Shard, clean: Dataset, trunk: FrozenTrunk, config: TrainD
 
 
 class BagOfWords:
-    """Captions as counts of the tokens that training captions hold, and a constant 1.
+    """Captions as counts of the tokens that occur in training captions, and a constant 1.
 
-    Counts are scaled so that the training captions have a mean square of 1 beside the constant.
+    Counts are scaled so that the training captions have a mean square of 1, not counting the constant.
 
     Args:
         captions: The training captions.
-        config: How many tokens are read of a caption, and how many get a meaning.
+        config: How many tokens of a caption are read, and how many get a vector.
     """
 
     def __init__(self, captions: Sequence[str], config: TrainDfnConfig) -> None:
@@ -263,7 +263,7 @@ class BagOfWords:
         return np.hstack([self._counts(captions) * self._scale, np.ones((len(captions), 1))])
 
     def token_vectors(self, word_map_TK: Tensor) -> Tensor:
-        """Return one vector a token of the vocabulary [V, K], given a map of the features without the constant."""
+        """Return one vector per token of the vocabulary [V, K], given a map of the features without the constant."""
         import torch
 
         vectors_VK = torch.zeros(self.vocab_size, word_map_TK.shape[1], dtype=word_map_TK.dtype)
@@ -289,9 +289,9 @@ class LinearHeads:
 
     Args:
         mean_X: Mean of the image features.
-        image_map_XK: Of the centred image features.
-        words: What text features are.
-        text_map_TK: Of the text features, the constant's row last.
+        image_map_XK: Map of the centred image features.
+        words: Turns captions into text features.
+        text_map_TK: Map of the text features, the constant's row last.
     """
 
     mean_X: Tensor
@@ -316,8 +316,8 @@ def fit_heads(
 
     Args:
         features_NX: The trunk's output.
-        captions: [N] the captions.
-        trunk: Where they come from.
+        captions: [N] captions.
+        trunk: The trunk, for its classifier.
         config: Regularisation and sizes.
     """
     import torch
@@ -328,6 +328,7 @@ def fit_heads(
     words = BagOfWords([*captions, *class_names], config)
     mean_X = torch.from_numpy(features_NX.mean(axis=0, dtype=np.float64))
     scale_X = torch.from_numpy(features_NX.std(axis=0, dtype=np.float64)) + 1e-6
+    # The moments of some rows at a time: float64 features of all captions would not fit into memory.
     starts = range(0, len(captions), _ROWS_AT_ONCE)
     parts = (
         Moments.of(
@@ -338,6 +339,7 @@ def fit_heads(
     )
     moments = reduce(add, parts)
     if has_classes:
+        # The classifier's rows are directions without a length, so they are brought to the scale of the features.
         directions_CX = trunk.class_directions.double() - trunk.class_directions.double().mean(dim=0)
         directions_CX = directions_CX / directions_CX.std()
         moments += Moments.of(directions_CX, torch.from_numpy(words.features(class_names)), config.class_pairs)
@@ -346,9 +348,9 @@ def fit_heads(
 
 
 def measure(pairs: CleanPairs, trunk: FrozenTrunk, config: TrainDfnConfig) -> tuple[float | None, int]:
-    """Return the separation on held-out pairs of heads that never saw them, and how many pairs were held out.
+    """Return the separation that heads reach on held-out pairs, which they never saw, and the number of these pairs.
 
-    Which pairs are held out depends on the hash of their uids alone.
+    Only the hash of its uid decides whether a pair is held out.
     """
     order = np.argsort(hash_uids(pairs.uids, seed=0), kind="stable")
     num_held_out = int(config.held_out_fraction * len(order))
@@ -361,11 +363,11 @@ def measure(pairs: CleanPairs, trunk: FrozenTrunk, config: TrainDfnConfig) -> tu
 
 
 def assemble(heads: LinearHeads, trunk: FrozenTrunk, config: TrainDfnConfig) -> CustomTextCLIP:
-    """Return the open_clip model that embeds images and captions as `heads` on `trunk` do."""
+    """Return the open_clip model that embeds images and captions like `heads` on `trunk`."""
     import torch
     from open_clip.model import CustomTextCLIP
 
-    settings = dict(model_config(config)["model_cfg"])
+    settings = dict(_model_config(config)["model_cfg"])
     del settings["custom_text"]
     model: Any = CustomTextCLIP(**settings)
     with torch.no_grad():
@@ -380,8 +382,8 @@ def assemble(heads: LinearHeads, trunk: FrozenTrunk, config: TrainDfnConfig) -> 
 def separation(cosines_NN: NDArray[np.float64], captions: Sequence[str]) -> float | None:
     """Return the area under the ROC curve of true pairs (the diagonal) against images with other pairs' captions.
 
-    It is the probability that a true pair scores higher than a false one, ties counting half (Hanley and McNeil, 1982).
-    Pairs whose captions are equal are no false pairs of each other. None when there are no false pairs.
+    It is the probability that a true pair scores higher than a false one, with ties counting half (Hanley and McNeil,
+    1982). Pairs with equal captions do not form false pairs with each other. None if there are no false pairs.
     """
     names = np.unique(np.array(captions, dtype=object), return_inverse=True)[1]
     false = np.sort(cosines_NN[names[:, None] != names[None, :]])
@@ -394,10 +396,10 @@ def separation(cosines_NN: NDArray[np.float64], captions: Sequence[str]) -> floa
 
 
 def write_network(network: CustomTextCLIP, config: TrainDfnConfig) -> list[Path]:
-    """Write the two files that open_clip loads as `local-dir:`; return their paths."""
+    """Write the two files that open_clip loads as `local-dir:`, and return their paths."""
     from safetensors.torch import save
 
-    configuration, weights = config.output / CONFIG_FILE, config.output / WEIGHTS_FILE
-    atomic_write(configuration, (json.dumps(model_config(config), indent=2, sort_keys=True) + "\n").encode())
+    configuration, weights = config.output / _CONFIG_FILE, config.output / _WEIGHTS_FILE
+    atomic_write(configuration, (json.dumps(_model_config(config), indent=2, sort_keys=True) + "\n").encode())
     atomic_write(weights, save(network.state_dict(), {"format": "pt"}))
     return [configuration, weights]

@@ -1,1 +1,1 @@
-"""Foreign files of scores and uids, brought to the score datasets and subsets that a rule can name."""
+"""Foreign files: scores, lists of uids, evaluation pictures and prompts that others have made."""

@@ -1,4 +1,4 @@
-"""Annotations in JSON: an array of objects, one object a line, or one object that maps uids (or keys) to values."""
+"""Annotations in JSON: an array of objects, one object per line, or one object that maps uids (or keys) to values."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from oqvl_filter.config import ImportLimits
+from oqvl_filter.importers.config import ImportLimits
 from oqvl_filter.importers.foreign_table import check_size
 from oqvl_shards.errors import DataError
 
-VALUE = "value"
-"""Column of annotations that are one value a sample."""
+_VALUE = "value"
+"""Column of annotations that are a single value per sample."""
 
 
 def read_annotations(path: Path, identity: str, limits: ImportLimits) -> pa.Table:
-    """Read the annotations of a file: the column `identity`, and one a field with numbers, texts or truth values.
+    """Read the annotations of a file: the column `identity`, and one column per field of numbers, texts or booleans.
 
     Raises:
-        DataError: When it is none of the layouts above, or a field is of several types.
+        DataError: If the file has none of the layouts above, or a field has values of several types.
     """
     check_size(path, limits)
     try:
@@ -36,11 +36,12 @@ def read_annotations(path: Path, identity: str, limits: ImportLimits) -> pa.Tabl
         try:
             columns[name] = pa.array([row.get(name) for row in rows])
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-            raise DataError(f"{path}: the field {name!r} is of several types: {error}") from error
+            raise DataError(f"{path}: the field {name!r} has values of several types: {error}") from error
     return pa.table(columns)
 
 
 def _values(text: str, identity: str) -> list[Any]:
+    """Return the annotations in a text, whichever of the three layouts it has."""
     start = text.lstrip()[:1]
     if start == "[":
         return json.loads(text)
@@ -50,10 +51,14 @@ def _values(text: str, identity: str) -> list[Any]:
         return [json.loads(line) for line in text.splitlines() if line.strip()]
     if not isinstance(whole, dict) or identity in whole:
         return [whole]
-    return [{identity: name, **(value if isinstance(value, dict) else {VALUE: value})} for name, value in whole.items()]
+    return [
+        {identity: name, **(value if isinstance(value, dict) else {_VALUE: value})} for name, value in whole.items()
+    ]
 
 
 def _row(value: Any, path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DataError(f"{path}: found an annotation of type {type(value).__name__}, expected an object")
-    return {name: one for name, one in value.items() if one is None or isinstance(one, str | bool | int | float)}
+    return {
+        name: entry for name, entry in value.items() if entry is None or isinstance(entry, str | bool | int | float)
+    }

@@ -1,4 +1,4 @@
-"""DataComp's metadata: a parquet file a shard, and row-aligned embeddings in an `.npz` of the same name.
+"""DataComp's metadata: one parquet file per shard, and row-aligned embeddings in an `.npz` of the same name.
 
 Columns of the published files: `uid, url, text, original_width, original_height, clip_b32_similarity_score,
 clip_l14_similarity_score, face_bboxes, sha256`; keys of the embeddings: `b32_img, b32_txt, l14_img, l14_txt` (Gadre et
@@ -13,28 +13,28 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from oqvl_filter.config import ImportDatacompConfig, ImportLimits
+from oqvl_filter.importers.config import ImportDatacompConfig, ImportLimits
 from oqvl_filter.importers.foreign_table import pick_columns, read_parquet
 from oqvl_shards.errors import DataError
 
-SCORES = {
+_SCORES = {
     "original_width": "width",
     "original_height": "height",
     "clip_b32_similarity_score": "clip_b32",
     "clip_l14_similarity_score": "clip_l14",
     "sha256": "content_sha",
 }
-"""What is imported when no columns are named, and what it is called here."""
+"""The columns that are imported by default, and their names here."""
 
 
 def read_metadata(path: Path, config: ImportDatacompConfig) -> pa.Table:
-    """Read one metadata file, and the embeddings beside it that are asked for.
+    """Read one metadata file, and the requested embeddings next to it.
 
     Raises:
-        DataError: When a file is damaged, or the embeddings have other rows.
+        DataError: If a file is damaged, or the embeddings have another number of rows.
     """
     table = read_parquet(path, config.limits)
-    columns = config.columns or {name: new for name, new in SCORES.items() if name in table.column_names}
+    columns = config.columns or {name: new for name, new in _SCORES.items() if name in table.column_names}
     table = pick_columns(table, columns, (config.identity_column,), path)
     for name in config.embeddings:
         vectors = read_vectors(path.with_suffix(".npz"), name, config.limits)
@@ -46,10 +46,10 @@ def read_metadata(path: Path, config: ImportDatacompConfig) -> pa.Table:
 
 
 def read_vectors(path: Path, name: str, limits: ImportLimits) -> np.ndarray:
-    """Return the matrix `name` [N, dim] of an `.npz`, float16 or float32; its header is checked before it is read.
+    """Return the matrix `name` [N, dim] of an `.npz`, float16 or float32. Its header is checked before it is read.
 
     Raises:
-        DataError: When there is no such matrix, or it is too large, or of objects.
+        DataError: If there is no such matrix, or it is too large, or it is of another type.
     """
     try:
         with zipfile.ZipFile(path) as archive:

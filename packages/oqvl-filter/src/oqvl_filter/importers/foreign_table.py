@@ -1,8 +1,8 @@
-"""Tables of other people: one row a sample, found by uid or by key, checked before anything is believed.
+"""Foreign tables: one row per sample, identified by uid or by key, and validated before use.
 
 Every importer reads one foreign file (or a few that belong together) into an Arrow table with the column `uid` or `key`
-and scores beside it; `to_score_table` makes a score file's rows of it. Foreign files are untrusted: nothing in them is
-unpickled, their sizes are looked at before they are read, and rows that name no sample are counted and left out.
+and the scores. `to_score_table` turns it into the rows of a score file. Foreign files are untrusted: nothing is
+unpickled, sizes are checked before files are read, and rows that name no sample are counted and left out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from oqvl_filter.config import ImportLimits
+from oqvl_filter.importers.config import ImportLimits
 from oqvl_filter.pool import pool_samples
 from oqvl_filter.score_file import IDENTITY_FIELDS, REJECT_FIELD
 from oqvl_shards.dataset import Dataset
@@ -24,35 +24,35 @@ from oqvl_shards.natural_order import natural_key
 from oqvl_shards.tar.reader import ShardReader
 
 BAD_UID = "bad_uid"
-"""Reason of a row whose uid is not 32 hex digits, or is missing; it is left out."""
+"""Reason of a row whose uid is missing or is not 32 hex digits; the row is left out."""
 
 UNKNOWN_KEY = "unknown_key"
-"""Reason of a row whose key no sample of the shard has; it is left out."""
+"""Reason of a row whose key no sample of the shard has; the row is left out."""
 
 NO_SCORE = "no_score"
-"""Reason of a row without a single value."""
+"""Reason of a row without any value."""
 
 _UID = r"^[0-9a-fA-F]{32}$"
 
 
 def find_files(source: Path, *suffixes: str) -> list[Path]:
-    """Return `source`, or the files in it that end in one of `suffixes`, numbers in their order.
+    """Return `source` if it is a file, or the files in it that end in one of `suffixes`, in natural order.
 
     Raises:
-        ConfigError: When there is none.
+        ConfigError: If there is no such file.
     """
     if source.is_file():
         return [source]
     if not source.is_dir():
         raise ConfigError(f"{source} is neither a file nor a folder", hint="check the path")
-    found = [path for path in source.glob("*") if path.suffix in suffixes and path.is_file()]
-    if not found:
+    paths = [path for path in source.glob("*") if path.suffix in suffixes and path.is_file()]
+    if not paths:
         raise ConfigError(f"{source}: found no file that ends in {' or '.join(suffixes)}", hint="check the path")
-    return sorted(found, key=lambda path: natural_key(path.name))
+    return sorted(paths, key=lambda path: natural_key(path.name))
 
 
 def check_size(path: Path, limits: ImportLimits) -> None:
-    """Raise `DataError` when a file is larger than may be read at once."""
+    """Raise `DataError` if a file is larger than the limit."""
     if (size := path.stat().st_size) > limits.max_file_bytes:
         raise DataError(
             f"{path}: found {size} bytes, expected at most {limits.max_file_bytes}",
@@ -60,18 +60,17 @@ def check_size(path: Path, limits: ImportLimits) -> None:
         )
 
 
-def read_parquet(path: Path, limits: ImportLimits, wanted: Sequence[str] | None = None) -> pa.Table:
-    """Read the flat columns of a parquet file, or those of `wanted` that it has.
+def read_parquet(path: Path, limits: ImportLimits) -> pa.Table:
+    """Read the flat columns of a parquet file.
 
     Raises:
-        DataError: When it is no parquet file, or unpacks to more than may be read at once.
+        DataError: If the file is not parquet, if it unpacks to more than the limit, or if two columns share a name.
     """
     check_size(path, limits)
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
-            flat = [field.name for field in schema if is_flat(field.type)]
-            names = [name for name in flat if wanted is None or name in wanted]
+            names = [field.name for field in schema if _is_flat(field.type)]
             check_names(names, path)
             groups = [file.metadata.row_group(index) for index in range(file.num_row_groups)]
             chunks = [group.column(place) for group in groups for place in range(group.num_columns)]
@@ -86,29 +85,29 @@ def read_parquet(path: Path, limits: ImportLimits, wanted: Sequence[str] | None 
         raise DataError(f"{path} is not a readable parquet file: {error}") from error
 
 
-def is_flat(type_: pa.DataType) -> bool:
-    """Tell whether a column of this type can be a score or an identity."""
+def _is_flat(type_: pa.DataType) -> bool:
+    """Return whether a column of this type can be a score or an identity."""
     is_text = pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_dictionary(type_)
     return is_text or pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_boolean(type_)
 
 
 def check_names(names: Sequence[str], path: Path) -> None:
-    """Raise `DataError` when two columns of a file have one name: which of them is meant cannot be told."""
+    """Raise `DataError` if two columns of a file share a name, because either could be meant."""
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"{path} has several columns of the names {twice}", hint="rename them in the file")
+        raise DataError(f"{path} has several columns with the names {twice}", hint="rename them in the file")
 
 
 def pick_columns(table: pa.Table, columns: Mapping[str, str], identity: Sequence[str], where: Path) -> pa.Table:
-    """Return the columns of `identity` that there are, and the scores: those of `columns` under their new names.
+    """Return the identity columns that exist, and the scores under their new names.
 
     Args:
-        table: What was read.
-        columns: New name by the file's name; empty: all but those that every score file has, under their own names.
-        identity: Names of the columns that tell which sample a row is of.
+        table: The foreign table.
+        columns: New names by the file's names; empty: all columns that no score file has of its own, unrenamed.
+        identity: Names of the columns that say which sample a row is about.
         where: The file, for errors.
 
     Raises:
-        ConfigError: When the file lacks one of `columns`.
+        ConfigError: If the file lacks one of `columns`.
     """
     missing = [name for name in columns if name not in table.column_names]
     if missing:
@@ -120,11 +119,11 @@ def pick_columns(table: pa.Table, columns: Mapping[str, str], identity: Sequence
 
 
 def to_score_table(table: pa.Table, key_uids: Mapping[str, str] | None) -> tuple[pa.Table, dict[str, int]]:
-    """Return the rows of a score file, and how many rows name no sample, by reason.
+    """Return the rows of a score file, and the number of rows that name no sample, by reason.
 
     Args:
-        table: The column `uid`, or `key` when `key_uids` is given, and scores; a column `reject` may hold reasons.
-        key_uids: The uid of every key of the shard that the rows are of.
+        table: The column `uid`, or `key` if `key_uids` is given, and scores; a column `reject` may hold reasons.
+        key_uids: The uid of every key of the shard that the rows are about.
     """
     if key_uids is None:
         uids, reason = pc.call_function("utf8_lower", [_text(table, "uid")]), BAD_UID
@@ -147,19 +146,22 @@ def to_score_table(table: pa.Table, key_uids: Mapping[str, str] | None) -> tuple
 
 
 def uids_of_shard(pool: Dataset, file_name: str) -> dict[str, str]:
-    """Return the uid of every key in that shard of `pool` whose file is called as `file_name` up to the suffix.
+    """Return the uid of every key in the shard of `pool` that a foreign file is about.
 
-    `00000012_su.parquet` and `12.json` are of `00000012.tar`: the digits before the first other character count.
+    `00000012_su.parquet` and `12.json` are about `00000012.tar`: the leading digits of the name decide.
 
     Raises:
-        DataError: When there is no such shard.
+        DataError: If there is no such shard.
     """
     wanted = _shard_number(file_name)
     for shard in pool.manifest.shards:
         if _shard_number(Path(shard.path).name) == wanted:
             with ShardReader(pool.whole_shard_path(shard), name=shard.path) as reader:
-                return {one.sample.key: one.uid.value for one in pool_samples(reader, pool.manifest.name)}
-    raise DataError(f"{file_name} is of no shard of {pool.path}", hint="files are matched with shards by their number")
+                samples = pool_samples(reader, pool.manifest.name)
+                return {sample.sample.key: sample.uid.value for sample in samples}
+    raise DataError(
+        f"{file_name} belongs to no shard of {pool.path}", hint="files are matched to shards by their number"
+    )
 
 
 def _shard_number(name: str) -> str:
@@ -172,13 +174,13 @@ def _text(table: pa.Table, name: str) -> pa.ChunkedArray:
     if name not in table.column_names:
         raise DataError(
             f"found the columns {table.column_names}, expected one called {name!r}",
-            hint="name the one that says which sample a row is of: identity=COLUMN; with pool=POOL it holds keys",
+            hint="name the column that says which sample a row is about: identity=COLUMN; with pool=POOL it holds keys",
         )
     return table[name].cast(pa.string())
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return text as strings, and no value where a number is none."""
+    """Return text as strings, and null for NaN."""
     if pa.types.is_floating(column.type):
         is_nan = pc.call_function("is_nan", [column])
         return pc.call_function("if_else", [is_nan, pa.scalar(None, column.type), column])
@@ -187,7 +189,7 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _rejects(table: pa.Table, columns: Mapping[str, pa.ChunkedArray]) -> pa.Array:
-    """Return the reasons that `table` has, and for other rows without a value `NO_SCORE`."""
+    """Return the reasons in `table`, and `NO_SCORE` for other rows without a value."""
     has_reasons = REJECT_FIELD.name in table.column_names
     reasons = table[REJECT_FIELD.name].combine_chunks() if has_reasons else pa.nulls(len(table), pa.string())
     empty_N = np.full(len(table), bool(columns))

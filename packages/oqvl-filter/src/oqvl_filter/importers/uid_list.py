@@ -1,4 +1,4 @@
-"""Lists of uids: DataComp's `.npy` files, and text with a uid on each line."""
+"""Lists of uids: DataComp's `.npy` files, and text with one uid per line."""
 
 from __future__ import annotations
 
@@ -8,31 +8,20 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import Field
 
-from oqvl_filter.config import ImportUidsConfig
 from oqvl_filter.uid_array import map_uid_file, parse_uids, sort_uids
-from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import ConfigError, DataError
-from oqvl_shards.manifest import Sha256
 
-_EXPECTED = "give a .npy of dtype u8,u8, or a text file with a uid a line"
+_EXPECTED = "give a .npy of dtype u8,u8, or a text file with one uid per line"
 _UID = re.compile("[0-9a-fA-F]{32}")
 
 
-class UidListStep(StageConfig):
-    """What the lineage of an imported subset records."""
-
-    config: ImportUidsConfig = Field(description="the configuration")
-    file: Sha256
-
-
 def read_uid_list(path: Path) -> tuple[NDArray[np.void], int]:
-    """Return the distinct uids of a file, ascending, and how many the file holds with repetitions.
+    """Return the distinct uids of a file, ascending, and the number of uids with repetitions.
 
     Raises:
-        ConfigError: When there is no such file.
-        DataError: When it is neither a `.npy` of dtype "u8,u8" nor a text of uids.
+        ConfigError: If there is no such file.
+        DataError: If the file is neither a `.npy` of dtype "u8,u8" nor a text of uids.
     """
     if not path.is_file():
         raise ConfigError(f"no file at {path}", hint="check the path")

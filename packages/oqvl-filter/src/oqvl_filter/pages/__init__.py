@@ -1,1 +1,1 @@
-"""What a person looks at: the report and the calibration page."""
+"""Pages for people: one of scores and selections, and one of samples to judge."""

@@ -1,6 +1,6 @@
 """How far scorers agree: histograms of their columns, rank correlation, and overlap of what each would keep.
 
-N samples; a value that a scorer could not give is NaN, and a pair of columns is compared where both have a value.
+N samples. A missing value is NaN, and two columns are compared over the samples that have a value in both.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Histogram:
     """Counts of a column's values in bins of equal width.
 
     Args:
-        edges: NUM_BINS + 1 ascending bounds; values beyond the outer ones are counted in the outer bins.
-        counts: All samples with a value.
-        marked: Those of them that are marked, for instance selected.
+        edges: Ascending bounds, one more than bins; values beyond the outer bounds are counted in the outer bins.
+        counts: Number of samples with a value.
+        marked: Number of them that are marked, for instance selected.
     """
 
     edges: tuple[float, ...]
@@ -32,9 +32,9 @@ class Histogram:
 
 
 def histogram(values_N: Values, marked_N: Mask) -> Histogram | None:
-    """Return the histogram of a column; None when no sample has a value.
+    """Return the histogram of a column; None if no sample has a value.
 
-    The bounds are the 0.5th and the 99.5th percentile, so that one extreme value does not flatten the rest.
+    The outer bounds are the 0.5th and 99.5th percentiles, so that one extreme value does not flatten the rest.
     """
     known_N = np.isfinite(values_N)
     if not known_N.any():
@@ -51,9 +51,9 @@ def histogram(values_N: Values, marked_N: Mask) -> Histogram | None:
 
 
 def rank_correlation(one_N: Values, other_N: Values) -> float | None:
-    """Return Spearman's rank correlation, equal values sharing their mean rank; None when a column is constant.
+    """Return Spearman's rank correlation, with the mean rank for equal values; None if a column is constant.
 
-    Scores of two scorers are on scales of their own, so only their order can be compared.
+    Every scorer has a scale of its own, so only orders can be compared.
     """
     both_N = np.isfinite(one_N) & np.isfinite(other_N)
     first, second = mean_ranks(one_N[both_N]), mean_ranks(other_N[both_N])
@@ -63,21 +63,21 @@ def rank_correlation(one_N: Values, other_N: Values) -> float | None:
 
 
 def mean_ranks(values_N: Values) -> Values:
-    """Return the rank [N] of every value from 0 up; equal values get the mean of their ranks."""
+    """Return the rank [N] of every value, from 0; equal values get the mean of their ranks."""
     _, places_N, counts = np.unique(values_N, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     return (ends - (counts + 1) / 2)[places_N]
 
 
 def top_overlap(one_N: Values, other_N: Values, fraction: float) -> float | None:
-    """Return which share of one column's best samples are among the other column's best; None without samples.
+    """Return the share of one column's best samples that are among the other column's best; None without samples.
 
-    By chance it is `fraction`; equal values are taken in the order of the samples.
+    Unrelated columns have a share of `fraction`. Equal values are taken in the order of the samples.
 
     Args:
         one_N: A column.
-        other_N: Another one.
-        fraction: How many of the samples with both values count as best.
+        other_N: Another column.
+        fraction: Fraction of the samples with both values that counts as best.
     """
     both = np.flatnonzero(np.isfinite(one_N) & np.isfinite(other_N))
     num_best = int(fraction * len(both))
@@ -90,7 +90,7 @@ def top_overlap(one_N: Values, other_N: Values, fraction: float) -> float | None
 def decile_of(values_N: Values) -> NDArray[np.int64]:
     """Return the decile [N] of every value, 0 (lowest tenth) to 9; -1 without a value.
 
-    The tenths are equal in number up to one sample; equal values are split in the order of the samples.
+    The sizes of the tenths differ by at most one sample; equal values are split in the order of the samples.
     """
     deciles_N = np.full(len(values_N), -1, dtype=np.int64)
     known = np.flatnonzero(np.isfinite(values_N))

@@ -1,4 +1,4 @@
-"""What `dedup` has found, to look at: clusters, and samples beside the pictures of benchmarks that they match."""
+"""The results of `dedup` as pictures: clusters, and samples next to the pictures of benchmarks that they match."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from oqvl_filter.benchmark import benchmark_pictures
+from oqvl_filter.candidates import codes_of
 from oqvl_filter.pages.gallery import Picture, find_pictures, picture_of_file
 from oqvl_filter.pages.scored_samples import ScoredSamples
 from oqvl_filter.pages.strip import Panel, Strip, Tile
-from oqvl_filter.selection.selection import codes_of
 from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.manifest import Kind
@@ -22,20 +22,21 @@ MAX_CLUSTER_PICTURES = 8
 
 
 def method_of(dataset: Dataset) -> str:
-    """Return what `dedup` has compared to write this dataset."""
+    """Return what `dedup` compared to write this dataset: exact, perceptual or embedding."""
     assert dataset.manifest.details.kind == "scores"
     return dataset.manifest.details.scorer.removeprefix("dedup ")
 
 
 def cluster_panel(label: str, method: str, data: ScoredSamples, num_clusters: int) -> Panel:
-    """Return the largest clusters of a deduplication, and those with the members least near to the one that stands.
+    """Return the largest clusters of a deduplication, and those whose members are farthest from the representative.
 
     Args:
-        label: Of its scores.
+        label: Label of its scores.
         method: What was compared.
         data: The samples.
-        num_clusters: Most clusters of either kind.
+        num_clusters: Maximum number of clusters of either kind.
     """
+    # Per cluster: its size, and the largest distance of a copy from the representative.
     column = data.candidates.column
     codes_N = codes_of(column(f"{label}.cluster"))
     is_copy_N = column(f"{label}.duplicate").fill_null(False).to_numpy(zero_copy_only=False)
@@ -52,25 +53,25 @@ def cluster_panel(label: str, method: str, data: ScoredSamples, num_clusters: in
         members = np.flatnonzero(codes_N == code)
         order = np.lexsort((far_N[members], is_copy_N[members]))
         ordered = members[order].tolist()
-        # Of a large cluster the one that stands, and those that are the least like it.
+        # Of a large cluster the representative and the copies that are least like it.
         shown = ordered[:1] + ordered[1:][-(MAX_CLUSTER_PICTURES - 1) :]
         tiles = [Tile(row, *_cluster_note(method, far_N[row], is_copy_N[row])) for row in shown]
         strips.append(Strip(f"{len(members):,} samples", tiles))
     num_copies = int(is_copy_N.sum())
-    text = f"{len(several):,} clusters by {_COMPARED[method]}, {num_copies:,} samples for which another one stands."
+    text = f"{len(several):,} clusters by {_COMPARED[method]}: one representative each, and {num_copies:,} copies."
     if len(several) > len(strips):
-        text += " Shown are the largest clusters, then those whose members are the least near."
+        text += " Shown are the largest clusters, then those with the least similar copies."
     return Panel(label, text, strips)
 
 
 def match_panel(label: str, method: str, data: ScoredSamples, num_pairs: int) -> Panel:
-    """Return samples beside the pictures of benchmarks that they match, the least near ones first.
+    """Return samples next to the pictures of benchmarks that they match, the least similar ones first.
 
     Args:
-        label: Of what was found.
+        label: Label of the matches.
         method: What was compared.
         data: The samples.
-        num_pairs: Most pairs to show.
+        num_pairs: Maximum number of pairs to show.
     """
     matches = data.candidates.column(f"{label}.match")
     far_N = _farness(data.candidates.column(f"{label}.nearness"), method)
@@ -83,18 +84,18 @@ def match_panel(label: str, method: str, data: ScoredSamples, num_pairs: int) ->
     ]
     text = f"{len(rows):,} samples match by {_COMPARED[method]}."
     if len(rows) > len(strips):
-        text += f" Shown are the {len(strips)} least near."
+        text += f" Shown are the {len(strips)} least similar."
     return Panel(label, text, strips)
 
 
 def matched_pictures(
     names: Iterable[str], benchmarks: Mapping[str, Dataset], limits: ReadLimits
 ) -> Iterator[tuple[str, Picture]]:
-    """Yield what is to be seen of the pictures of benchmarks, and their names.
+    """Yield the names of benchmarks' pictures and what a page shows of them.
 
     Args:
-        names: `LABEL/NAME` of each, as `dedup` has written them.
-        benchmarks: By label: datasets of kind benchmark, or pools whose scores were given to `dedup`.
+        names: `LABEL/NAME` of each picture, as `dedup` wrote it.
+        benchmarks: Per label a dataset of kind benchmark, or a pool whose scores were given to `dedup`.
         limits: Caps on what is read of a picture.
     """
     wanted: dict[str, set[str]] = {}
@@ -102,7 +103,7 @@ def matched_pictures(
         label, _, rest = name.partition("/")
         wanted.setdefault(label, set()).add(rest)
         if label not in benchmarks:
-            yield name, Picture(label, "", rest, "", "", "")
+            yield name, Picture(pool=label, shard="", key=rest, caption="", source="", problem="")
     for label, dataset in benchmarks.items():
         left = wanted.get(label, set())
         if dataset.manifest.kind is Kind.IMAGE_TEXT:
@@ -116,28 +117,28 @@ def matched_pictures(
 
 
 def check_benchmarks(benchmarks: Mapping[str, Dataset], found: Sequence[Dataset]) -> None:
-    """Check that `benchmarks` are what was looked for.
+    """Check that `benchmarks` are the pictures that `dedup` looked for.
 
     Args:
-        benchmarks: By label.
-        found: What `dedup` has written.
+        benchmarks: The given datasets by label.
+        found: The datasets that `dedup` wrote.
 
     Raises:
-        ConfigError: When one is not.
+        ConfigError: If a dataset is another one.
     """
     for label, dataset in benchmarks.items():
         digest = dataset.manifest.digest()
         known = set()
-        for one in found:
-            lineage = one.manifest.lineage
+        for result in found:
+            lineage = result.manifest.lineage
             searched = lineage.config.get("against", {}).get(label)
             parents = (ancestor.parents for ancestor in lineage.ancestors if ancestor.digest == searched)
-            known |= {searched, *(parent for each in parents for parent in each)}
+            known |= {searched, *(parent for digests in parents for parent in digests)}
         if digest not in known:
             raise ConfigError(
-                f"benchmarks.{label} ({dataset.path}) is not what dedup has looked for as against.{label}",
-                hint="give scores.LABEL=PATH of what dedup has written, and the dataset that it was given, "
-                "or the pool that its scores are of",
+                f"benchmarks.{label} ({dataset.path}) is not what dedup looked for as against.{label}",
+                hint="give the output of dedup as scores.LABEL=PATH, and the dataset that dedup was given, "
+                "or the pool that its scores were made of",
             )
 
 
@@ -145,7 +146,7 @@ _COMPARED = {"exact": "their digest", "perceptual": "perceptual hash", "embeddin
 
 
 def _farness(nearness: pa.Array, method: str) -> NDArray[np.float64]:
-    """Return the distances [N]: bits, or for embeddings the negative cosine; 0 where there is none."""
+    """Return the distances [N]: bits, or for embeddings the negative cosine; 0 if there is none."""
     values = nearness.fill_null(0).to_numpy(zero_copy_only=False).astype(np.float64)
     return -values if method == "embedding" else values
 
@@ -157,4 +158,4 @@ def _near(method: str, farness: float) -> str:
 
 
 def _cluster_note(method: str, farness: float, is_copy: bool) -> tuple[str, str]:
-    return (_near(method, farness), "") if is_copy else ("", "stands")
+    return (_near(method, farness), "") if is_copy else ("", "kept")

@@ -1,6 +1,6 @@
 """Find samples of a pool by uid and show them: a small JPEG and the caption, or the reason why there is none.
 
-Only what can be seen matters here, so a sample that cannot be read is shown with its reason instead of stopping a page.
+A sample that cannot be read is shown with its reason and does not stop a page.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from oqvl_filter.candidates import Candidates
 from oqvl_filter.pool import PoolSample, pool_samples
-from oqvl_filter.selection.candidates import Candidates
 from oqvl_shards.dataset import Dataset
 from oqvl_shards.image import decode_image
 from oqvl_shards.tar.reader import ShardReader
@@ -23,7 +23,7 @@ from oqvl_shards.tar.sample import ReadLimits, SampleError
 from oqvl_shards.uid import array_to_uids
 
 THUMBNAIL_SIDE = 144
-"""Pixels; twice what the page shows, for dense screens."""
+"""Long side of a thumbnail in pixels: twice what the page shows, for dense screens."""
 MAX_CAPTION = 400
 """Characters of a caption that are shown."""
 
@@ -34,12 +34,12 @@ class Picture:
 
     Args:
         pool: Name of its pool, or label of its benchmark.
-        shard: The shard's path below the pool; empty for a picture of a benchmark.
+        shard: Path of its shard below the pool; empty for a picture of a benchmark.
         key: Its key in its shard, or its name in the benchmark.
-        caption: Its text, shortened; empty when there is none.
-        source: The thumbnail as a `data:` address; empty when the image cannot be read.
-        problem: Why something is missing; empty when nothing is.
-        uid: Its 32 hex digits; empty for a picture of a benchmark.
+        caption: Its text, shortened; empty if there is none.
+        source: The thumbnail as a `data:` address; empty if the image cannot be read.
+        problem: Why something is missing; empty if nothing is.
+        uid: Its uid, 32 hex digits; empty for a picture of a benchmark.
     """
 
     pool: str
@@ -52,10 +52,10 @@ class Picture:
 
 
 class Gallery:
-    """The samples of pools, found by their row among the candidates.
+    """The samples of pools by their row among the candidates.
 
     Args:
-        pools: Datasets of kind image_text; without them there is nothing to see.
+        pools: Datasets of kind image_text; without pools there are no pictures.
         candidates: Their samples.
         limits: Caps on what is read from a sample.
     """
@@ -66,19 +66,19 @@ class Gallery:
         self._limits = limits
 
     def pictures(self, rows: Iterable[int]) -> dict[int, Picture]:
-        """Return what is to be seen at each of `rows`; a shard that its scores say nothing of is not opened."""
-        found: dict[int, Picture] = {}
+        """Return the pictures of `rows` by row. Shards without any of them are not opened if scores tell the shards."""
+        pictures: dict[int, Picture] = {}
         rows_N = np.unique(np.fromiter(rows, dtype=np.int64))
         for index, pool in enumerate(self._pools):
             rows_R = rows_N[self.candidates.source_codes[rows_N] == index]
             uids = dict(zip(array_to_uids(self.candidates.uids[rows_R]), rows_R.tolist(), strict=True))
             places = self._likely_shards(index, rows_R)
-            pictures = find_pictures(pool, uids, self._limits, places)
-            found |= {uids[uid]: picture for uid, picture in pictures.items()}
-        return found
+            by_uid = find_pictures(pool, uids, self._limits, places)
+            pictures |= {uids[uid]: picture for uid, picture in by_uid.items()}
+        return pictures
 
     def _likely_shards(self, pool: int, rows_R: NDArray[np.int64]) -> list[int]:
-        """Return the numbers of the shards where rows of a pool lie when its score files are one a shard."""
+        """Return the numbers of the shards that hold rows of a pool, assuming one score file per shard."""
         files = self.candidates.named_by[pool].manifest.shards
         places = rows_R if self.candidates.rows is None else self.candidates.rows[rows_R]
         places = places - sum(self.candidates.pool_sizes[:pool])
@@ -89,13 +89,13 @@ class Gallery:
 def find_pictures(
     pool: Dataset, uids: Iterable[str], limits: ReadLimits, likely_shards: Sequence[int] = ()
 ) -> dict[str, Picture]:
-    """Return what is to be seen of the samples `uids` that `pool` has, the first sample of each uid.
+    """Return the pictures of the samples `uids` in `pool` by uid, of the first sample if several share a uid.
 
     Args:
         pool: Dataset of kind image_text.
         uids: 32 hex digits each.
         limits: Caps on what is read from a sample.
-        likely_shards: Numbers of the shards to look into before all others.
+        likely_shards: Numbers of the shards to search before all others.
     """
     shards = pool.manifest.shards
     likely = [index for index in likely_shards if index < len(shards)]
@@ -112,6 +112,7 @@ def find_pictures(
 
 
 def _picture(pool: str, reader: ShardReader, sample: PoolSample, limits: ReadLimits) -> Picture:
+    """Return what a page shows of a sample; what cannot be read is left empty, with the reason."""
     caption = source = problem = ""
     if sample.reject is not None:
         problem = str(sample.reject)
@@ -124,22 +125,32 @@ def _picture(pool: str, reader: ShardReader, sample: PoolSample, limits: ReadLim
             source = thumbnail(decode_image(reader.image(sample.sample)[1], limits))
         except SampleError as error:
             problem = str(error.reason)
-    return Picture(pool, reader.name, sample.sample.key, caption, source, problem, sample.uid.value)
+    return Picture(
+        pool=pool,
+        shard=reader.name,
+        key=sample.sample.key,
+        caption=caption,
+        source=source,
+        problem=problem,
+        uid=sample.uid.value,
+    )
 
 
 def picture_of_file(label: str, name: str, content: bytes, limits: ReadLimits) -> Picture:
-    """Return what is to be seen of a picture of a benchmark.
+    """Return what a page shows of a picture of a benchmark.
 
     Args:
-        label: Of the benchmark.
-        name: Of the picture.
+        label: Label of the benchmark.
+        name: Name of the picture.
         content: The image file.
         limits: Caps on what is read from it.
     """
+    source = problem = ""
     try:
-        return Picture(label, "", name, "", thumbnail(decode_image(content, limits)), "")
+        source = thumbnail(decode_image(content, limits))
     except SampleError as error:
-        return Picture(label, "", name, "", "", str(error.reason))
+        problem = str(error.reason)
+    return Picture(pool=label, shard="", key=name, caption="", source=source, problem=problem)
 
 
 def thumbnail(image: Image.Image) -> str:
@@ -152,7 +163,7 @@ def thumbnail(image: Image.Image) -> str:
 
 
 def shorten(caption: str) -> str:
-    """Return the beginning of `caption`, with characters that do not print shown as U+FFFD."""
+    """Return the beginning of `caption`, with U+FFFD for characters that do not print."""
     text = " ".join(caption[: 2 * MAX_CAPTION].split())
     text = "".join(character if character.isprintable() else "�" for character in text)
     return text if len(text) <= MAX_CAPTION else text[: MAX_CAPTION - 1] + "…"

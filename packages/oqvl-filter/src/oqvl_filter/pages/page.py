@@ -1,10 +1,10 @@
-"""The report on pools: one self-contained HTML page of what their scores say and what a selection makes of them.
+"""One self-contained HTML page about pools: what their scores say, and what a selection keeps.
 
-The page loads nothing: style and pictures are inside, each picture once however often it is shown, and its content
-security policy forbids everything else. Captions and keys are foreign text; the template escapes them, and
-`oqvl_filter.pages.gallery` replaces what does not print.
+The page loads nothing. Style and pictures are inside, each picture once even if it is shown several times, and the
+content security policy forbids everything else. Captions and keys are foreign text: the template escapes them, and
+`oqvl_filter.pages.gallery` replaces characters that do not print.
 
-N samples, in the order of `oqvl_filter.selection.candidates`.
+N samples, in the order of `oqvl_filter.candidates`.
 """
 
 from __future__ import annotations
@@ -12,33 +12,33 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
-from oqvl_filter.config import ReportConfig
+from oqvl_filter.candidates import resolve_column
 from oqvl_filter.pages.agreement import Histogram, Mask, Values, decile_of, histogram, rank_correlation, top_overlap
+from oqvl_filter.pages.config import PageConfig
 from oqvl_filter.pages.duplicates import check_benchmarks, cluster_panel, match_panel, matched_pictures, method_of
 from oqvl_filter.pages.gallery import Gallery, Picture
 from oqvl_filter.pages.scored_samples import ScoredSamples, is_dedup, read_scored_samples
 from oqvl_filter.pages.strip import Panel, Strip, Tile
-from oqvl_filter.selection.candidates import resolve_column
+from oqvl_filter.pages.template import render
 from oqvl_filter.subset import Subset
 from oqvl_shards.atomic import atomic_write
 from oqvl_shards.dataset import Dataset
-from oqvl_shards.errors import ConfigError, require_extra
+from oqvl_shards.errors import ConfigError
 from oqvl_shards.manifest import Account
 
-TEMPLATE = "templates/report.html.j2"
-MAX_GROUP_PICTURES = 8
-MAX_COMPARED = 200_000
-"""Samples on which columns are compared, picked by chance: a rank correlation is then off by some 0.002."""
+_TEMPLATE = "page.html.j2"
+_MAX_GROUP_PICTURES = 8
+_MAX_COMPARED = 200_000
+"""Number of random samples on which columns are compared: a rank correlation is then off by about 0.002."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The datasets that a page is about; see `ReportConfig`."""
+    """The datasets that a page is about; see `PageConfig`."""
 
     pools: Sequence[Dataset]
     scores: Mapping[str, Sequence[Dataset]]
@@ -52,10 +52,10 @@ class Source:
     """A pool, or without pools a score dataset, in numbers.
 
     Args:
-        name: What rules call it.
-        num_samples: Its samples.
-        num_selected: What the subset keeps of them.
-        medians: Of the graded columns; None when no sample has a value.
+        name: Its name in rules.
+        num_samples: Number of its samples.
+        num_selected: Number of those that the subset keeps.
+        medians: Medians of the graded columns; None if no sample has a value.
     """
 
     name: str
@@ -66,7 +66,14 @@ class Source:
 
 @dataclass(frozen=True)
 class ColumnChart:
-    """A histogram with the bars' places in a drawing of 400 x 100."""
+    """A histogram, with its bars in a drawing of 400 x 100.
+
+    Args:
+        name: The column.
+        histogram: The counts.
+        bars: Height of each bar, height of its marked part, left edge, and text.
+        num_missing: Samples without a value.
+    """
 
     name: str
     histogram: Histogram
@@ -76,7 +83,7 @@ class ColumnChart:
 
 @dataclass(frozen=True)
 class Matrix:
-    """A symmetric table of columns; None where a pair cannot be compared."""
+    """A symmetric table of columns; None for a pair that cannot be compared."""
 
     names: Sequence[str]
     rows: Sequence[Sequence[float | None]]
@@ -84,7 +91,7 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Difference:
-    """What two selections make of the samples."""
+    """How two selections treat the samples."""
 
     rule: str
     against_rule: str
@@ -95,7 +102,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Page:
-    """All that the template shows."""
+    """Everything that the template shows."""
 
     title: str
     num_samples: int
@@ -117,52 +124,62 @@ class Page:
     pictures: Mapping[int | str, Picture]
 
 
-def assemble_page(config: ReportConfig, inputs: Inputs) -> Page:
-    """Return what the report shows; which samples are pictured depends on their uids and `config.seed` alone.
+def assemble_page(config: PageConfig, inputs: Inputs) -> Page:
+    """Return what the page shows. Only the uids and `config.seed` decide which samples are pictured.
+
+    All numeric columns are read into memory, 8 bytes per sample and column. Pictures are read one by one from the
+    pools, so the time grows with `config.pictures_per_row` and with the number of columns.
 
     Raises:
-        ConfigError: When scores are of other pools, or a column or a benchmark is not there.
-        DataError: When a file is damaged.
+        ConfigError: If scores are of other pools, or a column or a benchmark does not exist.
+        DataError: If a file is damaged.
     """
+    # The samples, their numbers and texts, and what the two subsets keep.
     data = read_scored_samples(inputs.pools, inputs.scores, inputs.subset, inputs.against, config.seed)
     graded = data.graded
+
+    # Results of dedup are shown as pictures of their own instead of as columns.
+    dedups = {label: dataset for label, datasets in inputs.scores.items() if is_dedup(datasets) for dataset in datasets}
+    check_benchmarks(inputs.benchmarks, list(dedups.values()))
+
+    # Everything that shows pictures; which pictures are needed follows from it.
     pictured = [_numeric_column(name, inputs.scores, data) for name in config.columns] or graded
-    found = {label: one for label, datasets in inputs.scores.items() if is_dedup(datasets) for one in datasets}
-    check_benchmarks(inputs.benchmarks, list(found.values()))
-    difference = None if inputs.subset is None else _difference(inputs.subset, inputs.against, data, config)
     deciles = [_decile_panel(name, data, config.pictures_per_row) for name in pictured]
-    duplicates, matches = _dedup_panels(found, data, config)
+    difference = None if inputs.subset is None else _difference(inputs.subset, inputs.against, data, config)
+    duplicates, matches = _dedup_panels(dedups, data, config)
     groups = [panel for name in data.texts if (panel := _group_panel(name, data, config.num_clusters)).strips]
     panels = [*deciles, *duplicates, *matches, *groups]
     strips = [*(difference.strips if difference else ()), *(strip for panel in panels for strip in panel.strips)]
-    compared = data.order[:MAX_COMPARED]
+    places = [tile.place for strip in strips for tile in strip.tiles]
+
+    # Columns are compared on a random part of the samples, because ranking all of them would take too long.
+    compared = data.order[:_MAX_COMPARED]
+    columns = {name: data.numbers[name][compared] for name in graded}
+
     return Page(
         title=" + ".join(data.candidates.sources),
         num_samples=len(data.candidates),
         num_selected=None if inputs.subset is None else int(data.selected.sum()),
         num_compared=len(compared),
-        rule="" if inputs.subset is None else rule_of(inputs.subset),
+        rule="" if inputs.subset is None else _rule_of(inputs.subset),
         graded=graded,
         sources=list(_sources(data, graded)),
         accounts=list(_accounts(inputs)),
         charts=[chart for name, values in data.numbers.items() if (chart := _chart(name, values, data.selected))],
-        correlations=_matrix({name: data.numbers[name][compared] for name in graded}, rank_correlation),
-        overlaps=_matrix(
-            {name: data.numbers[name][compared] for name in graded},
-            lambda one, other: top_overlap(one, other, config.top_fraction),
-        ),
+        correlations=_matrix(columns, rank_correlation),
+        overlaps=_matrix(columns, lambda one, other: top_overlap(one, other, config.top_fraction)),
         top_fraction=config.top_fraction,
         deciles=deciles,
         difference=difference,
         duplicates=duplicates,
         matches=matches,
         groups=groups,
-        pictures=_pictures([tile.place for strip in strips for tile in strip.tiles], config, inputs, data),
+        pictures=_pictures(places, config, inputs, data),
     )
 
 
-def rule_of(subset: Subset) -> str:
-    """Return how a subset was selected, in words."""
+def _rule_of(subset: Subset) -> str:
+    """Return the rule that selected a subset, or words for a subset without one."""
     if subset.manifest is None or subset.manifest.details.kind != "subset":
         return "a list of uids"
     return subset.manifest.details.rule
@@ -171,13 +188,15 @@ def rule_of(subset: Subset) -> str:
 def _numeric_column(text: str, scores: Mapping[str, Sequence[Dataset]], data: ScoredSamples) -> str:
     name = resolve_column(text, scores, "columns")
     if name not in data.numbers:
-        raise ConfigError(f"columns: {name} is not of numbers", hint=f"these are: {', '.join(sorted(data.numbers))}")
+        known = ", ".join(sorted(data.numbers))
+        raise ConfigError(f"columns: {name} does not hold numbers", hint=f"these columns do: {known}")
     return name
 
 
 def _pictures(
-    places: Sequence[int | str], config: ReportConfig, inputs: Inputs, data: ScoredSamples
+    places: Sequence[int | str], config: PageConfig, inputs: Inputs, data: ScoredSamples
 ) -> dict[int | str, Picture]:
+    """Return the pictures at `places`: rows of samples, and names of benchmarks' pictures."""
     pictures: dict[int | str, Picture] = {}
     gallery = Gallery(inputs.pools, data.candidates, config.limits)
     pictures |= gallery.pictures(place for place in places if isinstance(place, int))
@@ -204,6 +223,7 @@ def _accounts(inputs: Inputs) -> Iterator[tuple[str, Account]]:
 
 
 def _decile_panel(name: str, data: ScoredSamples, num_pictures: int) -> Panel:
+    """Return random samples of every tenth of a column, the best tenth first."""
     values_N = data.numbers[name]
     deciles_N = decile_of(values_N)
     strips = []
@@ -216,15 +236,16 @@ def _decile_panel(name: str, data: ScoredSamples, num_pictures: int) -> Panel:
     return Panel(name, "", strips)
 
 
-def _difference(subset: Subset, against: Subset | None, data: ScoredSamples, config: ReportConfig) -> Difference:
+def _difference(subset: Subset, against: Subset | None, data: ScoredSamples, config: PageConfig) -> Difference:
+    """Return which samples two selections treat differently; without another one, what the subset keeps."""
     flips = {
         "kept by the subset alone": data.selected & ~data.against,
         "kept by the other one alone": data.against & ~data.selected,
     }
     num_pictures = 2 * config.pictures_per_row
     return Difference(
-        rule=rule_of(subset),
-        against_rule="nothing" if against is None else rule_of(against),
+        rule=_rule_of(subset),
+        against_rule="nothing" if against is None else _rule_of(against),
         num_both=int((data.selected & data.against).sum()),
         num_neither=int((~data.selected & ~data.against).sum()),
         strips=[
@@ -235,11 +256,11 @@ def _difference(subset: Subset, against: Subset | None, data: ScoredSamples, con
 
 
 def _dedup_panels(
-    found: Mapping[str, Dataset], data: ScoredSamples, config: ReportConfig
+    dedups: Mapping[str, Dataset], data: ScoredSamples, config: PageConfig
 ) -> tuple[list[Panel], list[Panel]]:
-    """Return panels of clusters, and of matches with benchmarks."""
+    """Return panels of clusters, and panels of matches with benchmarks."""
     duplicates, matches = [], []
-    for label, dataset in found.items():
+    for label, dataset in dedups.items():
         details = dataset.manifest.details
         assert details.kind == "scores"
         if "match" in details.columns:
@@ -258,19 +279,20 @@ def _group_panel(name: str, data: ScoredSamples, num_groups: int) -> Panel:
     strips = []
     for code in largest:
         value = encoded.dictionary[code].as_py()
-        rows = np.flatnonzero(codes_N == code)[:MAX_GROUP_PICTURES].tolist()
+        rows = np.flatnonzero(codes_N == code)[:_MAX_GROUP_PICTURES].tolist()
         strips.append(Strip(f"{sizes[code]:,} samples: {value[:16]}", [Tile(row) for row in rows]))
     return Panel(name, "", strips)
 
 
 def _matrix(columns: Mapping[str, Values], compare: Callable[[Values, Values], float | None]) -> Matrix:
-    found: dict[frozenset[str], float | None] = {}
+    values: dict[frozenset[str], float | None] = {}
     for one, other in itertools.combinations_with_replacement(columns, 2):
-        found[frozenset((one, other))] = compare(columns[one], columns[other])
-    return Matrix(list(columns), [[found[frozenset((one, other))] for other in columns] for one in columns])
+        values[frozenset((one, other))] = compare(columns[one], columns[other])
+    return Matrix(list(columns), [[values[frozenset((one, other))] for other in columns] for one in columns])
 
 
 def _chart(name: str, values_N: Values, selected_N: Mask) -> ColumnChart | None:
+    """Return the histogram of a column with the selected part marked; None if no sample has a value."""
     counted = histogram(values_N, selected_N)
     if counted is None:
         return None
@@ -290,17 +312,11 @@ def _chart(name: str, values_N: Values, selected_N: Mask) -> ColumnChart | None:
 
 
 def write_page(page: Page, path: Path) -> int:
-    """Write `page` as HTML to `path` atomically; return its size in bytes.
+    """Write `page` as HTML to `path` atomically and return its size in bytes.
 
     Raises:
-        MissingExtraError: When the extra `report` is not installed.
+        MissingExtraError: If the extra `report` is not installed.
     """
-    with require_extra("oqvl-filter", "report"):
-        import jinja2
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(files("oqvl_filter.pages").joinpath(TEMPLATE).read_text(encoding="utf-8"))
-    content = template.render(page=page, numbers={place: n for n, place in enumerate(page.pictures)}).encode()
+    content = render(_TEMPLATE, page=page, numbers={place: number for number, place in enumerate(page.pictures)})
     atomic_write(path, content)
     return len(content)

@@ -1,6 +1,6 @@
-"""What a page is about: the samples of pools, the columns of their scores, and what subsets keep of them.
+"""What a page is about: the samples of pools, the columns of their scores, and what subsets keep.
 
-N is the number of samples, in the order of `oqvl_filter.selection.candidates`.
+N is the number of samples, in the order of `oqvl_filter.candidates`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from oqvl_filter.candidates import Candidates, read_candidates
 from oqvl_filter.pages.agreement import Mask, Values
 from oqvl_filter.score_file import is_amount
-from oqvl_filter.selection.candidates import Candidates, read_candidates
 from oqvl_filter.subset import Subset
 from oqvl_filter.uid_array import contains, format_words, hash_uids
 from oqvl_shards.dataset import Dataset
 
-DEDUP_COLUMNS = frozenset({"cluster", "cluster_size", "duplicate", "match", "nearness"})
+_DEDUP_COLUMNS = frozenset({"cluster", "cluster_size", "duplicate", "match", "nearness"})
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class ScoredSamples:
 
     Args:
         candidates: The N samples.
-        numbers: By `LABEL.COLUMN`: the values [N] of every numeric column, NaN where there is none.
-        texts: By `LABEL.COLUMN`: the values [N] of every column of texts or hashes, null where there is none.
-        selected: [N] what the subset keeps; all false without one.
-        against: [N] what the subset that it is compared with keeps; all false without one.
-        order: [N] the rows in the order of a hash of their uids, in which chance picks are taken.
+        numbers: The values [N] of every numeric column by `LABEL.COLUMN`; NaN for null.
+        texts: The values [N] of every column of texts or hashes by `LABEL.COLUMN`.
+        selected: Mask [N] of what the subset keeps; all false without a subset.
+        against: Mask [N] of what the other subset keeps; all false without one.
+        order: [N] rows in the order of a hash of their uids, in which random picks are made.
     """
 
     candidates: Candidates
@@ -45,11 +45,11 @@ class ScoredSamples:
 
     @property
     def graded(self) -> list[str]:
-        """Names of the numeric columns that have an order worth comparing: more than two values."""
+        """Names of the numeric columns with more than two values, whose orders are worth comparing."""
         return [name for name, values in self.numbers.items() if len(np.unique(values[np.isfinite(values)])) > 2]
 
     def first(self, mask_N: Mask, count: int) -> list[int]:
-        """Return `count` rows of the mask, or all when there are fewer, picked by chance."""
+        """Return a random `count` of the mask's rows, or all if there are fewer."""
         return self.order[mask_N[self.order]][:count].tolist()
 
 
@@ -62,11 +62,11 @@ def read_scored_samples(
 ) -> ScoredSamples:
     """Read the numbers and texts of scores by label, and mark what the subsets keep.
 
-    Hashes in numbers are texts of 16 hex digits; vectors are neither, and what `dedup` has written is not read here.
+    Numeric hashes become texts of 16 hex digits. Vectors, and the output of `dedup`, are not read.
 
     Raises:
-        ConfigError: When scores are of other pools, or of none of the samples.
-        DataError: When a score file is damaged.
+        ConfigError: If scores are of other pools, or of none of the samples.
+        DataError: If a score file is damaged.
     """
     candidates = read_candidates(pools, scores)
     numbers: dict[str, Values] = {}
@@ -74,7 +74,7 @@ def read_scored_samples(
     for label, datasets in scores.items():
         if is_dedup(datasets):
             continue
-        for column in dict.fromkeys(name for one in datasets for name in _flat_columns(one)):
+        for column in dict.fromkeys(name for dataset in datasets for name in _flat_columns(dataset)):
             name = f"{label}.{column}"
             values = candidates.column(name)
             if pa.types.is_string(values.type):
@@ -83,10 +83,20 @@ def read_scored_samples(
                 numbers[name] = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
             elif pa.types.is_integer(values.type):
                 texts[name] = _hash_texts(values)
-    nothing = np.zeros(len(candidates), dtype=bool)
-    masks = [nothing if one is None else contains(one.uids, candidates.uids) for one in (subset, against)]
-    order = np.argsort(hash_uids(candidates.uids, seed), kind="stable")
-    return ScoredSamples(candidates, numbers, texts, masks[0], masks[1], order)
+    return ScoredSamples(
+        candidates=candidates,
+        numbers=numbers,
+        texts=texts,
+        selected=_mask(subset, candidates),
+        against=_mask(against, candidates),
+        order=np.argsort(hash_uids(candidates.uids, seed), kind="stable"),
+    )
+
+
+def _mask(subset: Subset | None, candidates: Candidates) -> Mask:
+    if subset is None:
+        return np.zeros(len(candidates), dtype=bool)
+    return contains(subset.uids, candidates.uids)
 
 
 def _hash_texts(values: pa.Array) -> pa.Array:
@@ -95,8 +105,10 @@ def _hash_texts(values: pa.Array) -> pa.Array:
 
 
 def is_dedup(datasets: Sequence[Dataset]) -> bool:
-    """Tell whether `oqvl-filter dedup` has written all of these."""
-    return all(_columns(one) <= DEDUP_COLUMNS and one.manifest.lineage.tool.endswith(" dedup") for one in datasets)
+    """Return whether `oqvl-filter dedup` wrote all of these datasets."""
+    return all(
+        _columns(dataset) <= _DEDUP_COLUMNS and dataset.manifest.lineage.tool.endswith(" dedup") for dataset in datasets
+    )
 
 
 def _columns(dataset: Dataset) -> set[str]:

@@ -1,4 +1,4 @@
-"""The pictures of a page: tiles in titled strips, strips in panels."""
+"""The pictures of a page: tiles in titled strips, and strips in panels."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Tile:
 
     Args:
         place: The row of a sample, or `LABEL/NAME` of a picture of a benchmark.
-        note: What stands below it.
-        mark: A word that sets it apart from its neighbours; empty: none.
+        note: Text below the picture.
+        mark: A word that distinguishes it from its neighbours; empty: none.
     """
 
     place: int | str
@@ -31,11 +31,11 @@ class Strip:
 
 @dataclass(frozen=True)
 class Panel:
-    """Strips about one thing, a column or what `dedup` has found.
+    """Strips about one subject: a column, or a result of `dedup`.
 
     Args:
         name: The column, or the label of the scores.
-        text: What is to be seen.
+        text: What the pictures show.
         strips: The pictures.
     """
 

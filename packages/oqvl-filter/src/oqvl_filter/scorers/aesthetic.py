@@ -1,7 +1,7 @@
-"""The scorer `aesthetic`: how well a picture is liked, by a linear head on its CLIP embedding.
+"""The scorer `aesthetic`: how well people would like a picture, by a linear head on its CLIP embedding.
 
 After LAION's aesthetic predictor (Schuhmann et al., 2022, arXiv 2210.08402, section 5): the head was fitted to people's
-ratings from 1 to 10 on embeddings of length 1. It belongs to one CLIP model; the scale of the score is the head's.
+ratings from 1 to 10 on embeddings of length 1. It belongs to one CLIP model, and the scale of the score is the head's.
 """
 
 from __future__ import annotations
@@ -12,34 +12,71 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
-from oqvl_filter.config import AestheticScorerConfig
-from oqvl_filter.pool import PoolSample
-from oqvl_filter.scorer import Row
-from oqvl_filter.scorers.clip import OpenClipEncoder
-from oqvl_filter.scorers.embedding import StoredEmbeddings
-from oqvl_filter.scorers.image_pipeline import prepared_batches
-from oqvl_filter.weights import digest_file
+from oqvl_filter.scorers.clip import OpenClipConfig, OpenClipEncoder
+from oqvl_filter.scorers.scorer import Row
+from oqvl_filter.scorers.weights import digest_file
+from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import ConfigError, require_extra
-from oqvl_shards.manifest import FieldSpec
-from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.manifest import FieldSpec, Kind, Manifest
 from oqvl_shards.tar.sample import ReadLimits
+
+if TYPE_CHECKING:
+    from oqvl_filter.pool import PoolSample
+    from oqvl_shards.tar.reader import ShardReader
+
+
+class AestheticScorerConfig(OpenClipConfig):
+    """The scorer `aesthetic`: a linear head on the image embedding of an open_clip model."""
+
+    name: Literal["aesthetic"] = Field(description="which scorer: aesthetic")
+    head: Path = Field(
+        description="the head: a safetensors file of one matrix (1, D) and one vector (1,)",
+        json_schema_extra={"lineage": False},
+    )
+    model: str = Field(
+        default="",
+        description="open_clip model: a name, hf-hub:ORGANISATION/NAME, or local-dir:PATH; empty: give embeddings",
+        json_schema_extra={"lineage": False},
+    )
+    embeddings: Path | None = Field(
+        default=None,
+        description="scores of the same pool, made with scorer.image_embedding, in place of a model; no image is read",
+        json_schema_extra={"lineage": False},
+    )
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if bool(self.model) == (self.embeddings is not None):
+            raise ValueError("give either model, to embed the images, or stored embeddings")
+        return self
+
+    def build(self, limits: ReadLimits) -> AestheticScorer:
+        """Return the scorer; a model is loaded when it is first needed."""
+        return AestheticScorer(self, limits)
+
+    def parents(self) -> list[Manifest]:
+        """Return the manifest of the stored embeddings, or of a data filtering network."""
+        if self.embeddings is not None:
+            return [open_dataset(self.embeddings, Kind.SCORES).manifest]
+        return super().parents()
 
 
 class AestheticScorer:
     """Scores pictures with a linear head on their embeddings; a `Scorer`. Captions are not read.
 
     Args:
-        config: Which head, and the model, or where its embeddings are stored.
+        config: The head, and the model or the stored embeddings.
         limits: Caps on what is read from a sample.
 
     Raises:
-        ConfigError: When there is no head at its path, or no embeddings are stored where they should be.
-        ManifestError: When `config.embeddings` is no dataset of kind scores.
+        ConfigError: If there is no head at its path, or the scores hold no embeddings.
+        ManifestError: If `config.embeddings` is not a dataset of kind scores.
     """
 
     name: str = "aesthetic"
@@ -49,6 +86,8 @@ class AestheticScorer:
     counted: Mapping[str, str] = {}
 
     def __init__(self, config: AestheticScorerConfig, limits: ReadLimits) -> None:
+        from oqvl_filter.scorers.embedding import StoredEmbeddings
+
         if not config.head.is_file():
             raise ConfigError(f"there is no aesthetic head at {config.head}", hint="check scorer.head=")
         self.config = config
@@ -56,27 +95,27 @@ class AestheticScorer:
         self.stored = None if config.embeddings is None else StoredEmbeddings(config.embeddings)
 
     def fingerprint(self) -> str:
-        """Return a sha256 of the model and the head; embeddings stored in float32 are as good as their model."""
+        """Return a sha256 of the model and the head; embeddings stored in float32 count as their model."""
         embeddings = self.encoder.fingerprint() if self.stored is None else self.stored.fingerprint()
         settings = ["aesthetic", embeddings, digest_file(self.config.head)]
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
     def score_shard(self, reader: ShardReader, samples: Sequence[PoolSample]) -> list[Row | StrEnum]:
-        """Return for each of `samples` its score, or the reason why it has none."""
+        """Return the score of each of `samples`, or the reason why it has none."""
+        from oqvl_filter.scorers.image_pipeline import prepared_batches
+
         if self.stored is not None:
-            return [
-                one if isinstance(one, StrEnum) else self._rate(one) for one in self.stored.of_shard(reader, samples)
-            ]
+            embeddings = self.stored.of_shard(reader, samples)
+            return [result if isinstance(result, StrEnum) else self._rate(result) for result in embeddings]
         results: list[Any] = [sample.reject for sample in samples]
-        wanted = [index for index, sample in enumerate(samples) if sample.reject is None]
         for batch in prepared_batches(
             reader,
             samples,
-            wanted,
+            [index for index, sample in enumerate(samples) if sample.reject is None],
             self.encoder.preparation.pixels,
-            self.config.batch_size,
-            self.config.decode_threads,
-            results,
+            batch_size=self.config.batch_size,
+            num_threads=self.config.decode_threads,
+            results=results,
         ):
             embeddings_ND = self.encoder.encode_images([pixels for _, pixels in batch])
             for (index, _), embedding_D in zip(batch, embeddings_ND, strict=True):
@@ -99,11 +138,11 @@ class AestheticScorer:
 
 
 def read_head(path: Path) -> tuple[NDArray[np.float32], float]:
-    """Return the weight [D] and the bias of a linear head, a safetensors file of one matrix [1, D] and one vector [1].
+    """Return the weight [D] and the bias of a linear head: a safetensors file of one matrix [1, D] and one vector [1].
 
     Raises:
-        MissingExtraError: When the extra `clip` is not installed.
-        ConfigError: When it holds anything else.
+        MissingExtraError: If the extra `clip` is not installed.
+        ConfigError: If the file holds anything else.
     """
     with require_extra("oqvl-filter", "clip"):
         from safetensors import SafetensorError

@@ -1,14 +1,16 @@
-"""Prepare images in worker threads while a model is busy with the batch before.
+"""Prepare images in worker threads while a model is busy with the previous batch.
 
 Decoding and resizing release Python's lock, so threads are enough. Batches keep the order of the samples and never span
-shards, and what a thread does for one image does not depend on the others: scores do not depend on how many there are.
+shards. What a thread does for one image does not depend on the others, so scores do not depend on the number of
+threads.
 
-Two decoders make pixels of an image file:
+Two decoders turn an image file into pixels:
 
 - `exact`: the model's own pre-processing, step by step, on Pillow images;
-- `fast`: the same steps with torch's resize on 8-bit integers, which rounds otherwise, and with the normalisation left
-  to the model's device. A JPEG that has more than four times the pixels a side that the model reads is decoded at a
-  half, a quarter or an eighth of its size. Where the model's steps are not a plain resize and crop, it is `exact`.
+- `fast`: the same steps with torch's resize on 8-bit integers, which rounds differently, and with the normalisation
+  left to the model's device. A JPEG with more than four times the side length that the model reads is decoded at a
+  half, a quarter or an eighth of its size. If the model's steps are not a plain resize and crop, `fast` is the same as
+  `exact`.
 """
 
 from __future__ import annotations
@@ -35,8 +37,8 @@ if TYPE_CHECKING:
 
 Prepared = TypeVar("Prepared")
 
-SPARE = 2
-"""Times the pixels to which `fast` resizes that a JPEG keeps a side when it is decoded at a part of its size."""
+_SPARE = 2
+"""A JPEG that `fast` decodes at a part of its size keeps at least this many times the side length of the result."""
 
 _FAST_ORDERS = (["Resize", "Normalize"], ["Resize", "CenterCrop", "Normalize"])
 _PLAIN_PROCESSORS = ("SiglipImageProcessor", "CLIPImageProcessor")
@@ -45,7 +47,7 @@ _FILTERS = {
     Image.Resampling.BICUBIC: "bicubic",
     Image.Resampling.LANCZOS: "lanczos",
 }
-"""Pillow's filters by their names in torch."""
+"""Torch's names of Pillow's filters."""
 
 
 def prepared_batches(
@@ -53,23 +55,28 @@ def prepared_batches(
     samples: Sequence[PoolSample],
     wanted: Iterable[int],
     prepare: Callable[[bytes], Prepared],
+    *,
     batch_size: int,
     num_threads: int,
     results: list[Any],
 ) -> Iterator[list[tuple[int, Prepared]]]:
-    """Yield batches of (index of the sample, its prepared image); what cannot be decoded goes to `results`.
+    """Yield batches of (index of the sample, its prepared image); write to `results` why an image cannot be decoded.
 
     Args:
         reader: The open shard.
         samples: Its samples.
         wanted: Indices of the samples to prepare, in order.
-        prepare: Makes a model's input of an image file; called from several threads.
-        batch_size: Images a batch; the last one of the shard holds the rest.
-        num_threads: Threads that prepare; 0 does it between the batches.
-        results: [len(samples)] gets the reason why a sample has no image.
+        prepare: Turns an image file into a model's input; called from several threads.
+        batch_size: Images per batch; the last batch of the shard holds the rest.
+        num_threads: Threads that prepare; 0: images are prepared between the batches.
+        results: [len(samples)] receives the reason why a sample has no image.
     """
     batch: list[tuple[int, Prepared]] = []
-    for index, image in _prepared(reader, samples, wanted, prepare, 2 * batch_size, num_threads, results):
+    # Two batches ahead: one is full while the model works on the other.
+    images = _prepared(
+        reader, samples, wanted, prepare, max_ahead=2 * batch_size, num_threads=num_threads, results=results
+    )
+    for index, image in images:
         batch.append((index, image))
         if len(batch) == batch_size:
             yield batch
@@ -83,6 +90,7 @@ def _prepared(
     samples: Sequence[PoolSample],
     wanted: Iterable[int],
     prepare: Callable[[bytes], Prepared],
+    *,
     max_ahead: int,
     num_threads: int,
     results: list[Any],
@@ -123,18 +131,18 @@ def _first(pending: deque[tuple[int, Future[Prepared]]], results: list[Any]) -> 
 
 @dataclass(frozen=True)
 class Preparation:
-    """How image files become a model's input: each alone in a thread, then a batch of them where the model runs.
+    """How image files become a model's input: each one alone in a thread, then a batch of them on the model's device.
 
     Args:
-        pixels: Makes [3, H, W] of an image file: 8-bit integers when `normalise` is given, else what the model reads.
-        normalise: Makes float32 of the 8-bit integers of a batch [N, 3, H, W].
+        pixels: Turns an image file into [3, H, W]: 8-bit integers if `normalise` is given, else what the model reads.
+        normalise: Turns the 8-bit integers of a batch [N, 3, H, W] into float32.
     """
 
     pixels: Callable[[bytes], Tensor]
     normalise: Callable[[Tensor], Tensor] | None = None
 
     def batch(self, pixels: Sequence[Tensor], device: str, dtype: torch.dtype) -> Tensor:
-        """Return the model's input [N, 3, H, W] on `device`; 8-bit integers are a quarter of the bytes to move."""
+        """Return the model's input [N, 3, H, W] on `device`; 8-bit integers move a quarter of the bytes."""
         import torch
 
         pixels_N3HW = torch.stack(list(pixels)).to(device)
@@ -142,15 +150,15 @@ class Preparation:
 
 
 @dataclass(frozen=True)
-class ImageSteps:
+class _ImageSteps:
     """The pre-processing that most models have: resize, crop to the centre, normalise.
 
     Args:
         size: Pixels of the shorter side after resizing, or (height, width).
         interpolation: How to resize.
-        mean: [3] subtracted from RGB in 0 to 1.
-        std: [3] RGB is divided by it after that.
-        crop: (height, width) of the middle that is kept; None: all.
+        mean: [3] subtracted from RGB values, which are 0 to 1.
+        std: [3] divides the RGB values after that.
+        crop: (height, width) of the centre that is kept; None: everything.
     """
 
     size: int | tuple[int, int]
@@ -161,12 +169,12 @@ class ImageSteps:
 
 
 def torchvision_preparation(steps: Any, limits: ReadLimits, decoder: Literal["exact", "fast"]) -> Preparation:
-    """Return how a torchvision `Compose` for Pillow images prepares.
+    """Return the preparation of a torchvision `Compose` for Pillow images.
 
     Args:
         steps: The model's pre-processing; it ends with `ToTensor` and `Normalize`.
         limits: Caps on what is decoded.
-        decoder: `exact` or `fast`, see the module.
+        decoder: `exact` or `fast`, see the module's docstring.
     """
     found = _torchvision_steps(steps)
     if found is None:
@@ -185,12 +193,12 @@ def torchvision_preparation(steps: Any, limits: ReadLimits, decoder: Literal["ex
 
 
 def processor_preparation(process: Any, limits: ReadLimits, decoder: Literal["exact", "fast"]) -> Preparation:
-    """Return how an image processor of transformers prepares.
+    """Return the preparation of an image processor of transformers.
 
     Args:
         process: The model's image processor.
         limits: Caps on what is decoded.
-        decoder: `exact` or `fast`, see the module.
+        decoder: `exact` or `fast`, see the module's docstring.
     """
     found = _processor_steps(process) if decoder == "fast" else None
     if found is not None:
@@ -200,14 +208,14 @@ def processor_preparation(process: Any, limits: ReadLimits, decoder: Literal["ex
     )
 
 
-def _fast(steps: ImageSteps, limits: ReadLimits) -> Preparation:
-    """Return `steps` with torch's resize on 8-bit integers."""
+def _fast(steps: _ImageSteps, limits: ReadLimits) -> Preparation:
+    """Return the preparation that does `steps` with torch's resize on 8-bit integers."""
     from torchvision.transforms.v2 import functional
 
     size = [steps.size] if isinstance(steps.size, int) else list(steps.size)
 
     def pixels(content: bytes) -> Tensor:
-        image_CHW = image_tensor(decode_image(content, limits, needed_side=SPARE * max(size)))
+        image_CHW = image_tensor(decode_image(content, limits, needed_side=_SPARE * max(size)))
         image_CHW = functional.resize(image_CHW, size, interpolation=steps.interpolation, antialias=True)
         if steps.crop is not None:
             image_CHW = functional.center_crop(image_CHW, list(steps.crop))
@@ -217,40 +225,40 @@ def _fast(steps: ImageSteps, limits: ReadLimits) -> Preparation:
 
 
 def normalise(pixels_N3HW: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Return (x / 255 - mean) / std in float32, to the bit as torchvision's `ToTensor` and `Normalize` give it."""
+    """Return (x / 255 - mean) / std in float32, bit for bit as torchvision's `ToTensor` and `Normalize`."""
     import torch
 
-    mean_311, std_311 = (torch.tensor(one, device=pixels_N3HW.device).view(3, 1, 1) for one in (mean, std))
+    mean_311, std_311 = (torch.tensor(values, device=pixels_N3HW.device).view(3, 1, 1) for values in (mean, std))
     return pixels_N3HW.float().div_(255).sub_(mean_311).div_(std_311)
 
 
 def image_tensor(image: Image.Image) -> Tensor:
-    """Return the pixels [C, H, W] of an RGB image as 8-bit integers, to be read only: C is 3, or 4 with a filler.
+    """Return the pixels [C, H, W] of an RGB image as read-only 8-bit integers: C is 3, or 4 with a filler.
 
-    Pillow has four bytes a pixel and lets others look at them where they lie, unless the image is over 16 MiB.
+    Pillow stores four bytes per pixel and shares them without a copy, unless the image is larger than 16 MiB.
     """
     import pyarrow as pa
     import torch
 
     try:
         bytes_A = torch.from_dlpack(pa.array(image).flatten())
-    except (TypeError, ValueError):  # in several blocks of memory, or a Pillow before 11.3
+    except (TypeError, ValueError):  # several blocks of memory, or Pillow before 11.3
         bytes_A = torch.from_numpy(np.array(image)).flatten()
     return bytes_A.view(image.height, image.width, -1).permute(2, 0, 1)
 
 
-def _torchvision_steps(steps: Any) -> ImageSteps | None:
-    """Return what a `Compose` does; None when it is anything but resize, crop and normalise, in this order."""
+def _torchvision_steps(steps: Any) -> _ImageSteps | None:
+    """Return what a `Compose` does; None if it is anything but resize, crop and normalise, in this order."""
     from torchvision import transforms
 
     found = {type(step).__name__: step for step in steps.transforms}
-    # The converters: `decode_image` gives RGB, and tensors come last anyhow.
+    # Converters do not matter: `decode_image` returns RGB, and the conversion to a tensor comes last in any case.
     order = [name for name in found if name not in ("MaybeConvertMode", "_convert_to_rgb", "ToTensor", "MaybeToTensor")]
     if len(found) != len(steps.transforms) or order not in _FAST_ORDERS:
         return None
     resize: transforms.Resize = found["Resize"]
     normalise: transforms.Normalize = found["Normalize"]
-    return ImageSteps(
+    return _ImageSteps(
         size=resize.size if isinstance(resize.size, int) else (resize.size[0], resize.size[-1]),
         interpolation=resize.interpolation,
         mean=normalise.mean,
@@ -259,8 +267,8 @@ def _torchvision_steps(steps: Any) -> ImageSteps | None:
     )
 
 
-def _processor_steps(process: Any) -> ImageSteps | None:
-    """Return what an image processor does; None when it is anything but resize, crop and normalise."""
+def _processor_steps(process: Any) -> _ImageSteps | None:
+    """Return what an image processor does; None if it is anything but resize, crop and normalise."""
     from torchvision.transforms import InterpolationMode
 
     modes = {int(resample): InterpolationMode(name) for resample, name in _FILTERS.items()}
@@ -271,7 +279,7 @@ def _processor_steps(process: Any) -> ImageSteps | None:
     if not is_plain or set(size) not in ({"height", "width"}, {"shortest_edge"}):
         return None
     crop = process.crop_size if getattr(process, "do_center_crop", False) else None
-    return ImageSteps(
+    return _ImageSteps(
         size=size["shortest_edge"] if "shortest_edge" in size else (size["height"], size["width"]),
         interpolation=modes[process.resample],
         mean=process.image_mean,

@@ -1,4 +1,4 @@
-"""Which language a caption is in, by an identifier that a configuration binds by its dotted path."""
+"""The language of a caption, told by an identifier that a configuration binds by its dotted path."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from oqvl_filter.weights import digest_file
+from oqvl_filter.scorers.weights import digest_file
 from oqvl_shards.errors import ConfigError, require_extra
 
 
 class LanguageIdentifier(Protocol):
-    """Names the language of texts."""
+    """Identifies the language of texts."""
 
     def fingerprint(self) -> str:
-        """Return a sha256 of what decides the answers."""
+        """Return a sha256 of everything that decides the answers."""
         ...
 
     def identify(self, texts: Sequence[str]) -> list[tuple[str, float]]:
-        """Return for each text a language code (`en`) and the probability that it is right; ("", 0) for none."""
+        """Return a language code (`en`) per text and the probability that it is right; ("", 0) if there is none."""
         ...
 
 
 class FasttextIdentifier:
-    """A fastText language model, as lid.176 (Joulin et al., 2016, arXiv 1612.03651), which DataComp's rules use.
+    """A fastText language model such as lid.176 (Joulin et al., 2016, arXiv 1612.03651), which DataComp's rules use.
 
-    A line break in a text counts as a space, as there.
+    A line break in a text counts as a space, as in DataComp.
 
     Args:
         model: The model's file, `.bin` or `.ftz`.
 
     Raises:
-        MissingExtraError: When the extra `language` is not installed.
-        ConfigError: When the model cannot be loaded.
+        MissingExtraError: If the extra `language` is not installed.
+        ConfigError: If the model cannot be loaded.
     """
 
     def __init__(self, model: str) -> None:
@@ -53,7 +53,7 @@ class FasttextIdentifier:
         return hashlib.sha256(f"fasttext {self._digest}".encode()).hexdigest()
 
     def identify(self, texts: Sequence[str]) -> list[tuple[str, float]]:
-        """Return the likeliest language of each text and its probability."""
+        """Return the most likely language of each text and its probability."""
         return [self._identify(text.replace("\n", " ")) for text in texts]
 
     def _identify(self, text: str) -> tuple[str, float]:

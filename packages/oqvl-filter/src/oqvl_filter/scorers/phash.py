@@ -1,12 +1,12 @@
 """The scorer `phash`: a 64-bit perceptual hash of every image, for finding near-duplicates.
 
 The hash is Krawetz's ("Looks Like It", The Hacker Factor Blog, 2011) in the variant that the library imagehash made
-common, so that hashes can be compared with those of other tools; ImageHash 4.3.2 gave 706 real pictures, and JPEGs of
-some of them, the same 64 bits. The image in grey is squeezed to 32 x 32 pixels; of the 8 x 8 lowest frequencies of its
-discrete cosine transform, a bit each says whether it is above their median. The first bit (top left, row by row) is the
+common, so hashes can be compared with those of other tools: ImageHash 4.3.2 gave the same 64 bits for 706 real pictures
+and for JPEGs of some of them. The grey image is resized to 32 x 32 pixels. Each of the 8 x 8 lowest frequencies of its
+discrete cosine transform becomes one bit: whether it is above their median. The first bit (top left, row by row) is the
 highest of the number.
 
-Recompression, scaling and loss of colour move few bits; a crop or a turn moves many.
+Recompression, scaling and loss of colour change few bits; cropping or rotating changes many.
 """
 
 from __future__ import annotations
@@ -14,26 +14,40 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from pydantic import Field
 
-from oqvl_filter.pool import PoolSample
-from oqvl_filter.scorer import Row
-from oqvl_shards.image import decode_image
+from oqvl_filter.scorers.scorer import BaseScorerConfig, Row
 from oqvl_shards.manifest import FieldSpec
-from oqvl_shards.tar.reader import ShardReader
 from oqvl_shards.tar.sample import ReadLimits, SampleError
 
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from oqvl_filter.pool import PoolSample
+    from oqvl_shards.tar.reader import ShardReader
+
 PHASH_VERSION = 1
-"""Goes up when the hash of an image changes."""
+"""Incremented if the hash of an image changes."""
 
-SIDE = 32
-"""Pixels that the image is squeezed to, on either side."""
+_SIDE = 32
+"""Side in pixels of the square that the image is resized to."""
 
-LOW = 8
-"""Frequencies that are kept, in either direction."""
+_LOW = 8
+"""Number of lowest frequencies that are kept in each direction."""
+
+
+class PhashScorerConfig(BaseScorerConfig):
+    """The scorer `phash`: a perceptual hash of every image, for `dedup`; needs no model."""
+
+    name: Literal["phash"] = Field(description="which scorer: phash")
+
+    def build(self, limits: ReadLimits) -> PhashScorer:
+        """Return the scorer."""
+        return PhashScorer(limits)
 
 
 class PhashScorer:
@@ -57,10 +71,12 @@ class PhashScorer:
         return hashlib.sha256(f"phash {PHASH_VERSION} {self.limits.digest()}".encode()).hexdigest()
 
     def score_shard(self, reader: ShardReader, samples: Sequence[PoolSample]) -> list[Row | StrEnum]:
-        """Return for each of `samples` its hash, or the reason why it has none."""
+        """Return the hash of each of `samples`, or the reason why it has none."""
         return [sample.reject or self._hash(reader, sample) for sample in samples]
 
     def _hash(self, reader: ShardReader, sample: PoolSample) -> Row | StrEnum:
+        from oqvl_shards.image import decode_image
+
         try:
             return {"phash": perceptual_hash(decode_image(reader.image(sample.sample)[1], self.limits))}
         except SampleError as error:
@@ -69,9 +85,11 @@ class PhashScorer:
 
 def perceptual_hash(image: Image.Image) -> int:
     """Return the hash of an upright image as a number below 2^64."""
-    grey = image.convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-    cosines = cosine_transform(SIDE)[:LOW]
-    # Frequencies that a picture does not have come out as rounding errors of either sign; they are zero.
+    from PIL import Image
+
+    grey = image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    cosines = cosine_transform(_SIDE)[:_LOW]
+    # Frequencies that a picture does not have come out as rounding errors of either sign; rounding makes them zero.
     low = np.round(cosines @ np.asarray(grey, dtype=np.float64) @ cosines.T, 6)
     bits = (low > np.median(low)).ravel()
     return int.from_bytes(np.packbits(bits).tobytes(), "big")

@@ -1,4 +1,4 @@
-"""The scorer `rules`: sizes, lengths, and which captions and files come more than once. No model, no pixel decoded."""
+"""The scorer `rules`: sizes, lengths, and repeated captions and files. No model, and no pixel is decoded."""
 
 from __future__ import annotations
 
@@ -6,20 +6,34 @@ import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import TYPE_CHECKING, Literal
 
-from oqvl_filter.pool import PoolSample
-from oqvl_filter.scorer import Row
-from oqvl_shards.image import image_size
+from pydantic import Field
+
+from oqvl_filter.scorers.scorer import BaseScorerConfig, Row
 from oqvl_shards.manifest import FieldSpec
-from oqvl_shards.tar.reader import ShardReader
 from oqvl_shards.tar.sample import ReadLimits, SampleError
 
+if TYPE_CHECKING:
+    from oqvl_filter.pool import PoolSample
+    from oqvl_shards.tar.reader import ShardReader
+
 RULES_VERSION = 1
-"""Goes up when a column changes its meaning; scores of two versions have two fingerprints."""
+"""Incremented if a column changes its meaning; scores of two versions have two fingerprints."""
+
+
+class RulesScorerConfig(BaseScorerConfig):
+    """The scorer `rules`: sizes, lengths and exact repetitions; needs no model."""
+
+    name: Literal["rules"] = Field(default="rules", description="which scorer: rules")
+
+    def build(self, limits: ReadLimits) -> RulesScorer:
+        """Return the scorer."""
+        return RulesScorer(limits)
 
 
 class RulesScorer:
-    """Measures what can be seen without a model; a `Scorer`.
+    """Measures what needs no model; a `Scorer`.
 
     Args:
         limits: Caps on what is read from a sample.
@@ -53,10 +67,12 @@ class RulesScorer:
         return hashlib.sha256(f"rules {RULES_VERSION} {self.limits.digest()}".encode()).hexdigest()
 
     def score_shard(self, reader: ShardReader, samples: Sequence[PoolSample]) -> list[Row | StrEnum]:
-        """Return for each of `samples` its columns, or the reason why it has none."""
+        """Return the columns of each of `samples`, or the reason why it has none."""
         return [sample.reject or self._measure(reader, sample) for sample in samples]
 
     def _measure(self, reader: ShardReader, sample: PoolSample) -> Row | StrEnum:
+        from oqvl_shards.image import image_size
+
         try:
             caption = reader.text(sample.sample)
             _, content = reader.image(sample.sample)
@@ -75,5 +91,5 @@ class RulesScorer:
 
 
 def normalise_caption(caption: str) -> str:
-    """Return `caption` in compatibility form (Unicode NFKC), case-folded, every run of whitespace one space."""
+    """Return `caption` in compatibility form (Unicode NFKC), case-folded, with every run of whitespace as one space."""
     return " ".join(unicodedata.normalize("NFKC", caption).casefold().split())

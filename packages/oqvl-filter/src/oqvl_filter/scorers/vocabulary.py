@@ -1,10 +1,10 @@
-"""Which words of a caption name a thing: their first sense in WordNet is among given synsets.
+"""Words of a caption that name a thing: their first sense in WordNet is one of the given synsets.
 
-This is DataComp's `text_based` rule (Gadre et al., 2023, arXiv 2304.14108, appendix): a caption is worth keeping when
-one of its words, which are split at whitespace and nothing else, has as first synset a class of ImageNet-21k. Both
-lists are the user's files: WordNet's `index.noun`, whose synset offsets stand in the order of the senses, and
-`noun.exc`, the irregular plurals (wndb(5WN), morphy(7WN)). DataComp's own code compares offsets without their part of
-speech, so that there a few adjectives and verbs (`mossy`) pass for nouns that share their number; here they do not.
+This is DataComp's `text_based` rule (Gadre et al., 2023, arXiv 2304.14108, appendix): a caption is worth keeping if the
+first synset of one of its words, split at whitespace only, is a class of ImageNet-21k. Users provide the files:
+WordNet's `index.noun`, which lists synset offsets in the order of the senses, `noun.exc` with the irregular plurals
+(wndb(5WN), morphy(7WN)), and the list of synsets. DataComp's own code compares offsets without their part of speech, so
+a few adjectives and verbs (`mossy`) pass for nouns with the same number there; here they do not.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from oqvl_filter.weights import digest_file
+from oqvl_filter.scorers.weights import digest_file
 from oqvl_shards.errors import ConfigError
 
 _SYNSET = re.compile(r"n([0-9]{8})")
@@ -28,24 +28,24 @@ _DETACHMENTS = (
     ("men", "man"),
     ("ies", "y"),
 )
-"""Endings of plural nouns and what they stand for, in the order in which NLTK tries them (morphy(7WN) has no `ves`)."""
+"""Endings of plural nouns and their singular, in the order in which NLTK tries them (morphy(7WN) has no `ves`)."""
 
 
 class ThingWords:
-    """Nouns whose first sense is among some synsets.
+    """Nouns whose first sense is one of the given synsets.
 
     Args:
-        wordnet: Folder of `index.noun` and `noun.exc`.
-        synsets: Text file of synsets, one `n########` a line.
+        wordnet: Folder with `index.noun` and `noun.exc`.
+        synsets: Text file of synsets, one `n########` per line.
 
     Raises:
-        ConfigError: When a file is missing or holds something else.
+        ConfigError: If a file is missing or holds something else.
     """
 
     def __init__(self, wordnet: Path, synsets: Path) -> None:
         wanted = {match[1] for line in _lines(synsets) if (match := _SYNSET.match(line))}
         if not wanted:
-            raise ConfigError(f"{synsets} holds no synset", hint="expected one n######## a line")
+            raise ConfigError(f"{synsets} holds no synset", hint="expected one n######## per line")
         self._nouns = dict(map(_first_sense, (line for line in _lines(wordnet / "index.noun") if line[:1].strip())))
         self._things = {noun for noun, synset in self._nouns.items() if synset in wanted}
         exceptions = (line.split() for line in _lines(wordnet / "noun.exc") if line.strip())
@@ -62,7 +62,7 @@ class ThingWords:
         return sum(self._lemma(word) in self._things for word in caption.lower().split())
 
     def _lemma(self, word: str) -> str | None:
-        """Return the noun that `word` is a form of, itself before others."""
+        """Return the noun that `word` is a form of, preferring the word itself; None if there is none."""
         if word in self._nouns:
             return word
         forms = self._irregular.get(word)

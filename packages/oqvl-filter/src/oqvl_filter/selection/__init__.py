@@ -1,1 +1,1 @@
-"""From scores to a subset: rules, budgets, quotas, balancing, and the algebra of sets."""
+"""From scores to a subset: rules, balancing, quotas, budgets, and the algebra of sets."""

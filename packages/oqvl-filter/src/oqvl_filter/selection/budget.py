@@ -1,8 +1,8 @@
 """Keep a given number of pairs or tokens: the best ones first, divided among sources.
 
-The order is by falling value of a column, equal values (and all, without a column) by the hash of the uid; samples
-without a value come last. What is kept is the longest start of that order that fits, so the choice depends on nothing
-but uids, values and seed.
+Samples are ordered by descending value of a column. Equal values, and all samples if there is no column, are ordered by
+the hash of the uid; samples without a value come last. The longest prefix of that order that fits is kept, so the
+choice depends only on uids, values and seed.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def best_first(uids_N: NDArray[np.void], values_N: NDArray[np.number] | None, se
 
     Args:
         uids_N: Of dtype `UID_DTYPE`.
-        values_N: Higher is better; NaN comes last. None: the hash alone decides.
-        seed: Of the hash.
+        values_N: Higher is better, NaN comes last. None: the hash alone decides.
+        seed: Seed of the hash.
     """
     keys = [uids_N["f1"], uids_N["f0"], hash_uids(uids_N, seed)]
     if values_N is not None:
@@ -40,7 +40,7 @@ def best_first(uids_N: NDArray[np.void], values_N: NDArray[np.number] | None, se
 def first_of_each(
     order: NDArray[np.int64], source_codes_N: NDArray[np.integer], limits: Sequence[int | None]
 ) -> NDArray[np.int64]:
-    """Return `order` without what comes after the first `limits[s]` rows of source number s (None: no limit)."""
+    """Return `order` with at most the first `limits[s]` rows of each source s (None: no limit)."""
     kept = np.ones(len(order), dtype=bool)
     codes = source_codes_N[order]
     for code, limit in enumerate(limits):
@@ -58,14 +58,14 @@ def fit_budget(
 ) -> NDArray[np.int64]:
     """Return the rows of `order` that fit into `budget`.
 
-    With weights every source has a budget of its own: its share, and of what other sources cannot use, its share again.
+    With weights, every source has a budget of its own: its share, plus its share of what other sources cannot use.
 
     Args:
         order: Rows, best first.
         source_codes_N: [N] index of every row's source.
-        costs_N: [N] what each row takes of the budget: 1 for a pair, or its tokens.
+        costs_N: [N] what each row takes from the budget: 1 for a pair, or its tokens.
         budget: The total.
-        weights: By source; None: all sources in one order.
+        weights: Weight of each source; None: all sources share one order.
     """
     if weights is None:
         return order[np.cumsum(costs_N[order]) <= budget]
@@ -79,15 +79,21 @@ def fit_budget(
 
 
 def divide(budget: int, demands: Sequence[int], weights: Sequence[float]) -> list[int]:
-    """Divide `budget` in proportion to `weights`; what a source does not demand goes to the others likewise.
+    """Divide `budget` in proportion to `weights`; what a source does not need is divided among the others.
 
-    Shares are whole and add up to the budget, or to all demands with a weight when they are less: the largest
-    remainders get the units that rounding down leaves, earlier sources first.
+    Shares are whole. They add up to the budget, or to the demands of all sources with a weight if these are smaller.
+    The units that rounding down leaves go to the largest remainders, to earlier sources first.
+
+    Args:
+        budget: What is divided.
+        demands: The most that each source can use.
+        weights: Weight of each source, from 0 up.
     """
     exact = [Fraction(weight) for weight in weights]
     shares = [0] * len(demands)
     open_ = [index for index, weight in enumerate(exact) if weight > 0]
     left = budget
+    # Each round settles the sources that need no more than their share; the last round divides the rest.
     while open_:
         total = sum(exact[index] for index in open_)
         sated = [index for index in open_ if demands[index] <= left * exact[index] / total]
@@ -107,10 +113,15 @@ def divide(budget: int, demands: Sequence[int], weights: Sequence[float]) -> lis
 
 
 def by_source(name: str, values: Mapping[str, Number], sources: Sequence[str]) -> list[Number | None]:
-    """Return the values of a table of the configuration in the order of `sources`; None for those it lacks.
+    """Return the values of a table of the configuration in the order of `sources`; None for sources that it lacks.
+
+    Args:
+        name: The table's name, for errors.
+        values: The table, by source.
+        sources: Names of the sources.
 
     Raises:
-        ConfigError: When it names a source that is not there.
+        ConfigError: If it names a source that does not exist.
     """
     unknown = sorted(values.keys() - set(sources))
     if unknown:

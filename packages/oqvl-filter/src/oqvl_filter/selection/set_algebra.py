@@ -1,8 +1,8 @@
-"""Rules over nothing but subsets: union, intersection and difference in one pass over sorted files.
+"""Rules over subsets alone: union, intersection and difference in one pass over sorted files.
 
-The uids of all files are walked in step, a range of uids at a time, so memory does not grow with the files: what a
-range of each file holds is merged, and the rule is applied to the distinct uids of the range. M is the number of uids
-of a range in all files together, D that of the distinct ones.
+All files are read in step, one range of uids at a time, so memory does not grow with the files. The uids that the files
+have in the range are merged, and the rule is applied to the distinct ones. M is the number of uids of a range in all
+files together, D the number of distinct ones.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oqvl_filter.config import SelectConfig
-from oqvl_filter.expression import And, ConditionCount, Everything, Member, Not, Or, Rule, Then
-from oqvl_filter.expression import conditions as conditions_of
+from oqvl_filter.selection.expression import And, ConditionCount, Everything, Member, Not, Or, Rule, Then
+from oqvl_filter.selection.expression import conditions as conditions_of
 from oqvl_filter.subset import Subset
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.manifest import Account
@@ -29,24 +29,24 @@ from oqvl_shards.uid import UID_DTYPE
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-NUM_THREADS = 2
-"""Ranges that are merged at a time: numpy lets others work while it sorts and copies."""
+_NUM_THREADS = 2
+"""Ranges that are merged at a time: numpy releases the lock while it sorts and copies."""
 
 BLOCK = 1 << 16
-"""Uids of the longest file in one range: 1 MiB, which stays in the processor's cache."""
+"""Uids of the longest file in one range: 1 MiB, which fits into the processor's cache."""
 
-MAX_SUBSETS = 64
-"""Subsets in one rule: a bit each of a word."""
+_MAX_SUBSETS = 64
+"""Maximum number of subsets in one rule: each is one bit of a word."""
 
 
 @dataclass
 class SetCounts:
-    """What was met so far.
+    """Counts that a pass over the files fills in.
 
     Args:
         rule: The rule that is applied.
-        members: By path: uids in that subset.
-        num_in: Distinct uids in all subsets.
+        members: Number of uids of each subset, by path.
+        num_in: Number of distinct uids in all subsets.
     """
 
     rule: Rule
@@ -59,36 +59,36 @@ class SetCounts:
         return Account(num_in=self.num_in, num_kept=num_kept, rejected={str(self.rule): lost} if lost else {})
 
     def conditions(self) -> tuple[ConditionCount, ...]:
-        """Return what each condition of the rule met."""
-        found = (one for one in conditions_of(self.rule) if isinstance(one, Member))
-        return tuple(ConditionCount(str(one), self.members[one.path], 0) for one in found)
+        """Return the count of each condition of the rule."""
+        members = (condition for condition in conditions_of(self.rule) if isinstance(condition, Member))
+        return tuple(ConditionCount(str(member), self.members[member.path], num_null=0) for member in members)
 
 
 def start_counts(config: SelectConfig, rule: Rule, subsets: Mapping[str, Subset]) -> SetCounts:
-    """Return counts of nothing yet, once it is clear that subsets alone can decide.
+    """Return empty counts, after checking that subsets alone can decide the rule.
 
     Raises:
-        ConfigError: When the rule names no subset or too many, or more than a rule is asked for.
+        ConfigError: If the rule names no subset or too many, or the configuration asks for more than a rule.
     """
-    if not 0 < len(subsets) <= MAX_SUBSETS:
+    if not 0 < len(subsets) <= _MAX_SUBSETS:
         raise ConfigError(
-            f"found {len(subsets)} subsets in the rule and no scores, expected 1 to {MAX_SUBSETS} subsets",
+            f"found {len(subsets)} subsets in the rule and no scores, expected 1 to {_MAX_SUBSETS} subsets",
             hint="give scores.LABEL=PATH, or a rule such as uid in 'a.npy' and not uid in 'b.npy'",
         )
     unscored = SelectConfig(keep=config.keep, output=config.output)
     asked = [name for name in SelectConfig.model_fields if getattr(config, name) != getattr(unscored, name)]
     if set(asked) - {"seed", "cache"}:
-        raise ConfigError(f"found {asked} and no scores to do it with", hint="give scores.LABEL=PATH")
+        raise ConfigError(f"found {asked}, which need scores, and no scores", hint="give scores.LABEL=PATH")
     return SetCounts(rule, dict.fromkeys(subsets, 0))
 
 
 def combine(rule: Rule, subsets: Mapping[str, Subset], counts: SetCounts) -> Iterator[NDArray[np.void]]:
-    """Yield, in ascending order, the uids for which `rule` holds among those of all `subsets`; fill in `counts`.
+    """Yield, in ascending order, the uids of all `subsets` for which `rule` holds; fill in `counts`.
 
     Args:
-        rule: Of nothing but subsets.
-        subsets: By path, as the rule names them.
-        counts: Gets the numbers.
+        rule: A rule that names nothing but subsets.
+        subsets: Subsets by path, as the rule names them.
+        counts: Receives the counts.
     """
     files = [subset.uids for subset in subsets.values()]
 
@@ -100,7 +100,7 @@ def combine(rule: Rule, subsets: Mapping[str, Subset], counts: SetCounts) -> Ite
 
     for path, uids in zip(subsets, files, strict=True):
         counts.members[path] = len(uids)
-    with ThreadPoolExecutor(NUM_THREADS) as threads:
+    with ThreadPoolExecutor(_NUM_THREADS) as threads:
         for kept, num_distinct in _map_ahead(threads, combine_range, _ranges(files)):
             counts.num_in += num_distinct
             yield kept
@@ -109,11 +109,11 @@ def combine(rule: Rule, subsets: Mapping[str, Subset], counts: SetCounts) -> Ite
 def _map_ahead(
     threads: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item]
 ) -> Iterator[Result]:
-    """Yield what `function` makes of `items`, in their order, a few of them at work at a time."""
+    """Yield the results of `function` for `items` in their order, computing a few ahead."""
     pending: deque[Future[Result]] = deque()
     for item in items:
         pending.append(threads.submit(function, item))
-        if len(pending) > 2 * NUM_THREADS:
+        if len(pending) > 2 * _NUM_THREADS:
             yield pending.popleft().result()
     while pending:
         yield pending.popleft().result()
@@ -126,8 +126,8 @@ class _Merged:
     Args:
         high: [M] high words of the uids of all files, one file after another.
         low: [M] their low words.
-        rows: [D] where each distinct uid is found first, in ascending order of uid.
-        bits: [D] which files hold it.
+        rows: [D] index of the first occurrence of each distinct uid, in ascending order of uid.
+        bits: [D] the files that hold it, one bit per file.
     """
 
     high: NDArray[np.uint64]
@@ -146,7 +146,7 @@ class _Merged:
 def _merge(parts: Sequence[NDArray[np.void]]) -> _Merged:
     """Return the distinct uids of `parts`, each of which is ascending."""
     high_M, low_M = (np.concatenate([part[word] for part in parts]) for word in ("f0", "f1"))
-    # A stable sort of a few ascending runs merges them. The high words decide, except where uids count up.
+    # A stable sort of a few ascending runs merges them. The high words decide, unless uids count up.
     order_M = np.argsort(high_M, kind="stable")
     is_first_M = _differs(high_M.take(order_M))
     repeated = np.flatnonzero(~is_first_M)
@@ -157,19 +157,20 @@ def _merge(parts: Sequence[NDArray[np.void]]) -> _Merged:
     type_ = np.min_scalar_type((1 << len(parts)) - 1)
     owners_M = np.repeat(np.array([1 << index for index in range(len(parts))], type_), [len(part) for part in parts])
     bits_M = owners_M.take(order_M)
-    for _ in parts[1:]:  # each time a bit moves one place towards the first of its run
+    for _ in parts[1:]:  # each round moves bits one place towards the first of their run
         bits_M[repeated - 1] |= bits_M.take(repeated)
     return _Merged(high_M, low_M, order_M.compress(is_first_M), bits_M.compress(is_first_M))
 
 
 def _differs(sorted_M: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Return a mask [M]: which words differ from the one before."""
+    """Return a mask [M] of the words that differ from the previous one."""
     differs_M = np.ones(len(sorted_M), dtype=bool)
     np.not_equal(sorted_M[1:], sorted_M[:-1], out=differs_M[1:])
     return differs_M
 
 
 def _holds(rule: Rule, masks: Mapping[str, NDArray[np.bool_]], count: int) -> NDArray[np.bool_]:
+    """Return a mask [D] of the uids for which `rule` holds, given the masks of the subsets by path."""
     match rule:
         case Everything():
             return np.ones(count, dtype=bool)
@@ -185,7 +186,7 @@ def _holds(rule: Rule, masks: Mapping[str, NDArray[np.bool_]], count: int) -> ND
 
 
 def _ranges(files: Sequence[NDArray[np.void]]) -> Iterator[list[tuple[int, int]]]:
-    """Yield for each range of uids where it starts and stops in every file."""
+    """Yield per range of uids its start and stop in every file."""
     longest = max(files, key=len)
     splits = [longest[row].item() for row in range(BLOCK, len(longest), BLOCK)]
     edges = [[0] * len(files)]

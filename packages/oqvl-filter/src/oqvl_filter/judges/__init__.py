@@ -1,1 +1,0 @@
-"""Vision language models that answer a prompt about a picture, and the prompts they are asked."""

@@ -1,0 +1,1 @@
+"""From a subset to new shards of its samples."""
