@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oqvl_pack.binpacking.best_fit import best_fit_decreasing
+from oqvl_pack.binpacking.histogram import Histogram
 from oqvl_pack.binpacking.packing import pack
+from oqvl_pack.binpacking.placement import Packing, Placement
+
+Bins = list[list[tuple[int, int]]]
 
 
 def textbook_best_fit_decreasing(lengths: list[int], capacity: int, max_items: int) -> list[list[int]]:
@@ -61,3 +68,48 @@ def test_same_bins_as_the_textbook_on_many_ties() -> None:
         lengths = rng.integers(1, capacity // 2 + 2, rng.integers(20, 80)).tolist()
         plan = pack(lengths, capacity, algorithm="bfd")
         assert [bin_.tolist() for bin_ in plan] == textbook_best_fit_decreasing(lengths, capacity, 0)
+
+
+tiny = st.integers(1, 30).flatmap(
+    lambda capacity: st.tuples(st.just(capacity), st.lists(st.integers(1, capacity), min_size=1, max_size=7))
+)
+
+
+@given(tiny)
+def test_within_eleven_ninths_of_the_optimum(
+    optimum: Callable[..., int], histogram_of: Callable[..., Histogram], case: tuple[int, list[int]]
+) -> None:
+    # Johnson's bound for best-fit decreasing, with the additive constant of first-fit decreasing (Dosa, 2007).
+    capacity, lengths = case
+    num_bins = best_fit_decreasing(histogram_of(lengths), capacity).num_bins
+    assert optimum(lengths, capacity) <= num_bins <= (11 * optimum(lengths, capacity) + 6) / 9
+
+
+@given(tiny, st.integers(1, 4))
+def test_limit_on_items_is_kept(
+    bins_of: Callable[..., Bins], histogram_of: Callable[..., Histogram], case: tuple[int, list[int]], max_items: int
+) -> None:
+    capacity, lengths = case
+    histogram = histogram_of(lengths)
+    packing = best_fit_decreasing(histogram, capacity, max_items=max_items)
+    for items in bins_of(packing, histogram):
+        assert 1 <= len(items) <= max_items
+        assert sum(int(histogram.sizes[index]) for index, _ in items) <= capacity
+
+
+def test_a_billion_items_are_a_few_placements(histogram_of: Callable[..., Histogram]) -> None:
+    histogram = Histogram(np.asarray([600, 300, 100]), np.asarray([10**9, 10**9, 10**9 + 7]))
+    packing = best_fit_decreasing(histogram, 1000)
+    # Every bin takes one item of each size; the seven left over share one more.
+    assert packing.num_bins == 10**9 + 1
+    assert len(packing.placements) == 4
+    assert packing.placements[0] == Placement(first_bin=0, num_bins=10**9, size_index=0, per_bin=1, rank=0)
+
+
+def test_items_of_half_a_bin_pair_up(histogram_of: Callable[..., Histogram]) -> None:
+    packing = best_fit_decreasing(histogram_of([5] * 7), 10)
+    assert [(bins.num_bins, bins.per_bin) for bins in packing.placements] == [(3, 2), (1, 1)]
+
+
+def test_nothing_to_pack(histogram_of: Callable[..., Histogram]) -> None:
+    assert best_fit_decreasing(histogram_of([]), 10) == Packing([], 0)

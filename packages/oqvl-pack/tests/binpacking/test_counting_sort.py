@@ -9,9 +9,13 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from oqvl_pack.binpacking import compiled, counting_sort
+from oqvl_pack.binpacking.counting_sort import count_sizes, gather, sort_by_length
 from oqvl_pack.binpacking.packing import pack
+from oqvl_pack.binpacking.shuffle import mix
 
 NUM_ITEMS = 120_000  # enough for the compiled kernels
 SCRIPT = """
@@ -103,3 +107,84 @@ def test_numpy_chunks_join(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = pack(lengths, 200).shuffled(1).indices
     monkeypatch.setattr(counting_sort, "_CHUNK_ITEMS", 7)
     assert np.array_equal(pack(lengths, 200).shuffled(1).indices, whole)
+
+
+DTYPES = [np.uint8, np.uint16, np.uint32, np.int64]
+FORCED = [("kernels", 0, 3), ("kernels", 0, 1), ("numpy", 1 << 60, 3), ("numpy", 1 << 60, 1)]
+"""How the work is done: by what, from how many items, in how many threads."""
+
+
+@pytest.fixture(params=FORCED, ids=lambda forced: f"{forced[0]}-{forced[2]}")
+def forced(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[str, int, int]:
+    """Do the work in kernels or in numpy, in one or three threads, however few items there are."""
+    _, least, num_threads = request.param
+    monkeypatch.setattr(compiled, "MIN_COMPILED_ITEMS", least)
+    monkeypatch.setattr(counting_sort, "_MIN_COMPILED_COUNTS", least)
+    monkeypatch.setattr(counting_sort, "_MIN_THREADED_ITEMS", 0)
+    monkeypatch.setattr(counting_sort, "_num_threads", lambda: num_threads)
+    return request.param
+
+
+@pytest.mark.usefixtures("forced")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("num", [0, 1, 2, 5, 1000])
+def test_sorting_against_numpy(dtype: type[np.integer], num: int) -> None:
+    lengths = np.random.default_rng(num).integers(1, 40, num).astype(dtype)
+    histogram, order = sort_by_length(lengths, int(lengths.max(initial=0)))
+    sizes, counts = np.unique(lengths, return_counts=True)
+    assert histogram.sizes.tolist() == sizes[::-1].tolist()
+    assert histogram.counts.tolist() == counts[::-1].tolist()
+    assert order.tolist() == np.argsort(lengths, kind="stable").tolist()
+    assert order.dtype == np.uint32
+    counted = count_sizes(lengths, int(lengths.max(initial=0)))
+    assert (counted.sizes.tolist(), counted.counts.tolist()) == (histogram.sizes.tolist(), histogram.counts.tolist())
+
+
+@pytest.mark.usefixtures("forced")
+@pytest.mark.parametrize("document_seed", [None, 0, 7])
+def test_gathering_against_a_loop(document_seed: int | None) -> None:
+    lengths = np.random.default_rng(3).integers(1, 60, 700)
+    plan = pack(lengths, 200)
+    bins = np.random.default_rng(4).permutation(plan.num_bins)[: plan.num_bins // 2]
+    indices, offsets = gather(plan.order, plan.runs, bins, document_seed)
+    listed = [ids.tolist() for ids in np.split(indices, offsets[1:-1])]
+    for number, ids in zip(bins.tolist(), listed, strict=True):
+        expected = plan[number]
+        if document_seed is not None:
+            expected = expected[np.argsort(mix(expected, document_seed))]
+        assert ids == expected.tolist()
+
+
+@pytest.mark.usefixtures("forced")
+def test_no_bins_are_an_empty_list() -> None:
+    plan = pack([5, 5], 10)
+    indices, offsets = gather(plan.order, plan.runs, np.zeros(0, dtype=np.int64), 3)
+    assert (indices.tolist(), offsets.tolist()) == ([], [0])
+
+
+@given(st.lists(st.integers(1, 1 << 40), max_size=50))
+def test_lengths_too_large_for_counters(values: list[int]) -> None:
+    lengths = np.asarray([*values, 1 << 41], dtype=np.int64)
+    histogram, order = sort_by_length(lengths, 1 << 41)
+    assert np.repeat(histogram.sizes, histogram.counts).tolist() == sorted(lengths.tolist(), reverse=True)
+    assert lengths[order].tolist() == sorted(lengths.tolist())
+
+
+@given(st.integers(0, 300), st.integers(1, 9))
+def test_threads_share_all_the_work(num: int, num_threads: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counting_sort, "_MIN_THREADED_ITEMS", 0)
+        patch.setattr(counting_sort, "_num_threads", lambda: num_threads)
+        ranges = counting_sort._thread_ranges(num)
+        assert len(ranges) == num_threads
+        assert [place for begin, end in ranges for place in range(begin, end)] == list(range(num))
+        # An error in a thread reaches the caller.
+        with pytest.raises(ZeroDivisionError):
+            counting_sort._run_in_threads(lambda thread, _begin, _end: 1 // (num_threads - 1 - thread), num)
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 6)), max_size=20))
+def test_ranges_are_concatenated(ranges: list[tuple[int, int]]) -> None:
+    starts, lengths = np.asarray(ranges, dtype=np.int64).reshape(-1, 2).T
+    expected = [place for start, length in ranges for place in range(start, start + length)]
+    assert counting_sort._ranges(starts, lengths).tolist() == expected

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oqvl_pack.binpacking.packing import pack
+from oqvl_pack.binpacking.shuffle import permutation
 from oqvl_shards.errors import ConfigError, DataError
 
 LENGTHS = np.random.default_rng(0).integers(1, 300, 3000)
@@ -96,3 +97,56 @@ def test_a_seed_is_an_integer(seed: Any) -> None:
     assert plan.shuffled(np.int32(7)).indices.tolist() == plan.shuffled(7).indices.tolist()
     with pytest.raises(ConfigError, match="seed is"):
         plan.shuffled(seed)
+
+
+@given(st.lists(st.integers(1, 50), max_size=80), st.none() | st.integers(0, 99), st.integers(0, 99))
+def test_any_order_and_back(lengths: list[int], seed: int | None, other: int) -> None:
+    plan = pack(lengths, 60)
+    plan = plan if seed is None else plan.shuffled(seed)
+    order = permutation(plan.num_bins, other)
+    moved = plan.reordered(order)
+    assert [moved[index].tolist() for index in range(len(moved))] == [plan[index].tolist() for index in order]
+    assert moved.fill.tolist() == plan.fill[order].tolist()
+    back = moved.reordered(np.argsort(order))
+    assert [items.tolist() for items in back] == [items.tolist() for items in plan]
+
+
+@given(
+    st.lists(st.integers(1, 50), min_size=1, max_size=80),
+    st.tuples(*[st.none() | st.integers(-9, 9)] * 2, st.none() | st.integers(1, 3) | st.integers(-3, -1)),
+)
+def test_slices_are_those_of_a_list(lengths: list[int], bounds: tuple[int | None, int | None, int | None]) -> None:
+    plan = pack(lengths, 60).shuffled(1)
+    bins = [items.tolist() for items in plan]
+    assert [items.tolist() for items in plan[slice(*bounds)]] == bins[slice(*bounds)]
+    assert len(bins) == len(plan)
+    assert bins == [items.tolist() for items in reversed(list(reversed(plan)))]
+
+
+@given(st.lists(st.tuples(st.integers(1, 50), st.integers(-5, 5)), min_size=1, max_size=60), st.integers(0, 9))
+def test_sums_against_a_loop(items: list[tuple[int, int]], seed: int) -> None:
+    table = np.asarray(items)
+    plan = pack(table[:, 0], 60).shuffled(seed)
+    assert plan.sums(table).tolist() == [table[ids].sum(axis=0).tolist() for ids in plan]
+    assert plan.sums(table[:, 0]).tolist() == plan.fill.tolist()
+    assert plan.sums(table.astype(np.float32)).dtype == np.float32
+
+
+def test_the_lists_are_made_once() -> None:
+    plan = pack(LENGTHS, 1000)
+    assert plan.indices is plan.indices
+    assert plan.offsets is plan.offsets
+
+
+def test_reordering_replaces_a_shuffle_of_bins_and_keeps_that_of_items() -> None:
+    plan = pack(LENGTHS, 1000).shuffled(3)
+    moved = plan.reordered(np.arange(len(plan))[::-1])
+    assert moved[0].tolist() == plan[-1].tolist()
+    assert moved.shuffled(3).indices.tolist() == plan.indices.tolist()
+
+
+@pytest.mark.parametrize(("order", "num_bins"), [([], 0), ([0], 1)])
+def test_the_smallest_orders(order: list[int], num_bins: int) -> None:
+    plan = pack([5] * num_bins, 10)
+    assert len(plan.reordered(order)) == num_bins
+    assert plan.balanced(np.zeros(num_bins), num_ranks=4).num_bins == num_bins

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oqvl_pack.binpacking import portfolio
+from oqvl_pack.binpacking.exact_fill import MAX_CAPACITY
+from oqvl_pack.binpacking.histogram import Histogram
 from oqvl_pack.binpacking.packing import pack
+from oqvl_pack.binpacking.placement import Packing
+from oqvl_pack.binpacking.portfolio import search
 from oqvl_shards.errors import ConfigError, DataError
 
 items = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 6)), max_size=80)
@@ -111,3 +119,69 @@ def test_weights_that_are_none() -> None:
         pack([1, 2], 10, weights=[0, -1], weight_capacity=3)
     with pytest.raises(DataError, match="found 1 weights for 2 lengths"):
         pack([1, 2], 10, weights=[0], weight_capacity=3)
+
+
+def item_histogram(lengths: list[int]) -> Histogram:
+    sizes, counts = np.unique(lengths, return_counts=True)
+    return Histogram(sizes[::-1].astype(np.int64), counts[::-1].astype(np.int64))
+
+
+def refuse(*_arguments: object, **_keywords: object) -> Packing:
+    raise AssertionError("this algorithm must not run")
+
+
+def test_the_search_stops_at_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(portfolio, "exact_fill", refuse)
+    monkeypatch.setattr(portfolio, "first_fit_decreasing", refuse)
+    found = search(item_histogram([6, 4]), 10, "best", lower_bound=1)
+    assert (found.algorithm, found.packing.num_bins) == ("bfd", 1)
+
+
+def test_the_first_of_equals_wins() -> None:
+    # A bound of 0 is never met, so all three algorithms run; each needs two bins.
+    found = search(item_histogram([6, 5, 4, 3]), 10, "best", lower_bound=0)
+    assert (found.algorithm, found.packing.num_bins) == ("bfd", 2)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "left_out"),
+    [
+        ("bfd", ["exact_fill", "first_fit_decreasing"]),
+        ("ffd", ["best_fit_decreasing", "exact_fill"]),
+        ("exact_fill", ["best_fit_decreasing", "first_fit_decreasing"]),
+    ],
+)
+def test_a_named_algorithm_runs_alone(algorithm: Any, left_out: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in left_out:
+        monkeypatch.setattr(portfolio, name, refuse)
+    assert search(item_histogram([6, 5, 4]), 10, algorithm, lower_bound=0).algorithm == algorithm
+
+
+def test_what_best_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(portfolio, "exact_fill", refuse)
+    assert search(item_histogram([6, 5]), 10, "best", lower_bound=0, max_items=3).packing.num_bins == 2
+    assert search(item_histogram([6, 5]), MAX_CAPACITY + 1, "best", lower_bound=0).packing.num_bins == 1
+    monkeypatch.undo()
+    monkeypatch.setattr(portfolio, "first_fit_decreasing", refuse)
+    monkeypatch.setattr(portfolio, "_MAX_FIRST_FIT_SIZES", 1)
+    assert search(item_histogram([6, 5, 4]), 10, "best", lower_bound=0).packing.num_bins == 2
+
+
+@given(items)
+def test_weighted_best_is_the_best_of_its_candidates(pairs: list[tuple[int, int]]) -> None:
+    lengths, weights = [length for length, _ in pairs], [weight for _, weight in pairs]
+    num_bins = {
+        name: pack(lengths, 100, weights=weights, weight_capacity=9, algorithm=name).num_bins
+        for name in ("best", "exact_fill", "ffd")
+    }
+    assert num_bins["best"] <= min(num_bins["exact_fill"], num_bins["ffd"])
+
+
+@given(st.lists(st.tuples(st.integers(1, 20), st.integers(0, 6)), min_size=1, max_size=7))
+def test_never_fewer_bins_than_the_optimum(optimum: Callable[..., int], pairs: list[tuple[int, int]]) -> None:
+    lengths, weights = [length for length, _ in pairs], [weight for _, weight in pairs]
+    fewest = optimum(lengths, 20, weights=weights, weight_capacity=6)
+    for algorithm in ("best", "exact_fill", "ffd", "next_fit"):
+        plan = pack(lengths, 20, weights=weights, weight_capacity=6, algorithm=algorithm)
+        assert plan.num_bins >= fewest
+        assert not plan.is_optimal or plan.num_bins == fewest

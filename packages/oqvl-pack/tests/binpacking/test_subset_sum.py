@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from oqvl_pack.binpacking.subset_sum import (
     CompiledTable,
     Goal,
     SubsetSums,
+    largest_sum,
     subset_sums,
 )
 
@@ -76,3 +79,58 @@ def test_the_compiled_table_pays_for_many_items(monkeypatch: pytest.MonkeyPatch)
     assert isinstance(subset_sums(compiled.MIN_COMPILED_ITEMS, 3), CompiledTable)
     monkeypatch.setattr(compiled, "_import_kernels", lambda: None)
     assert isinstance(subset_sums(compiled.MIN_COMPILED_ITEMS, 3), BigIntegerTable)
+
+
+@given(st.lists(st.integers(1, 40), max_size=10), st.integers(0, 120))
+def test_largest_sum_against_all_combinations(lengths: list[int], room: int) -> None:
+    chosen = largest_sum(lengths, room)
+    sums = [sum(some) for num in range(len(lengths) + 1) for some in combinations(lengths, num) if sum(some) <= room]
+    assert sum(lengths[index] for index in chosen) == max(sums)
+    assert chosen == sorted(set(chosen), reverse=True)
+
+
+@given(st.lists(st.integers(1, 40), max_size=10), st.integers(0, 120))
+def test_largest_sum_prefers_early_lengths(lengths: list[int], room: int) -> None:
+    chosen = largest_sum(lengths, room)
+    total = sum(lengths[index] for index in chosen)
+    # The last index is as small as it can be: no earlier lengths alone add up to the same.
+    earlier = lengths[: chosen[0]] if chosen else []
+    assert total not in {sum(some) for num in range(len(earlier) + 1) for some in combinations(earlier, num)} - {0}
+
+
+@pytest.mark.parametrize(
+    ("lengths", "room", "chosen"),
+    [
+        ([], 5, []),
+        ([6, 7], 5, []),
+        ([3, 4, 5], 0, []),
+        ([5, 5, 5], 10, [1, 0]),
+        ([9, 4, 6], 10, [2, 1]),
+        ([7, 3, 7, 3], 10, [1, 0]),
+        ([1 << 20, 1], 1 << 20, [0]),
+    ],
+)
+def test_known_largest_sums(lengths: list[int], room: int, chosen: list[int]) -> None:
+    assert largest_sum(lengths, room) == chosen
+
+
+def test_a_table_forgets_the_search_before() -> None:
+    for table in (BigIntegerTable(), CompiledTable(kernels, MAX_TERMS)):
+        wide = np.asarray([[1, 100], [2, 50]])
+        assert table.fill(wide, [Goal(1, 3, 150)], height=4, width=200) == (2, Cell(3, 150))
+        narrow = np.asarray([[0, 1]])
+        assert table.fill(narrow, [Goal(1, 1, 1)], height=2, width=2) == (1, None)
+        assert table.last_columns(1) == [Cell(0, 1)]
+        assert table.fill(np.zeros((0, 2), dtype=np.int64), [], height=1, width=1) == (0, None)
+        assert table.last_columns(0) == [Cell(0, 0)]
+
+
+def test_sums_stop_at_the_first_goal_that_is_reached() -> None:
+    moves = np.asarray([[0, 3], [0, 3], [0, 3], [0, 3]])
+    goals = [Goal(1, 0, 9), Goal(3, 0, 5)]
+    for table in (BigIntegerTable(), CompiledTable(kernels, MAX_TERMS)):
+        # After two terms 6 would do, but that goal holds from the third term on, when 9 is reached as well.
+        assert table.fill(moves, goals, height=1, width=20) == (3, Cell(0, 9))
+        assert table.terms_of(3, Cell(0, 9)).tolist() == [0, 1, 2]
+        assert table.terms_of(3, Cell(0, 6)).tolist() == [0, 1]
+        assert table.terms_of(3, Cell(0, 0)).tolist() == []
