@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,7 +14,9 @@ from hypothesis import strategies as st
 
 from oqvl_pack.binpacking.algorithm import Algorithm
 from oqvl_pack.binpacking.packing import pack
-from oqvl_shards.errors import ConfigError, DataError
+from oqvl_pack.binpacking.shuffle import mix, permutation
+from oqvl_pack.binpacking.streaming import StreamingPacker
+from oqvl_shards.errors import ConfigError, DataError, OqvlError
 
 ALGORITHMS = get_args(Algorithm)
 cases = st.integers(1, 5000).flatmap(
@@ -164,3 +168,95 @@ def test_totals_close_to_the_limit() -> None:
     assert (len(plan), plan.lower_bound, plan.num_tokens) == (7, 7, 7 * ((1 << 59) + 1))
     plan = pack([1 << 59] * 7, 1 << 60, weights=[1] * 7, weight_capacity=1 << 61)
     assert (len(plan), plan.lower_bound) == (4, 4)
+
+
+def known_lengths(num: int) -> np.ndarray:
+    """Return lengths from 145 to 400 that no release of numpy changes."""
+    return 145 + (mix(np.arange(num), 20261129) % np.uint64(256)).astype(np.int64)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "num_bins", "digest"),
+    [
+        ("best", 332, "9c3dbcefad4f4894"),
+        ("bfd", 335, "9e9c0e815812f65b"),
+        ("exact_fill", 332, "9c3dbcefad4f4894"),
+        ("ffd", 335, "9e9c0e815812f65b"),
+        ("next_fit", 344, "623e5065ad67bf56"),
+    ],
+)
+def test_plans_never_change(algorithm: Algorithm, num_bins: int, digest: str) -> None:
+    plan = pack(known_lengths(5000), 4096, algorithm=algorithm).shuffled(3)
+    lists = plan.indices.astype("<u4").tobytes() + plan.offsets.astype("<i8").tobytes()
+    assert (plan.num_bins, hashlib.sha256(lists).hexdigest()[:16]) == (num_bins, digest)
+
+
+@given(
+    st.integers(1, 30).flatmap(
+        lambda capacity: st.tuples(st.just(capacity), st.lists(st.integers(1, capacity), min_size=1, max_size=7))
+    ),
+    st.integers(0, 3),
+)
+def test_optimal_plans_are_optimal(optimum: Callable[..., int], case: tuple[int, list[int]], max_items: int) -> None:
+    capacity, lengths = case
+    plan = pack(lengths, capacity, max_items=max_items)
+    fewest = optimum(lengths, capacity, max_items=max_items)
+    assert plan.num_bins >= fewest
+    assert not plan.is_optimal or plan.num_bins == fewest
+    # With so few items the portfolio misses the optimum by one bin at most.
+    assert plan.num_bins <= fewest + 1
+
+
+@given(cases, st.integers(0, 99))
+def test_the_order_of_the_items_does_not_change_the_number_of_bins(case: tuple[int, list[int]], seed: int) -> None:
+    capacity, lengths = case
+    shuffled = np.asarray(lengths, dtype=np.int64)[permutation(len(lengths), seed)]
+    for algorithm in ("best", "bfd", "exact_fill", "ffd"):
+        plans = [pack(values, capacity, algorithm=algorithm) for values in (lengths, shuffled)]
+        assert plans[0].num_bins == plans[1].num_bins
+        assert sorted(plans[0].fill.tolist()) == sorted(plans[1].fill.tolist())
+
+
+@given(cases, st.integers(2, 1000))
+def test_the_unit_does_not_change_the_bins(case: tuple[int, list[int]], unit: int) -> None:
+    capacity, lengths = case
+    for algorithm in ("bfd", "ffd", "next_fit"):
+        plan = pack(lengths, capacity, algorithm=algorithm)
+        scaled = pack([unit * length for length in lengths], unit * capacity, algorithm=algorithm)
+        assert [items.tolist() for items in scaled] == [items.tolist() for items in plan]
+
+
+@given(cases, st.data())
+def test_dropping_is_packing_the_rest(case: tuple[int, list[int]], data: st.DataObject) -> None:
+    capacity, lengths = case
+    is_long = data.draw(st.lists(st.booleans(), min_size=len(lengths), max_size=len(lengths)))
+    given_lengths = [length + capacity * long for length, long in zip(lengths, is_long, strict=True)]
+    plan = pack(given_lengths, capacity, overlong="drop")
+    kept = [item for item, long in enumerate(is_long) if not long]
+    rest = pack([lengths[item] for item in kept], capacity)
+    assert plan.dropped.tolist() == [item for item, long in enumerate(is_long) if long]
+    assert [items.tolist() for items in plan] == [[kept[item] for item in items] for items in rest]
+
+
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        (lambda: pack([11], 10), "raise the capacity, shorten the item, or pass overlong='drop'"),
+        (lambda: pack([1], 1 << 62), "count in a larger unit"),
+        (lambda: pack([1 << 61] * 2, 1 << 61), "count them in a larger unit"),
+        (lambda: pack([1], 10, algorithm="exact_fill", max_items=2), "use algorithm='best'"),
+        (lambda: pack([1], 10, weights=[1], weight_capacity=2, algorithm="bfd"), "use algorithm='best'"),
+        (lambda: pack([1], 10, units=lambda _item: []), "leave out units"),
+        (lambda: pack([1], 10, weights=[1], weight_capacity=2, overlong="split"), "pass units, a function"),
+        (lambda: pack([1], 10).spans(0), "pack with overlong='split'"),
+        (lambda: pack([1, 2], 2).reordered([0, 0]), "pass a permutation of 0 to 1"),
+        (lambda: next(StreamingPacker(10).push("a", 11)), "shorten, split or drop the item before pushing it"),
+        (lambda: StreamingPacker(10).load_state_dict({}), "resume with the arguments of the packer"),
+    ],
+)
+def test_errors_say_what_to_do(call: Callable[[], object], hint: str) -> None:
+    with pytest.raises(OqvlError) as caught:
+        call()
+    assert hint in caught.value.hint
+    assert caught.value.exit_code in (3, 5)
+    assert str(caught.value).endswith(f"hint: {caught.value.hint}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oqvl_pack.binpacking.packing import pack
-from oqvl_pack.binpacking.splitting import Span
+from oqvl_pack.binpacking.splitting import Pieces, Span
 from oqvl_shards.errors import ConfigError, DataError
 
 
@@ -156,3 +157,51 @@ def test_units_go_with_weights_and_splitting() -> None:
     for keywords in wrong:
         with pytest.raises(ConfigError, match="units without weights and overlong='split'"):
             pack([5], 10, **keywords, units=lambda _item: [])
+
+
+@given(st.lists(st.integers(1, 300), max_size=30), st.integers(1, 120))
+def test_pieces_against_a_loop(lengths: list[int], capacity: int) -> None:
+    pieces = Pieces.of(np.asarray(lengths, dtype=np.int64), capacity)
+    first, further = [], []
+    for item, length in enumerate(lengths):
+        cuts = [*range(0, length, capacity), length]
+        spans = [Span(item, start, stop) for start, stop in itertools.pairwise(cuts)]
+        first.append(spans[0])
+        further += spans[1:]
+    expected = [*first, *further]
+    assert [pieces.span(index) for index in range(len(expected))] == expected
+    assert pieces.piece_lengths.tolist() == [span.stop - span.start for span in expected]
+    assert int(pieces.first_pieces[-1]) == len(expected)
+
+
+@given(documents(), st.integers(20, 90), st.integers(5, 12))
+def test_weighted_pieces_are_as_long_as_they_can_be(
+    items: list[list[tuple[int, int, int]]], capacity: int, limit: int
+) -> None:
+    lengths = np.asarray([sum(length for length, _, _ in item) for item in items], dtype=np.int64)
+    weights = np.asarray([sum(weight for _, weight, _ in item) for item in items], dtype=np.int64)
+    pieces, piece_weights = Pieces.of_weighted(lengths, weights, capacity, limit, lambda item: units_of(items[item]))
+    assert piece_weights.sum() == weights.sum()
+    assert pieces.piece_lengths.sum() == lengths.sum()
+    for index in range(len(pieces.piece_lengths)):
+        item, start, stop = pieces.span(index)
+        weight = sum(unit[2] for unit in units_of(items[item]) if start <= unit[0] and unit[1] <= stop)
+        if item in pieces.split:
+            assert piece_weights[index] == weight <= limit
+        if stop < lengths[item] and stop - start < capacity:
+            # It ends early only before a unit that would be cut, or that is too heavy.
+            [unit] = [unit for unit in units_of(items[item]) if unit[0] == stop]
+            assert unit[1] > start + capacity or weight + unit[2] > limit
+
+
+def test_splitting_many_long_items_is_proven_optimal() -> None:
+    lengths = np.random.default_rng(0).integers(1, 5000, 400)
+    plan = pack(lengths, 1024, overlong="split")
+    assert plan.num_tokens == lengths.sum()
+    assert plan.is_optimal
+
+
+def test_weights_without_overlong_items_are_kept() -> None:
+    pieces, weights = Pieces.of_weighted(np.asarray([5, 7]), np.asarray([2, 0]), 10, 3, lambda _item: [])
+    assert (weights.tolist(), pieces.split.tolist(), pieces.starts.tolist()) == ([2, 0], [], [])
+    assert [pieces.span(index) for index in (0, 1)] == [(0, 0, 5), (1, 0, 7)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from itertools import combinations, islice
+from itertools import combinations, islice, pairwise
 
 import numpy as np
 import pytest
@@ -153,3 +153,62 @@ def test_a_damaged_state_changes_nothing(damage: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="the state is damaged"):
         packer.load_state_dict({**before, "num_items": 9, **damage})
     assert packer.state_dict() == before
+
+
+def test_push_takes_an_item_before_its_bins_are_asked_for() -> None:
+    packer = StreamingPacker(10, buffer_size=1)
+    closing = [packer.push(name, length) for name, length in (("a", 6), ("b", 6), ("c", 6), ("d", 6))]
+    assert (packer.num_items, packer.num_buffered, packer.num_bins) == (4, 4, 0)
+    # Four items of 6 are more than two bins' worth; three are not.
+    assert [list(bins) for bins in closing] == [[["a"]], [], [], []]
+    assert packer.num_buffered == 3
+
+
+def test_figures_count_closed_bins_alone() -> None:
+    packer = StreamingPacker(10, buffer_size=1)
+    assert packer.utilization == 1.0
+    assert list(packer.pack([("a", 6), ("b", 4), ("c", 5)])) == [["a", "b"], ["c"]]
+    assert (packer.num_bins, packer.num_tokens, packer.utilization) == (2, 15, 0.75)
+
+
+def test_the_state_says_what_waits() -> None:
+    packer = StreamingPacker(10, buffer_size=5, max_age=7)
+    list(packer.push("a", 3))
+    list(packer.push("b", 4))
+    assert packer.state_dict() == {
+        "version": 1,
+        "capacity": 10,
+        "buffer_size": 5,
+        "max_age": 7,
+        "num_items": 2,
+        "num_bins": 0,
+        "num_tokens": 0,
+        "buffer": [["a", 3, 0, 0], ["b", 4, 1, 0]],
+    }
+
+
+@given(lengths, st.integers(1, 30))
+def test_an_unlimited_buffer_is_no_worse_than_twice_the_volume(items: list[int], capacity_above: int) -> None:
+    capacity = 50 + capacity_above
+    bins = list(StreamingPacker(capacity, buffer_size=1000).pack(enumerate(items)))
+    fills = [sum(items[member] for member in members) for members in bins]
+    # Two bins that follow one another hold more than one bin: the first took all that fits with its oldest item.
+    assert all(first + second > capacity for first, second in pairwise(fills))
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(1, 20))
+def test_an_age_limit_of_one_closes_a_bin_for_every_item_that_waits(items: list[int], buffer_size: int) -> None:
+    packer = StreamingPacker(50, buffer_size=buffer_size, max_age=1)
+    for position, length in enumerate(items):
+        list(packer.push(position, length))
+        assert packer.num_buffered <= 1
+
+
+def test_long_items_go_first_until_the_oldest_has_waited_long_enough() -> None:
+    packer = StreamingPacker(10, buffer_size=2)
+    leaves: dict[str, int] = {}
+    stream = [("small", 1), *((f"long{i}", 10) for i in range(40))]
+    for members in packer.pack(stream):
+        leaves |= dict.fromkeys(members, packer.num_bins)
+    # Four buffers' worth of bins, two items each, pass by the small item; then its turn comes.
+    assert leaves["small"] == 4 * 2 + 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,8 +11,12 @@ from hypothesis import strategies as st
 
 from oqvl_pack.binpacking import compiled
 from oqvl_pack.binpacking import vector_fill as module
+from oqvl_pack.binpacking.histogram import Histogram
 from oqvl_pack.binpacking.packing import pack
 from oqvl_pack.binpacking.plan import Plan
+from oqvl_pack.binpacking.vector_fill import vector_fill
+
+Bins = list[list[tuple[int, int]]]
 
 
 def mixture(num: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -103,3 +109,57 @@ def test_the_same_packing_without_compiled_loops(monkeypatch: pytest.MonkeyPatch
         plans.append(pack(lengths, 4096, weights=weights, weight_capacity=12, algorithm="exact_fill"))
     assert np.array_equal(plans[0].indices, plans[1].indices)
     assert np.array_equal(plans[0].offsets, plans[1].offsets)
+
+
+def direct(lengths: np.ndarray, weights: np.ndarray) -> Histogram:
+    types, counts = np.unique(np.stack([lengths, weights], axis=1), axis=0, return_counts=True)
+    return Histogram(types[::-1, 0].astype(np.int64), counts[::-1].astype(np.int64), types[::-1, 1].astype(np.int64))
+
+
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 8)), min_size=1, max_size=40))
+def test_a_bin_begins_with_the_largest_type_left(bins_of: Callable[..., Bins], items: list[tuple[int, int]]) -> None:
+    histogram = direct(*np.asarray(items).T)
+    assert histogram.weights is not None
+    shares = np.maximum(histogram.sizes / 30, histogram.weights / 8)
+    remaining = histogram.counts.copy()
+    for members in bins_of(vector_fill(histogram, 30, 8), histogram):
+        largest = max(shares[index] for index in np.flatnonzero(remaining))
+        assert max(shares[index] for index, _ in members) == largest
+        for index, _ in members:
+            remaining[index] -= 1
+
+
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 8)), min_size=1, max_size=7))
+def test_never_fewer_bins_than_the_optimum(optimum: Callable[..., int], items: list[tuple[int, int]]) -> None:
+    lengths, weights = np.asarray(items).T
+    fewest = optimum(lengths.tolist(), 30, weights=weights.tolist(), weight_capacity=8)
+    assert fewest <= vector_fill(direct(lengths, weights), 30, 8).num_bins <= 2 * fewest
+
+
+def test_a_window_is_the_beginning_of_what_fits() -> None:
+    lengths, weights = mixture(3000)
+    supply = module._Supply(direct(lengths, weights))
+    for room, weight_room in ((4096, 12), (500, 1), (150, 0), (1, 0)):
+        fitting = supply.fitting(room, weight_room)
+        assert supply.window(room, weight_room).tolist() == fitting[: module._WINDOW_TYPES].tolist()
+        assert (supply.lengths[fitting] <= room).all()
+        assert (supply.weights[fitting] <= weight_room).all()
+
+
+def test_types_with_many_items_come_early() -> None:
+    histogram = Histogram(np.arange(400, 0, -1), np.where(np.arange(400) < 40, 1000, 1), np.zeros(400, dtype=np.int64))
+    drawn = module._Supply(histogram).fitting(400, 0)
+    assert (np.flatnonzero(drawn < 40) < 60).mean() > 0.9
+
+
+def test_taking_keeps_the_totals() -> None:
+    supply = module._Supply(Histogram(np.asarray([9, 5]), np.asarray([4, 6]), np.asarray([1, 2])))
+    assert (supply.total_length, supply.total_weight) == (66, 16)
+    supply.take({0: 1, 1: 2}, repeats=3)
+    assert (supply.remaining.tolist(), supply.total_length, supply.total_weight) == ([1, 0], 9, 1)
+    assert supply.fitting(9, 2).tolist() == [0]
+
+
+@pytest.mark.parametrize(("capacity", "num_units", "expected"), [(10, 10, [3, 10]), (10, 5, [2, 5]), (100, 10, [0, 1])])
+def test_rescaling_rounds_to_the_nearest(capacity: int, num_units: int, expected: list[int]) -> None:
+    assert module._rescale(np.asarray([3, 10]), capacity, num_units).tolist() == expected

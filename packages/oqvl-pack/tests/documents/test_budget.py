@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -81,3 +83,39 @@ def test_all_and_nothing() -> None:
     assert not fill_budget(lengths, 2).any()
     assert not fill_budget(lengths, 0).any()
     assert fill_budget(lengths[:0], 5).tolist() == []
+
+
+@given(st.lists(st.integers(1, 60), max_size=10), st.integers(0, 400))
+def test_exact_against_all_combinations(lengths: list[int], budget: int) -> None:
+    array = np.asarray(lengths, dtype=np.int64)
+    chosen = fill_budget(array, budget)
+    sums = [sum(some) for num in range(len(lengths) + 1) for some in combinations(lengths, num) if sum(some) <= budget]
+    assert array[chosen].sum() == max(sums)
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=40))
+def test_a_budget_of_the_first_documents_takes_at_least_as_much(lengths: list[int]) -> None:
+    array = np.asarray(lengths, dtype=np.int64)
+    for num in range(len(lengths) + 1):
+        budget = int(array[:num].sum())
+        assert array[fill_budget(array, budget)].sum() == budget
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=12), st.integers(0, 400))
+def test_early_documents_are_preferred(lengths: list[int], budget: int) -> None:
+    array = np.asarray(lengths, dtype=np.int64)
+    chosen = np.flatnonzero(fill_budget(array, budget)).tolist()
+    total = int(array[chosen].sum())
+    # Without the last chosen document, no earlier ones make the same sum.
+    earlier = lengths[: chosen[-1]] if chosen else []
+    assert not total or all(
+        sum(some) != total for num in range(len(earlier) + 1) for some in combinations(earlier, num)
+    )
+
+
+def test_more_room_than_may_be_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Documents longer than the room that is given back are kept, and only what is missing is filled.
+    monkeypatch.setattr(module, "_MAX_ROOM", 50)
+    lengths = np.asarray([100, 100, 100, 30, 20])
+    assert fill_budget(lengths, 250).tolist() == [True, True, False, True, True]
+    assert fill_budget(lengths, 299).tolist() == [True, True, False, True, True]

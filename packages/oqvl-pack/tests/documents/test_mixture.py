@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oqvl_pack.binpacking.shuffle import mix, start_of
 from oqvl_pack.config import MixturePart, PackConfig
 from oqvl_pack.documents.mixture import choose_by_shard, choose_documents
 from oqvl_shards.errors import ConfigError
@@ -122,3 +123,62 @@ def test_choice_by_shard_is_that_by_source() -> None:
     of_first, of_third = ([one for one in part if one is not None] for part in (chosen[:2], chosen[3:]))
     assert np.concatenate(of_first).tolist() == np.asarray(whole[0]).tolist()
     assert np.concatenate(of_third).tolist() == np.asarray(whole[2]).tolist()
+
+
+@given(
+    st.lists(st.tuples(st.lists(st.integers(1, 90), min_size=1, max_size=8), st.integers(1, 5)), min_size=1, max_size=4)
+)
+def test_weighted_sources_are_as_large_as_their_shares_allow(sources: list[tuple[list[int], int]]) -> None:
+    lengths = [np.asarray(of_source) for of_source, _ in sources]
+    parts = [part(weight=weight) for _, weight in sources]
+    budgets = choose_documents(lengths, [UIDS[: len(of_source)] for of_source in lengths], parts, 0).token_budgets
+    totals = [int(of_source.sum()) for of_source in lengths]
+    per_weight = min(total / weight for total, (_, weight) in zip(totals, sources, strict=True))
+    assert budgets == [round(per_weight * weight) for _, weight in sources]
+    # The source that is shortest for its weight is packed whole, and none is asked for more than it has.
+    assert any(budget == total for budget, total in zip(budgets, totals, strict=True))
+    assert all(budget is not None and budget <= total for budget, total in zip(budgets, totals, strict=True))
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=9), st.integers(0, 300), st.integers(0, 9))
+def test_a_token_budget_against_all_combinations(lengths: list[int], budget: int, seed: int) -> None:
+    budget = max(1, min(budget, sum(lengths)))
+    array = np.asarray(lengths)
+    [chosen] = choose([array], [part(num_tokens=budget)], seed)
+    sums = {0}
+    for length in lengths:
+        sums |= {total + length for total in sums}
+    assert array[chosen].sum() == max(total for total in sums if total <= budget)
+
+
+def test_documents_come_in_the_order_of_their_hash() -> None:
+    keys = mix(UIDS, start_of(5))
+    [chosen] = choose([LENGTHS], [part(num_samples=7)], seed=5)
+    assert sorted(np.flatnonzero(chosen).tolist()) == sorted(np.argsort(keys)[:7].tolist())
+
+
+def test_two_sources_have_orders_of_their_own() -> None:
+    first, second = choose([LENGTHS, LENGTHS], [part(num_samples=500), part(num_samples=500)])
+    # Independent halves overlap in a quarter of the documents.
+    assert 0.2 < (first & second).mean() < 0.3
+
+
+def test_a_source_in_shards_without_documents() -> None:
+    config = PackConfig(output=Path("out"), tokenizer=Path("t"), mixture=(part(num_samples=2),), seed=4)
+    empty = LENGTHS[:0]
+    choice = choose_by_shard([empty, LENGTHS[:3], empty], [UIDS[:0], UIDS[:3], UIDS[:0]], [0, 0, 0], config)
+    sizes = [(len(chosen), int(chosen.sum())) for chosen in choice.is_chosen if chosen is not None]
+    assert sizes == [(0, 0), (3, 2), (0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("values", "hint"),
+    [
+        ({"num_samples": 1001}, "ask for fewer, or leave out num_samples to take all"),
+        ({"num_tokens": 10**7}, "ask for fewer, or leave out num_tokens to take all"),
+    ],
+)
+def test_errors_say_what_to_do(values: dict[str, int], hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        choose([LENGTHS], [part(**values)])
+    assert hint in caught.value.hint

@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import BPE
 
-from oqvl_pack.documents.template import Segment, SpecialTokens, caption_document, conversation_document
+from oqvl_pack.documents.template import (
+    Segment,
+    SpecialTokens,
+    caption_document,
+    conversation_document,
+    interleaved_document,
+)
 from oqvl_pack.documents.tokenization import DocumentTokenizer, load_tokenizer
 from oqvl_shards.errors import ConfigError
 
@@ -96,3 +103,66 @@ def test_the_first_token_is_never_a_target(byte_tokenizer_json: bytes) -> None:
     tokenizer = DocumentTokenizer(byte_tokenizer_json, TOKENS)
     documents = tokenizer.encode([[Segment("ab", is_target=True)], [], [Segment("c", is_target=True)]])
     assert [document.is_target.tolist() for document in documents] == [[False, True], [], [False]]
+
+
+ID_OF = {"<|endoftext|>": 256, "<|im_start|>": 257, "<|im_end|>": 258, "<|pad|>": 259, "<s>": 260, "<image>": 261}
+
+
+def spell(tokenizer: DocumentTokenizer, text: str) -> list[int]:
+    """Return the ids of ordinary text, one per byte."""
+    return tokenizer.encode([[Segment(text)]])[0].input_ids.tolist()
+
+
+def test_known_tokens_of_a_caption(byte_tokenizer_json: bytes) -> None:
+    tokenizer = DocumentTokenizer(byte_tokenizer_json, TOKENS)
+    [document] = tokenizer.encode([caption_document("a cat", TOKENS)])
+    assert document.input_ids.tolist() == [ID_OF["<s>"], ID_OF["<image>"], *spell(tokenizer, "\na cat"), 258]
+    assert document.is_target.tolist() == [False, False, *[True] * 7]
+
+
+def test_known_tokens_of_a_conversation(byte_tokenizer_json: bytes) -> None:
+    tokenizer = DocumentTokenizer(byte_tokenizer_json, TOKENS)
+    turns = [{"from": "human", "value": "<image>\nWho?"}, {"from": "gpt", "value": "Me."}]
+    [document] = tokenizer.encode([conversation_document(turns, 1, TOKENS, "Hi")])
+    system = [257, *spell(tokenizer, "system\nHi"), 258, *spell(tokenizer, "\n")]
+    user = [257, *spell(tokenizer, "user\n"), 261, *spell(tokenizer, "\nWho?"), 258, *spell(tokenizer, "\n")]
+    answer = [257, *spell(tokenizer, "assistant\n"), *spell(tokenizer, "Me."), 258, *spell(tokenizer, "\n")]
+    assert document.input_ids.tolist() == [260, *system, *user, *answer]
+    assert np.flatnonzero(document.is_target).tolist() == [len(document.input_ids) - place for place in (5, 4, 3, 2)]
+
+
+def test_known_tokens_of_an_interleaved_document(byte_tokenizer_json: bytes) -> None:
+    tokens = SpecialTokens(
+        image="<image>", bos="<s>", start="", end="<|im_end|>", pad="<|pad|>", chunk="<|endofchunk|>"
+    )
+    tokenizer = DocumentTokenizer(byte_tokenizer_json, tokens)
+    [document] = tokenizer.encode([interleaved_document(["A", None, "B"], tokens)])
+    newline_b = spell(tokenizer, "\nB")
+    assert document.input_ids.tolist() == [260, *spell(tokenizer, "A"), 262, 261, *newline_b, 262, 258]
+    assert document.is_target.tolist() == [False, True, True, False, True, True, True, True]
+
+
+@given(st.lists(st.lists(st.text(max_size=4), max_size=3), max_size=5))
+def test_offsets_cut_the_batch_into_its_documents(byte_tokenizer_json: bytes, texts: list[list[str]]) -> None:
+    tokenizer = DocumentTokenizer(byte_tokenizer_json, TOKENS)
+    documents = tokenizer.encode([[Segment(text) for text in of_document] for of_document in texts])
+    assert len(documents) == len(texts)
+    assert [tokenizer.decode(document.input_ids.tolist()) for document in documents] == ["".join(t) for t in texts]
+    assert documents.offsets[-1] == len(documents.input_ids) == len(documents.is_target)
+    with pytest.raises(IndexError, match=f"document {len(texts)} of {len(texts)}"):
+        documents[len(texts)]
+
+
+def test_the_tokenizer_is_read_once_per_process(tmp_path: Path, byte_tokenizer_json: bytes) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_bytes(byte_tokenizer_json)
+    first = load_tokenizer(path, TOKENS)
+    path.unlink()
+    assert load_tokenizer(path, TOKENS) is first
+
+
+def test_errors_say_what_to_do(byte_tokenizer_json: bytes) -> None:
+    tokenizer = DocumentTokenizer(byte_tokenizer_json, TOKENS)
+    with pytest.raises(ConfigError) as caught:
+        tokenizer.special_id("<nothing>")
+    assert "add it to tokenizer.json with special=true" in caught.value.hint
