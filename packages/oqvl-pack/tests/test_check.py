@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from oqvl_pack import check
+from oqvl_pack.check import check_origin, recorded_config
 from oqvl_pack.config import CheckConfig, PackConfig
 from oqvl_pack.run import check_dataset, pack_dataset
 from oqvl_shards.dataset import write_manifest
@@ -131,3 +133,56 @@ def test_account_that_does_not_fit(config: CheckConfig) -> None:
     write_manifest(config.packed, dataset.manifest.model_copy(update={"account": account}))
     with pytest.raises(DataError, match="the manifest accounts for"):
         check_dataset(config)
+
+
+def test_the_recorded_configuration_has_the_paths_that_are_given(config: CheckConfig) -> None:
+    packed = PackedReader(config.packed).dataset
+    recorded = recorded_config(config.model_copy(update={"num_workers": 2}), packed)
+    assert (recorded.source, recorded.tokenizer, recorded.num_workers) == (config.source, config.tokenizer, 2)
+    assert (recorded.bin_capacity, recorded.packs_per_shard) == (256, 500)
+
+
+def test_a_mixture_needs_all_its_sources(
+    captions: Path, conversations: Path, tokenizer_file: Path, tmp_path: Path
+) -> None:
+    mixture = [{"source": captions, "num_samples": 20}, {"source": conversations}]
+    values = {"output": tmp_path / "mixed", "tokenizer": tokenizer_file, "bin_capacity": 3000}
+    pack_dataset(PackConfig.model_validate({"mixture": mixture, **values}))
+    settings = CheckConfig(packed=tmp_path / "mixed", mixture=(captions, conversations), tokenizer=tokenizer_file)
+    report = check_dataset(settings)
+    assert report.num_documents == 20 + 54
+    assert report.rejected["left_out_by_budget"] == 111 - 20
+    for paths in ((captions,), (conversations, captions)):
+        with pytest.raises(ConfigError, match=r"^source: .* is from another one|has fewer|only \d+"):
+            check_dataset(settings.model_copy(update={"mixture": paths}))
+
+
+@pytest.mark.parametrize(
+    ("digests", "is_same"), [(["a", "b"], True), (["b", "a"], False), (["a"], False), (["a", "b", "c"], False)]
+)
+def test_origins_are_compared_in_order(config: CheckConfig, digests: list[str], is_same: bool) -> None:
+    path_of = {"a": Path("first"), "b": Path("second")}
+    if is_same:
+        check_origin(config, "source", digests, path_of)
+        return
+    with pytest.raises(ConfigError, match=r"expected digest .*, found first \(a\), second \(b\)") as caught:
+        check_origin(config, "source", digests, path_of)
+    assert "name the unchanged source that it was packed from" in caught.value.hint
+
+
+@pytest.mark.parametrize("change", [flip_token, rename_document])
+def test_errors_say_what_to_do(config: CheckConfig, change: Callable[[list[Pack]], list[Pack]]) -> None:
+    rewrite(config.packed, change)
+    with pytest.raises(DataError) as caught:
+        check_dataset(config)
+    assert caught.value.hint == "pack again"
+    assert str(config.packed) in caught.value.message
+
+
+def test_more_documents_than_a_pack_may_hold(config: CheckConfig) -> None:
+    pack = PackedReader(config.packed)[0]
+    num_documents = len(pack.record.document_lengths)
+    assert len(check._fingerprint_pack(pack, num_documents)) == num_documents
+    assert len(check._fingerprint_pack(pack, 0)) == num_documents
+    with pytest.raises(DataError, match=f"pack 0 has {num_documents} documents, expected at most {num_documents - 1}"):
+        check._fingerprint_pack(pack, num_documents - 1)

@@ -6,9 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from oqvl_pack.binpacking.shuffle import permutation
 from oqvl_pack.config import PackConfig, PlanConfig
-from oqvl_pack.forecast import padded_slots
+from oqvl_pack.corpus.packed_corpus import pack_corpus
+from oqvl_pack.corpus.worker import Job
+from oqvl_pack.corpus.write_timing import WriteTiming
+from oqvl_pack.documents.source import open_sources
+from oqvl_pack.forecast import forecast, padded_slots
 from oqvl_pack.run import pack_dataset, plan_dataset
 
 
@@ -43,3 +50,47 @@ def test_gpu_hours(captions: Path, tokenizer_file: Path, tmp_path: Path) -> None
     assert training.hours == pytest.approx(training.gpu_hours / 2)
     assert training.gpu_hours_saved_to_ffd == pytest.approx((report.num_sequences_ffd * 400 - slots) / 36_000)
     assert training.gpu_hours_saved_to_padding == pytest.approx((report.num_slots_padded - slots) / 36_000)
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=40), st.integers(1, 9), st.integers(0, 9))
+def test_padded_slots_against_a_loop(lengths: list[int], batch_size: int, seed: int) -> None:
+    array = np.asarray(lengths)
+    order = permutation(len(lengths), seed).tolist()
+    batches = [[lengths[i] for i in order[start : start + batch_size]] for start in range(0, len(order), batch_size)]
+    assert padded_slots(array, batch_size, seed) == sum(max(batch) * len(batch) for batch in batches)
+
+
+def test_seconds_are_shared_by_as_many_writers_as_there_are_shards(
+    captions: Path, tokenizer_file: Path, tmp_path: Path
+) -> None:
+    values = {"source": captions, "output": tmp_path / "out", "tokenizer": tokenizer_file, "bin_capacity": 1024}
+    corpus_config = PlanConfig.model_validate({**values, "packs_per_shard": 10})
+    job = Job(corpus_config, frozenset({"caption"}), image_token_id=261)
+    corpus = pack_corpus(open_sources(corpus_config), job)
+    timing = WriteTiming(
+        directory=tmp_path,
+        num_packs=1,
+        num_bytes={"embedded": 1, "reference": 1},
+        seconds={"embedded": 1.0, "reference": 2.0},
+        num_work_tokens=1,
+        seconds_saving_work=0.0,
+    )
+    alone = forecast(corpus, corpus_config, timing)
+    assert alone.seconds_writing_embedded == alone.bytes_embedded
+    assert alone.seconds_writing_reference == 2 * alone.bytes_reference
+    num_shards = -(-alone.num_packs // 10)
+    assert num_shards > 1
+    for num_workers, num_writers in ((2, min(2, num_shards)), (100, num_shards)):
+        shared = forecast(corpus, corpus_config.model_copy(update={"num_workers": num_workers}), timing)
+        assert shared.seconds_writing_embedded == pytest.approx(alone.seconds_writing_embedded / num_writers)
+
+
+def test_figures_are_those_of_the_corpus(captions: Path, tokenizer_file: Path, tmp_path: Path) -> None:
+    values = {"source": captions, "output": tmp_path, "tokenizer": tokenizer_file, "bin_capacity": 1024}
+    report = plan_dataset(PlanConfig.model_validate({**values, "padding_batch": 1}))
+    assert report.num_slots_padded == report.num_tokens  # one sequence per batch needs no padding
+    assert report.num_documents + sum(report.rejected.values()) == report.num_samples == 120
+    assert report.lower_bound <= report.num_packs <= report.num_sequences_ffd
+    assert report.lower_bound == max(report.bound_volume, report.bound_martello_toth, report.bound_cardinality)
+    assert report.bound_max_documents == 0
+    assert report.utilization == report.num_tokens / (report.num_packs * 1024)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from oqvl_pack.report import CheckReport, PackReport, PlanReport, ShowReport, TrainingForecast
+from oqvl_pack.report import CheckReport, PackReport, PlanReport, ShowReport, TokenBudget, TrainingForecast
+from oqvl_shards.manifest import Account, PackedSource
 
 
 def test_tables_name_the_figures() -> None:
@@ -51,3 +52,29 @@ def test_show_and_check() -> None:
     check = CheckReport(packed="dir", num_packs=1, num_documents=2, num_images=3, rejected={"empty_text": 1})
     assert "5 of 9" in show.table()
     assert "1 left out" in check.table()
+
+
+def test_a_budget_reads_what_it_wrote() -> None:
+    budget = TokenBudget.of("web", asked=1000, reached=997)
+    assert budget.statistics() == {"tokens_asked_web": 1000, "tokens_reached_web": 997, "tokens_gap_web": 3}
+    account = Account(num_in=5, num_kept=5)
+    source = PackedSource(name="web", sha256="0" * 64, num_tokens=997, account=account)
+    assert TokenBudget.from_statistics(source, budget.statistics()) == (budget,)
+    assert TokenBudget.from_statistics(source, {}) == ()
+    assert budget.line() == ("budget", "web: 1,000 tokens asked, 997 reached, 3 missing")
+
+
+def test_hours_are_shared_by_the_gpus() -> None:
+    training = TrainingForecast(num_gpus=8, gpu_hours=12, gpu_hours_saved_to_ffd=0, gpu_hours_saved_to_padding=3)
+    assert training.hours == 1.5
+    [(name, cost), (_, saved)] = training.lines()
+    assert (name, cost) == ("training", "12.00 GPU hours per epoch, 1.50 hours on 8 GPUs")
+    assert saved == "0.00 fewer than first-fit decreasing, 3.00 fewer than padding"
+
+
+def test_columns_of_a_table_are_aligned() -> None:
+    check = CheckReport(packed="dir", num_packs=1, num_documents=2, num_images=3, rejected={"image_mark_mismatch": 1})
+    width = len("  image_mark_mismatch") + 2
+    for line in check.table().splitlines():
+        assert line[width - 2 : width] == "  "
+        assert line[width] != " "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from PIL import Image
 from oqvl_pack.config import CheckConfig, PackConfig, PlanConfig, ShowConfig
 from oqvl_pack.run import check_dataset, pack_dataset, plan_dataset, show_pack
 from oqvl_shards.check import check_shards
+from oqvl_shards.claim import claim
 from oqvl_shards.errors import ConfigError, DataError
 from oqvl_shards.packed import IGNORE_INDEX, Pack, PackedReader, encode_record
 from oqvl_shards.stage_output import StageOutput
@@ -361,3 +363,54 @@ def test_show_refuses_a_file_that_cannot_be_drawn_before_any_work(name: str, mes
     with pytest.raises(ConfigError, match=message):
         show_pack(ShowConfig(packed=tmp_path / "none", output=tmp_path / name))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lineage_records_the_configuration_and_the_tokenizer(packed: Path, tokenizer_file: Path) -> None:
+    lineage = PackedReader(packed).dataset.manifest.lineage
+    assert lineage.tool == "oqvl-pack run"
+    assert list(lineage.config) == ["config", "tokenizer_sha256"]
+    assert lineage.config["tokenizer_sha256"] == hashlib.sha256(tokenizer_file.read_bytes()).hexdigest()
+    assert lineage.config["config"]["bin_capacity"] == 256
+    assert not {"source", "output", "tokenizer", "num_workers", "engine"} & set(lineage.config["config"])
+
+
+def test_an_output_has_one_writer(captions: Path, tokenizer_file: Path, tmp_path: Path) -> None:
+    output = tmp_path / "packed"
+    output.mkdir()
+    with claim(output, "somebody else"), pytest.raises(ConfigError, match="somebody else"):
+        pack_dataset(make_config(captions, tokenizer_file, output))
+    assert pack_dataset(make_config(captions, tokenizer_file, output)).num_documents == 111
+
+
+def test_a_run_that_fails_before_it_writes_leaves_nothing(captions: Path, tokenizer_file: Path, tmp_path: Path) -> None:
+    config = make_config(captions, tokenizer_file, tmp_path / "packed", bin_capacity=20)
+    with pytest.raises(DataError, match="but a pack holds 20"):
+        pack_dataset(config)
+    assert not (tmp_path / "packed").exists()
+    assert pack_dataset(config.model_copy(update={"bin_capacity": 256})).num_documents == 111
+
+
+def test_work_files_of_a_finished_run_are_removed(captions: Path, tokenizer_file: Path, packed: Path) -> None:
+    assert not (packed / "work").exists()
+    # What a run that was killed right after its manifest left behind goes with the next one.
+    (packed / "work").mkdir()
+    (packed / "work" / "00000.npz").write_bytes(b"left over")
+    pack_dataset(make_config(captions, tokenizer_file, packed))
+    assert not (packed / "work").exists()
+
+
+@pytest.mark.parametrize("pack", [12345, -12345])
+def test_a_pack_that_is_not_there(packed: Path, tmp_path: Path, pack: int) -> None:
+    num_packs = len(PackedReader(packed))
+    with pytest.raises(ConfigError, match=f"pack is {pack}, but .* has {num_packs} packs") as caught:
+        show_pack(ShowConfig(packed=packed, pack=pack, output=tmp_path / "pack.png"))
+    assert f"name one from 0 to {num_packs - 1}" in caught.value.hint
+
+
+def test_the_last_pack_counted_from_the_end(packed: Path, tmp_path: Path) -> None:
+    reports = [
+        show_pack(ShowConfig(packed=packed, pack=pack, output=tmp_path / "pack.png"))
+        for pack in (-1, len(PackedReader(packed)) - 1)
+    ]
+    assert reports[0] == reports[1]
+    assert reports[0].num_tokens <= reports[0].bin_capacity == 256

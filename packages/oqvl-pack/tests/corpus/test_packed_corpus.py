@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from oqvl_pack.config import PackConfig
-from oqvl_pack.corpus.packed_corpus import pack_corpus
+from oqvl_pack.corpus import packed_corpus
+from oqvl_pack.corpus.packed_corpus import PackedCorpus, pack_corpus
 from oqvl_pack.corpus.worker import Job
 from oqvl_pack.documents.source import open_sources
 from oqvl_shards.errors import DataError
@@ -37,3 +39,52 @@ def test_nothing_to_pack_names_the_reasons(captions: Path, tokenizer_file: Path,
     config = PackConfig(source=captions, output=tmp_path, tokenizer=tokenizer_file, bin_capacity=5, overlong="drop")
     with pytest.raises(DataError, match=r"no sample of .*captions can be packed; rejected: .*'overlong': 111"):
         pack_corpus(open_sources(config), Job(config, frozenset({"caption"})))
+
+
+def make_corpus(tokenizer: Path, output: Path, *mixture: dict[str, object]) -> PackedCorpus:
+    values = {"output": output / "out", "tokenizer": tokenizer, "visual_tokens_per_image": 4, "bin_capacity": 512}
+    config = PackConfig.model_validate({"mixture": mixture, **values})
+    return pack_corpus(open_sources(config), Job(config, frozenset({"caption", "conversation", "interleaved"})))
+
+
+def test_columns_are_those_of_packed_documents(captions: Path, tokenizer_file: Path, tmp_path: Path) -> None:
+    whole = make_corpus(tokenizer_file, tmp_path, {"source": captions})
+    some = make_corpus(tokenizer_file, tmp_path, {"source": captions, "num_samples": 30})
+    assert len(whole.lengths) == 111 and len(some.lengths) == 30
+    chosen = np.concatenate([shard.is_chosen for shard in some.input_shards if shard.is_chosen is not None])
+    for column in ("lengths", "num_stored", "num_images", "image_bytes"):
+        assert getattr(some, column).tolist() == getattr(whole, column)[chosen].tolist()
+    assert sorted(zip(some.packs.shards.tolist(), some.packs.documents.tolist(), strict=True)) == [
+        (shard.index, document)
+        for shard in some.input_shards
+        if shard.is_chosen is not None
+        for document in np.flatnonzero(shard.is_chosen).tolist()
+    ]
+
+
+def test_budgets_are_compared_with_what_was_reached(
+    captions: Path, conversations: Path, tokenizer_file: Path, tmp_path: Path
+) -> None:
+    mixture = {"source": captions, "weight": 1}, {"source": conversations, "num_samples": 9}
+    corpus = make_corpus(tokenizer_file, tmp_path, *mixture)
+    # One weighted source is packed whole; a number of samples is no budget of tokens.
+    [budget] = corpus.token_budgets
+    assert (budget.name, budget.gap, budget.reached) == ("source", 0, corpus.num_tokens(0))
+    assert corpus.asked_tokens == [corpus.num_tokens(0), None]
+
+
+def test_statistics_add_up_over_shards(interleaved: Path, tokenizer_file: Path, tmp_path: Path) -> None:
+    corpus = make_corpus(tokenizer_file, tmp_path, {"source": interleaved})
+    assert corpus.statistics() == {"num_trailing_images_cut": 6}
+    assert corpus.seconds_tokenizing > 0 < corpus.seconds_packing
+    assert corpus.num_leftovers <= len(corpus.lengths)
+
+
+def test_processes_pack_like_one(
+    captions: Path, tokenizer_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = make_corpus(tokenizer_file, tmp_path, {"source": captions})
+    monkeypatch.setattr(packed_corpus, "_MIN_POOL_DOCUMENTS", 0)
+    mapped = make_corpus(tokenizer_file, tmp_path, {"source": captions})
+    for column in ("shards", "documents", "offsets"):
+        assert getattr(mapped.packs, column).tolist() == getattr(alone.packs, column).tolist()

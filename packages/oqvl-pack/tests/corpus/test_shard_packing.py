@@ -80,3 +80,36 @@ def test_between() -> None:
         [20, 30, 40],
         [0, 1, 3],
     )
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=60), st.integers(0, 5))
+def test_a_shard_keeps_the_packs_that_are_as_full_as_the_average(lengths: list[int], shard_index: int) -> None:
+    array = np.asarray(lengths, dtype=np.int64)
+    packing = pack_shard(array, shard_index, config(50))
+    num_bins = pack(array, 50).num_bins
+    fills = [
+        int(array[packing.documents[begin:end]].sum())
+        for begin, end in zip(packing.offsets[:-1], packing.offsets[1:], strict=True)
+    ]
+    average = sum(lengths) / num_bins
+    assert all(fill >= average for fill in fills)
+    # The packs that were given up are emptier than the average, together.
+    num_given_up = num_bins - packing.num_packs
+    assert int(array[packing.leftovers].sum()) < average * num_given_up or not num_given_up
+    assert packing.leftovers.tolist() == sorted(packing.leftovers.tolist())
+
+
+def test_kept_packs_come_first_in_the_order_of_their_shards() -> None:
+    shards = [np.asarray(lengths) for lengths in ([6, 4, 3], [5, 5, 2], [7])]
+    packs = pack_shards(shards, config(10))
+    members = [
+        list(zip(packs.shards[begin:end].tolist(), packs.documents[begin:end].tolist(), strict=True))
+        for begin, end in zip(packs.offsets[:-1], packs.offsets[1:], strict=True)
+    ]
+    # Shards 0 and 1 each keep a full pack, shard 2 its only one; the leftovers of 3 and 2 share the last.
+    assert [sorted(pack) for pack in members] == [[(0, 0), (0, 1)], [(1, 0), (1, 1)], [(2, 0)], [(0, 2), (1, 2)]]
+
+
+def test_no_documents_at_all() -> None:
+    packs = pack_shards([np.zeros(0, dtype=np.int64)] * 2, config(10))
+    assert (packs.num_packs, packs.offsets.tolist()) == (0, [0])
