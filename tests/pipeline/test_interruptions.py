@@ -1,0 +1,267 @@
+"""Every stage of every package: killed at any point, started twice at once, with equal and with other configurations.
+
+Of runs that start together on one output exactly one writes it; every other one is refused, or finds it finished. What
+a killed run leaves is completed by the next one to the bytes of an undisturbed run.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from interruptions import POINTS
+from tiny_path import PATH, PRETRAIN, run, write_inputs
+
+pytestmark = pytest.mark.distributed
+
+ONE_PROCESS = [line for line in PATH.strip().splitlines() if not line.startswith("torchrun") and "sft" not in line]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A command with two configurations.
+
+    Args:
+        command: Without its output.
+        one: What makes it the first configuration.
+        other: What makes it the second.
+        output: The key of its output.
+        prepared: A directory whose files are in the output before it begins.
+    """
+
+    command: str
+    one: str
+    other: str
+    output: str = "output"
+    prepared: str = ""
+
+
+STAGES = {
+    "import webdataset": Stage(
+        "oqvl-shards import webdataset", "name=one", "name=two", output="directory", prepared="pool"
+    ),
+    "import llava": Stage(
+        "oqvl-shards import llava annotations=chats/chats.json images=chats name=chats",
+        "records_per_shard=3",
+        "records_per_shard=4",
+    ),
+    "score": Stage("oqvl-filter score pool=pool", "scorer.name=rules", "scorer.name=phash"),
+    "select": Stage(
+        "oqvl-filter select pools=pool scores.rules=scores", "keep='rules.width >= 32'", "keep='rules.width >= 16'"
+    ),
+    "reshard": Stage(
+        "oqvl-filter reshard pools=pool subset=subset name=new", "samples_per_shard=2", "samples_per_shard=3"
+    ),
+    "dedup": Stage("oqvl-filter dedup scores.rules=scores method=exact", "seed=1", "seed=2"),
+    "import uids": Stage("oqvl-filter import uids source=subset/subset.npy", "name=one", "name=two"),
+    "import pictures": Stage("oqvl-filter import pictures source=pictures", "name=one", "name=two"),
+    "pack": Stage(
+        "oqvl-pack run source=filtered tokenizer=tokenizer.json bin_capacity=64 visual_tokens_per_image=4 "
+        "packs_per_shard=1",
+        "seed=1",
+        "seed=2",
+    ),
+    "init": Stage("oqvl-model init -c model.toml", "seed=1", "seed=2"),
+    "train": Stage(f"oqvl-train {PRETRAIN} checkpoint_every=1", "seed=1", "seed=2"),
+    "import jsonl": Stage("oqvl-eval import source=questions/colours.jsonl images=pictures", "task=one", "task=two"),
+    "answer": Stage(
+        "oqvl-eval run -c eval.toml checkpoint=pretrain/model items_per_chunk=1", "limit=3", "choices_as=letters"
+    ),
+}
+
+DELAYS = (0.0, 0.008, 0.03)
+"""Seconds between two runs that race."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Runs that start together, and the directory that they compete for.
+
+    Args:
+        output: The directory.
+        configurations: `one` or `other` for each run.
+        delays: Seconds after which each starts.
+        deaths: Where each is killed; empty: nowhere.
+    """
+
+    output: Path
+    configurations: tuple[str, ...]
+    delays: tuple[float, ...]
+    deaths: tuple[str, ...]
+
+    def jobs(self, stage: Stage) -> list[dict[str, Any]]:
+        """Return the runs as `interruptions` takes them."""
+        rows = zip(self.configurations, self.delays, self.deaths, strict=True)
+        return [
+            {
+                "command": f"{stage.command} {getattr(stage, name)} {stage.output}={self.output}",
+                "delay": delay,
+                "dies": death,
+            }
+            for name, delay, death in rows
+        ]
+
+
+def alone(output: Path, name: str) -> Trial:
+    return Trial(output, (name,), (0.0,), ("",))
+
+
+def trials_of(folder: Path) -> dict[str, list[Trial]]:
+    """Return, by a name, what happens to one output after the other; the last run of each is undisturbed."""
+    trials = {f"undisturbed {name}": [alone(folder / f"undisturbed-{name}/out", name)] for name in ("one", "other")}
+    for number, delay in enumerate(DELAYS):
+        output = folder / f"race-{number}/out"
+        trials[f"race {number}"] = [
+            Trial(output, ("one", "other"), (0.0, delay), ("", "")),
+            alone(output, "one"),
+            alone(output, "other"),
+        ]
+    output = folder / "equal/out"
+    trials["equal"] = [Trial(output, ("one", "one", "one"), (0.0, 0.0, 0.01), ("", "", "")), alone(output, "one")]
+    for number, point in enumerate(("after 0.02 seconds", POINTS[0])):
+        output = folder / f"equal-killed-{number}/out"
+        race = Trial(output, ("one", "one"), (0.0, 0.015), (point, ""))
+        trials[f"equal killed {number}"] = [race, alone(output, "one")]
+    for number, point in enumerate(POINTS):
+        output = folder / f"killed-{number}/out"
+        trials[f"killed {number}"] = [Trial(output, ("one",), (0.0,), (point,)), alone(output, "one")]
+    return trials
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory, make_tokenizer: Callable[[str], bytes]) -> Path:
+    """A working directory in which every input of every stage is there."""
+    directory = tmp_path_factory.mktemp("interruptions")
+    write_inputs(directory, make_tokenizer("qwen2"))
+    for command in ONE_PROCESS:
+        run(command, directory)
+    (directory / "pool" / "manifest.json").rename(directory / "pool-manifest.json")
+    shutil.copytree(directory / "pool", directory / "bare-pool")
+    (directory / "pool-manifest.json").rename(directory / "pool" / "manifest.json")
+    return directory
+
+
+Outcomes = dict[str, dict[str, list[list[dict[str, Any]]]]]
+
+
+@pytest.fixture(scope="module")
+def outcomes(directory: Path) -> Outcomes:
+    """What became of every run: by stage and trial, for each step of the trial, for each run of the step."""
+    names, races = [], []
+    for stage_name, stage in STAGES.items():
+        for trial_name, steps in trials_of(directory / "trials" / stage_name.replace(" ", "-")).items():
+            for step in steps:
+                if stage.prepared and not step.output.exists():
+                    shutil.copytree(directory / f"bare-{stage.prepared}", step.output)
+                names.append((stage_name, trial_name))
+                races.append(step.jobs(stage))
+    warm_up = [
+        f"{STAGES[name].command} {STAGES[name].one} output=warm-up/{name}" for name in ("score", "train", "answer")
+    ]
+    process = subprocess.run(
+        [sys.executable, Path(__file__).with_name("interruptions.py"), *warm_up],
+        cwd=directory,
+        input=json.dumps(races),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    found: Outcomes = {}
+    for (stage_name, trial_name), outcome in zip(names, json.loads(process.stdout), strict=True):
+        found.setdefault(stage_name, {}).setdefault(trial_name, []).append(outcome)
+    return found
+
+
+def content(output: Path) -> dict[str, bytes]:
+    """Return every file below `output` that does not tell the time."""
+    files = (path for path in output.rglob("*") if path.is_file())
+    return {
+        path.relative_to(output).as_posix(): path.read_bytes()
+        for path in files
+        if path.name != "timings.jsonl" and "checkpoints" not in path.parts
+    }
+
+
+@pytest.mark.parametrize("stage_name", STAGES)
+class TestEveryStage:
+    @pytest.fixture
+    def folder(self, stage_name: str, directory: Path) -> Path:
+        return directory / "trials" / stage_name.replace(" ", "-")
+
+    @pytest.fixture
+    def undisturbed(self, stage_name: str, folder: Path, outcomes: Outcomes) -> dict[str, dict[str, bytes]]:
+        """What the two configurations write when nothing disturbs them."""
+        for name in ("one", "other"):
+            assert outcomes[stage_name][f"undisturbed {name}"] == [[{"code": 0, "error": ""}]] or (
+                outcomes[stage_name][f"undisturbed {name}"][0][0]["code"] == 0
+            )
+        found = {name: content(folder / f"undisturbed-{name}/out") for name in ("one", "other")}
+        assert found["one"] != found["other"]
+        return found
+
+    @pytest.mark.parametrize("number", range(len(DELAYS)))
+    def test_of_two_configurations_one_writes_and_the_other_is_refused(
+        self,
+        stage_name: str,
+        number: int,
+        folder: Path,
+        outcomes: Outcomes,
+        undisturbed: dict[str, dict[str, bytes]],
+    ) -> None:
+        runs, *reruns = outcomes[stage_name][f"race {number}"]
+        codes = {name: outcome["code"] for name, outcome in zip(("one", "other"), runs, strict=True)}
+        assert sorted(codes.values()) == [0, 3], runs
+        winner, loser = sorted(codes, key=lambda name: codes[name])
+        message = next(outcome["error"] for outcome in runs if outcome["code"])
+        assert "is being written by" in message or "already holds" in message
+        assert content(folder / f"race-{number}/out") == undisturbed[winner]
+        assert {name: rerun[0]["code"] for name, rerun in zip(("one", "other"), reruns, strict=True)} == {
+            winner: 0,
+            loser: 3,
+        }
+
+    def test_equal_runs_write_once(
+        self, stage_name: str, folder: Path, outcomes: Outcomes, undisturbed: dict[str, dict[str, bytes]]
+    ) -> None:
+        runs, (rerun,) = outcomes[stage_name]["equal"]
+        for outcome in runs:
+            assert outcome["code"] == 0 or "is being written by" in outcome["error"], outcome
+        assert any(outcome["code"] == 0 for outcome in runs)
+        assert rerun["code"] == 0
+        assert content(folder / "equal/out") == undisturbed["one"]
+
+    @pytest.mark.parametrize("number", range(2))
+    def test_a_dead_run_blocks_and_spoils_nothing(
+        self,
+        stage_name: str,
+        number: int,
+        folder: Path,
+        outcomes: Outcomes,
+        undisturbed: dict[str, dict[str, bytes]],
+    ) -> None:
+        (_, survivor), (rerun,) = outcomes[stage_name][f"equal killed {number}"]
+        assert survivor["code"] == 0 or "is being written by" in survivor["error"], survivor
+        assert rerun["code"] == 0, rerun
+        assert content(folder / f"equal-killed-{number}/out") == undisturbed["one"]
+
+    @pytest.mark.parametrize("number", range(len(POINTS)), ids=POINTS)
+    def test_a_kill_costs_no_byte(
+        self,
+        stage_name: str,
+        number: int,
+        folder: Path,
+        outcomes: Outcomes,
+        undisturbed: dict[str, dict[str, bytes]],
+    ) -> None:
+        (killed,), (rerun,) = outcomes[stage_name][f"killed {number}"]
+        assert killed["code"] == -9, killed
+        assert rerun["code"] == 0, rerun
+        assert content(folder / f"killed-{number}/out") == undisturbed["one"]
