@@ -33,7 +33,7 @@ def count_in(config: CountConfig) -> Report:
 
 app = new_app("Count things.")
 add_stage(app, "count-all", CountConfig, f"{__name__}:count_all", text="Count everything.\n\nOne after another.")
-add_stage(app, "import", CountConfig, f"{__name__}:count_in", text="Count what comes in.")
+add_stage(app, "import", CountConfig, count_in, text="Count what comes in.")
 add_stage(app, "absent", CountConfig, "no_such_module:stage", text="Never imported by --help.")
 
 

@@ -3,10 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from oqvl_shards.config import StageConfig
 from oqvl_shards.dataset import describe_file
-from oqvl_shards.manifest import Account, Lineage
-from oqvl_shards.receipt import FileIdentity, Receipt, read_receipt, remove_receipts, step_digest, write_receipt
+from oqvl_shards.manifest import Account
+from oqvl_shards.receipt import FileIdentity, Receipt, read_receipt, remove_receipts, write_receipt
 
 STEP = "0" * 64
 
@@ -62,9 +61,3 @@ def test_a_broken_receipt_does_not_count(tmp_path: Path, receipt: Receipt) -> No
 def test_receipts_are_removed_and_nothing_else(tmp_path: Path, receipt: Receipt) -> None:
     remove_receipts(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]
-
-
-def test_a_step_is_its_whole_lineage() -> None:
-    lineages = [Lineage.derive(tool, version, StageConfig()) for tool in "ab" for version in "12"]
-    assert len({step_digest(lineage) for lineage in lineages}) == 4
-    assert step_digest(lineages[0]) == step_digest(Lineage.derive("a", "1", StageConfig()))

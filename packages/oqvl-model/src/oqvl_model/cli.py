@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from oqvl_model.config import GenerateConfig, InitConfig, ShowConfig
-from oqvl_shards.command_line import Report, add_stage, new_app, stage_command
+from oqvl_shards.command_line import Report, add_stage, new_app
 from oqvl_shards.errors import run_cli
 
 app = new_app("Build, inspect and query Open-Qwen2VL models.", "oqvl-model")
@@ -28,15 +28,17 @@ add_stage(
 )
 
 
-@stage_command(app, GenerateConfig)
 def generate(config: GenerateConfig) -> Report:
-    """Answer one prompt, with or without image files."""
+    """Answer one prompt; an empty answer is named on stderr, so that it is not taken for a failure to print."""
     from oqvl_model import run
 
     report = run.generate(config)
     if not report.answer.strip():
         typer.echo("(empty answer)", err=True)
     return report
+
+
+add_stage(app, "generate", GenerateConfig, generate, text="Answer one prompt, with or without image files.")
 
 
 def main() -> None:

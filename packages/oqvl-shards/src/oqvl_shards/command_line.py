@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
 
@@ -60,7 +60,14 @@ def new_app(summary: str, distribution: str = "") -> typer.Typer:
     return app
 
 
-def add_stage(app: typer.Typer, name: str, config: type[StageConfig], stage: str, *, text: str) -> None:
+def add_stage(
+    app: typer.Typer,
+    name: str,
+    config: type[Config],
+    stage: str | Callable[[Config], Report | None],
+    *,
+    text: str,
+) -> None:
     """Make a stage a command of `app`, called as `NAME [-c FILE] [KEY=VALUE]... [--json]`.
 
     The stage's report is printed as text, or with `--json` as JSON. A stage that returns None prints nothing.
@@ -69,45 +76,23 @@ def add_stage(app: typer.Typer, name: str, config: type[StageConfig], stage: str
         app: The command line.
         name: The command's name.
         config: The type of the stage's configuration. Its fields are listed after the help text.
-        stage: Dotted path of the function from configuration to report, e.g. `oqvl_filter.run:select`. It is imported
-            when the command runs, so that `--help` answers at once.
+        stage: The function from configuration to report, or its dotted path, e.g. `oqvl_filter.run:select`. What a path
+            names is imported when the command runs, so that `--help` answers at once.
         text: The command's help. The list of commands shows its first sentence.
     """
 
     def command(overrides: Overrides = None, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
-        module, _, function = stage.partition(":")
         settings = config.from_command_line(config_file, overrides or ())
-        report: Report | None = getattr(importlib.import_module(module), function)(settings)
+        report = (_imported(stage) if isinstance(stage, str) else stage)(settings)
         if report is not None:
             print_report(report, as_json=as_json)
 
     app.command(name, help=text, epilog=config.help_text())(command)
 
 
-def stage_command(
-    app: typer.Typer, config: type[Config], name: str | None = None
-) -> Callable[[Callable[[Config], Report | None]], Callable[[Config], Report | None]]:
-    """Return a decorator that makes a function from configuration to report a command of `app`.
-
-    Its docstring becomes the command's help, followed by the fields of the configuration. A report is printed as text,
-    or with `--json` as JSON; None is not printed.
-
-    Args:
-        app: The command line.
-        config: The configuration's type.
-        name: The command's name, if not the function's.
-    """
-
-    def register(stage: Callable[[Config], Report | None]) -> Callable[[Config], Report | None]:
-        def command(overrides: Overrides = None, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
-            report = stage(config.from_command_line(config_file, overrides or ()))
-            if report is not None:
-                print_report(report, as_json=as_json)
-
-        app.command(name or stage.__name__.replace("_", "-"), help=stage.__doc__, epilog=config.help_text())(command)
-        return stage
-
-    return register
+def _imported(path: str) -> Callable[[Any], Report | None]:
+    module, _, function = path.partition(":")
+    return getattr(importlib.import_module(module), function)
 
 
 def print_report(report: Report, *, as_json: bool) -> None:

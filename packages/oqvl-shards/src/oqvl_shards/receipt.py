@@ -7,7 +7,6 @@ and removes the receipts.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ from pydantic import Field, ValidationError
 from oqvl_shards.atomic import atomic_write
 from oqvl_shards.config import Frozen
 from oqvl_shards.dataset import describe_file
-from oqvl_shards.manifest import Account, Lineage, Sha256, Shard
+from oqvl_shards.manifest import Account, Sha256, Shard
 
 RECEIPT_SUFFIX = ".receipt"
 
@@ -86,8 +85,3 @@ def remove_receipts(directory: Path) -> None:
 
 def _receipt_path(directory: Path, shard_path: str) -> Path:
     return directory / f"{shard_path}{RECEIPT_SUFFIX}"
-
-
-def step_digest(lineage: Lineage) -> str:
-    """Return the sha256 (64 hex digits) that tells this step from one with another version, configuration or input."""
-    return hashlib.sha256(lineage.model_dump_json().encode()).hexdigest()

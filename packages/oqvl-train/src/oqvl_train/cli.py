@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from oqvl_shards.command_line import AsJson, Report, new_app, print_report, stage_command
+from oqvl_shards.command_line import AsJson, Report, add_stage, new_app, print_report
 from oqvl_shards.errors import run_cli
 from oqvl_train.config import TrainConfig
 from oqvl_train.errors import TrainingInterruptedError
@@ -16,14 +16,8 @@ from oqvl_train.errors import TrainingInterruptedError
 app = new_app("Train a model on packed shards; resume exactly; run alone or under torchrun.", "oqvl-train")
 
 
-@stage_command(app, TrainConfig)
-def run(config: TrainConfig) -> Report | None:
-    """Train one stage, or resume it.
-
-    If the stage is finished, print its report.
-
-    On several GPUs: torchrun --nproc-per-node N -m oqvl_train.cli run -c recipe.toml
-    """
+def train_and_report_once(config: TrainConfig) -> Report | None:
+    """Train, and return the report in the first process alone."""
     from oqvl_train.run import train  # imports torch, which takes seconds that --help does not need
 
     # All processes stop together, and only the first one reports it.
@@ -35,6 +29,17 @@ def run(config: TrainConfig) -> Report | None:
             raise
         raise SystemExit(error.exit_code) from error
     return report if is_first else None
+
+
+add_stage(
+    app,
+    "run",
+    TrainConfig,
+    train_and_report_once,
+    text="Train one stage, or resume it.\n\n"
+    "If the stage is finished, print its report.\n\n"
+    "On several GPUs: torchrun --nproc-per-node N -m oqvl_train.cli run -c recipe.toml",
+)
 
 
 @app.command()
