@@ -151,12 +151,12 @@ def _draw_documents(strip: _Strip, pack: Pack) -> int:
     starts = np.cumsum(repeats) - repeats
     document_of = np.searchsorted(sequence.cu_seqlens, starts[pack.record.image_positions], side="right") - 1
     places = zip(pack.record.image_positions, pack.record.image_tokens, document_of, pack.images, strict=True)
-    for position, num_tokens, document, data in places:
+    for position, num_tokens, document, image_file in places:
         begin = int(starts[position])
         end = begin + int(num_tokens)
         strip.fill(begin, end, _color(int(document), lightness=0.86))
         try:
-            strip.paste(decode_image(data, ReadLimits()), begin, end)
+            strip.paste(decode_image(image_file, ReadLimits()), begin, end)
         except SampleError:  # packing has read only the header, unless image_check is decode
             strip.cross(begin, end)
             num_broken += 1

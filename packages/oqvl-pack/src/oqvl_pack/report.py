@@ -91,7 +91,7 @@ class PackReport(Frozen):
 
     def table(self) -> str:
         """Return the report as text."""
-        return _pairs(
+        return _aligned(
             ("samples", f"{self.num_samples:,}"),
             *((f"  {reason}", f"{count:,} left out") for reason, count in self.rejected.items()),
             *_source_lines(self.sources, self.num_tokens),
@@ -177,7 +177,7 @@ class PlanReport(Frozen):
         writing = f"{self.seconds_writing_embedded:.2f} s embedded, {self.seconds_writing_reference:.2f} s reference"
         timed = f"{self.num_timed_packs:,} packs timed in {self.timing_directory}"
         bounds = f"volume {self.bound_volume:,}, Martello-Toth {self.bound_martello_toth:,}"
-        return _pairs(
+        return _aligned(
             ("samples", f"{self.num_samples:,}"),
             *((f"  {reason}", f"{count:,} left out") for reason, count in self.rejected.items()),
             *(budget.line() for budget in self.token_budgets),
@@ -213,7 +213,7 @@ class ShowReport(Frozen):
 
     def table(self) -> str:
         """Return the report as text."""
-        return _pairs(
+        return _aligned(
             ("pack", str(self.pack)),
             ("documents", f"{len(self.documents):,}"),
             ("tokens", f"{self.num_tokens:,} of {self.bin_capacity:,}, {self.num_targets:,} of them targets"),
@@ -233,7 +233,7 @@ class CheckReport(Frozen):
 
     def table(self) -> str:
         """Return the report as text."""
-        return _pairs(
+        return _aligned(
             ("packed", self.packed),
             ("packs", f"{self.num_packs:,} read, none over capacity"),
             ("documents", f"{self.num_documents:,}, each once, with the tokens and targets of its sample"),
@@ -252,6 +252,7 @@ def _source_lines(sources: Sequence[PackedSource], num_tokens: int) -> list[tupl
     return lines
 
 
-def _pairs(*pairs: tuple[str, str]) -> str:
-    width = max(len(name) for name, _ in pairs)
-    return "\n".join(f"{name:{width}}  {value}" for name, value in pairs)
+def _aligned(*rows: tuple[str, str]) -> str:
+    """Return rows of (name, value) as text, with the values in one column."""
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:{width}}  {value}" for name, value in rows)

@@ -178,9 +178,14 @@ def test_threads_share_all_the_work(num: int, num_threads: int) -> None:
         ranges = counting_sort._thread_ranges(num)
         assert len(ranges) == num_threads
         assert [place for begin, end in ranges for place in range(begin, end)] == list(range(num))
+
         # An error in a thread reaches the caller.
-        with pytest.raises(ZeroDivisionError):
-            counting_sort._run_in_threads(lambda thread, _begin, _end: 1 // (num_threads - 1 - thread), num)
+        def fail_in_the_last(thread: int, _begin: int, _end: int) -> None:
+            if thread == num_threads - 1:
+                raise RuntimeError("the last thread fails")
+
+        with pytest.raises(RuntimeError, match="the last thread fails"):
+            counting_sort._run_in_threads(fail_in_the_last, num)
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 6)), max_size=20))

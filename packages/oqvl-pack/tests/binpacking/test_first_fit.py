@@ -106,6 +106,7 @@ def test_any_order_of_the_types(
     max_items: int,
 ) -> None:
     histogram = histogram_of([length for length, _ in items], [weight for _, weight in items])
+    assert histogram.weights is not None
     num_types = len(histogram.sizes)
     order = np.argsort([ranking[index % 8] for index in range(num_types)], kind="stable")
     packing = first_fit_decreasing(histogram, 20, max_items=max_items, weight_capacity=6, order=order)

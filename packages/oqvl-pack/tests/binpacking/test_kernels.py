@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 import pytest
@@ -89,7 +91,7 @@ def test_a_goal_out_of_reach() -> None:
 def test_a_failing_cache_compiles_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     compile_function, attempts = numba.njit, []
 
-    def fail_with_cache(function: object, *, nogil: bool, cache: bool = False) -> object:
+    def fail_with_cache(function: Any, *, nogil: bool, cache: bool = False) -> Any:
         attempts.append(cache)
         if not cache:
             return compile_function(function, nogil=nogil)

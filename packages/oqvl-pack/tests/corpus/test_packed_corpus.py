@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ def test_nothing_to_pack_names_the_reasons(captions: Path, tokenizer_file: Path,
         pack_corpus(open_sources(config), Job(config, frozenset({"caption"})))
 
 
-def make_corpus(tokenizer: Path, output: Path, *mixture: dict[str, object]) -> PackedCorpus:
+def make_corpus(tokenizer: Path, output: Path, *mixture: Mapping[str, object]) -> PackedCorpus:
     values = {"output": output / "out", "tokenizer": tokenizer, "visual_tokens_per_image": 4, "bin_capacity": 512}
     config = PackConfig.model_validate({"mixture": mixture, **values})
     return pack_corpus(open_sources(config), Job(config, frozenset({"caption", "conversation", "interleaved"})))

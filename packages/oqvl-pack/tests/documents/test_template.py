@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from oqvl_pack.documents.template import (
     PackReason,
@@ -157,3 +159,74 @@ def test_interleaved_documents_that_are_none(texts: object, images: object, reas
     with pytest.raises(SampleError) as caught:
         layout(texts, images)
     assert caught.value.reason is reason
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6).filter(str.strip)
+
+
+@given(texts)
+def test_any_caption(caption: str) -> None:
+    for tokens in (TOKENS, NO_BOS):
+        segments = caption_document(caption, tokens)
+        assert text(segments) == f"{tokens.bos}<image>\n{caption}<|im_end|>"
+        # Only the special tokens of the template are special, whatever the caption spells.
+        assert [segment.text for segment in segments if segment.is_special] == [
+            *([tokens.bos] if tokens.bos else []),
+            "<image>",
+            "<|im_end|>",
+        ]
+        assert targets(segments) == [f"\n{caption}", "<|im_end|>"]
+
+
+@given(st.lists(st.tuples(texts, st.integers(0, 2), texts), min_size=1, max_size=4), st.sampled_from(["", "System."]))
+def test_any_conversation(exchanges: list[tuple[str, int, str]], system: str) -> None:
+    turns, num_images, expected = [], 0, ""
+    for question, images, answer in exchanges:
+        question = question.replace("<image>", "")
+        turns += [{"from": "human", "value": "<image>" * images + question}, {"from": "gpt", "value": answer}]
+        num_images += images
+        expected += f"<|im_start|>user\n{'<image>' * images}{question}<|im_end|>\n"
+        expected += f"<|im_start|>assistant\n{answer}<|im_end|>\n"
+    segments = conversation_document(turns, num_images, NO_BOS, system)
+    opening = f"<|im_start|>system\n{system}<|im_end|>\n" if system else ""
+    assert text(segments) == opening + expected
+    assert targets(segments) == [piece for _, _, answer in exchanges for piece in (answer, "<|im_end|>")]
+    placeholders = [segment for segment in segments if segment.is_special and segment.text == "<image>"]
+    assert len(placeholders) == num_images
+    with pytest.raises(SampleError) as caught:
+        conversation_document(turns, num_images + 1, NO_BOS, system)
+    assert caught.value.reason is PackReason.IMAGE_MARK_MISMATCH
+
+
+@given(st.lists(st.none() | texts, min_size=1, max_size=8))
+def test_any_interleaved_document(places: list[str | None]) -> None:
+    segments = interleaved_document(places, CHUNKS)
+    expected = "".join("<image>\n" if place is None else f"{place}<|endofchunk|>" for place in places)
+    assert text(segments) == f"<s>{expected}<|im_end|>"
+    assert [segment.is_special for segment in segments if segment.text == "<image>"].count(True) == places.count(None)
+    # Everything except images and begin-of-document is learned.
+    assert all(segment.is_target != (segment.is_special and segment.text in ("<s>", "<image>")) for segment in segments)
+
+
+@given(st.lists(st.none() | texts, max_size=8), st.booleans())
+def test_any_layout(places: list[str | None], cut: bool) -> None:
+    images = [None if place is not None else f"{number}.png" for number, place in enumerate(places)]
+    kept = list(places)
+    while cut and kept and kept[-1] is None:
+        kept.pop()
+    if not any(places):
+        with pytest.raises(SampleError):
+            interleaved_layout(places, images, min_images=0, max_images=0, cut_trailing=cut)
+        return
+    found = interleaved_layout(places, images, min_images=0, max_images=0, cut_trailing=cut)
+    assert found.places == tuple(kept)
+    assert found.images == tuple(image for image in images[: len(kept)] if image is not None)
+    assert found.num_cut == len(places) - len(kept)
+    # One image more than there are is too few, one fewer is too many.
+    with pytest.raises(SampleError) as caught:
+        interleaved_layout(places, images, min_images=len(found.images) + 1, max_images=0, cut_trailing=cut)
+    assert caught.value.reason is PackReason.TOO_FEW_IMAGES
+    if len(found.images) > 1:
+        with pytest.raises(SampleError) as caught:
+            interleaved_layout(places, images, min_images=0, max_images=len(found.images) - 1, cut_trailing=cut)
+        assert caught.value.reason is PackReason.TOO_MANY_IMAGES

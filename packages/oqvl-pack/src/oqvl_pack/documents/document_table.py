@@ -205,5 +205,5 @@ def _strings_to_bytes(strings: Sequence[str]) -> NDArray[np.uint8]:
     return np.frombuffer(json.dumps(strings).encode(), dtype=np.uint8)
 
 
-def _bytes_to_strings(data: NDArray[np.uint8]) -> tuple[str, ...]:
-    return tuple(json.loads(data.tobytes()))
+def _bytes_to_strings(json_bytes: NDArray[np.uint8]) -> tuple[str, ...]:
+    return tuple(json.loads(json_bytes.tobytes()))
