@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oqvl_pack.binpacking.balance import balanced_order, imbalance
+from oqvl_pack.binpacking.balance import Imbalance, balanced_order, imbalance
 from oqvl_pack.binpacking.packing import pack
 from oqvl_pack.binpacking.shuffle import permutation
 from oqvl_shards.errors import ConfigError, DataError
@@ -120,3 +120,40 @@ def test_orders_that_are_none() -> None:
             plan.reordered(order)
     with pytest.raises(DataError, match=r"shape \(2,\)"):
         plan.balanced([1, 2], num_ranks=1)
+
+
+@given(st.lists(st.integers(0, 30), min_size=4, max_size=4), st.integers(0, 5))
+def test_two_batches_of_two_packs_are_split_as_well_as_possible(costs: list[int], seed: int) -> None:
+    order = balanced_order(costs, num_ranks=2, seed=seed)
+    totals = [costs[order[0]] + costs[order[1]], costs[order[2]] + costs[order[3]]]
+    # Of the three ways to make two pairs, the most expensive with the cheapest is the most equal one.
+    ascending = sorted(costs)
+    assert abs(totals[0] - totals[1]) == abs(ascending[0] + ascending[3] - ascending[1] - ascending[2])
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=40), st.integers(1, 4), st.integers(1, 4), st.integers(2, 9))
+def test_the_unit_of_a_cost_does_not_matter(costs: list[int], num_ranks: int, packs_per_rank: int, unit: int) -> None:
+    shape = {"num_ranks": num_ranks, "packs_per_rank": packs_per_rank}
+    scaled = [float(1 << unit) * cost for cost in costs]
+    assert balanced_order(scaled, **shape).tolist() == balanced_order(costs, **shape).tolist()
+    assert imbalance(scaled, **shape).across_ranks == pytest.approx(imbalance(costs, **shape).across_ranks)
+
+
+def test_equal_costs_are_equal_whatever_the_order() -> None:
+    assert imbalance([7] * 24, num_ranks=4, packs_per_rank=3) == Imbalance((0.0,), (0.0,))
+    assert imbalance([0] * 24, num_ranks=4, packs_per_rank=3) == Imbalance((0.0,), (0.0,))
+
+
+def test_known_imbalance() -> None:
+    # Two batches of two ranks with two packs each. Rank 0 takes the packs 0 and 2 of a batch, rank 1 takes 1 and 3.
+    costs = [4, 1, 2, 1, 3, 1, 3, 1]
+    # Batch 1: 6 and 2, mean 4. Batch 2: 6 and 2, mean 4. Both batches cost 8.
+    assert imbalance(costs, num_ranks=2, packs_per_rank=2) == Imbalance((0.5,), (0.0,))
+    # A ninth pack begins a batch that is not complete, and is not counted.
+    assert imbalance([*costs, 99], num_ranks=2, packs_per_rank=2) == Imbalance((0.5,), (0.0,))
+
+
+def test_fewer_packs_than_a_batch_are_only_shuffled() -> None:
+    order = balanced_order([5, 1, 3], num_ranks=4, seed=2)
+    assert order.tolist() == permutation(3, 2).tolist()
+    assert imbalance([5, 1, 3], num_ranks=4) == Imbalance((0.0,), (0.0,))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from oqvl_pack.corpus.assembly import assemble, count_record, make_record
 from oqvl_pack.corpus.shard_packing import PackTable
@@ -13,8 +15,8 @@ IMAGE = 9
 
 def table(*documents: tuple[str, list[int], int]) -> DocumentTable:
     """Make a table of (key, ids, number of targets at the end)."""
-    ids = [one for _, one, _ in documents]
-    num_images = [one.count(IMAGE) for one in ids]
+    ids = [tokens for _, tokens, _ in documents]
+    num_images = [tokens.count(IMAGE) for tokens in ids]
     total = sum(num_images)
     return DocumentTable(
         keys=tuple(key for key, _, _ in documents),
@@ -60,3 +62,25 @@ def test_packs_draw_from_several_shards_and_load_each_once() -> None:
     assert [pack.record.input_ids.tolist() for pack in assembled] == [[9, 9, 4, 5, 3], [1, 9, 2]]
     assert [pack.images for pack in assembled] == [[(1, 0, 10), (1, 512, 10)], [(0, 0, 10)]]
     assert sorted(loaded) == [0, 1]
+
+
+@given(st.lists(st.tuples(st.sampled_from([(0, 0), (0, 1), (1, 0)])), min_size=1, max_size=3, unique=True), st.data())
+def test_any_order_of_documents(chosen: list[tuple[tuple[int, int]]], data: st.DataObject) -> None:
+    documents = [place for (place,) in chosen]
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(documents) - 1))) if len(documents) > 1 else [])
+    shards, indices = np.asarray(documents).T
+    packs = PackTable(shards, indices, np.asarray([0, *cuts, len(documents)]))
+    assembled = list(assemble(packs, TABLES.__getitem__, image_token_id=IMAGE))
+    expected = [TABLES[shard][index] for shard, index in documents]
+    assert [key for pack in assembled for key in pack.record.document_keys] == [document.key for document in expected]
+    assert [token for pack in assembled for token in pack.record.input_ids.tolist()] == [
+        token for document in expected for token in document.tokens.input_ids.tolist()
+    ]
+    # An image is found in the shard of its document, at its own offset.
+    assert [tuple(image) for pack in assembled for image in pack.images] == [
+        (shard, image.offset, image.size)
+        for (shard, _), document in zip(documents, expected, strict=True)
+        for image in document.images
+    ]
+    for pack in assembled:
+        pack.record.check("record")

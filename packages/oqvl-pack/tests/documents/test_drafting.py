@@ -142,3 +142,45 @@ def test_uids_are_read_where_they_choose(
 
 def derived_uid(dataset: str, shard: str, key: str) -> int:
     return uid_to_words(sample_uid(Sample(key, shard, (), ()), None, dataset).value)[1]
+
+
+def test_every_rejection_is_counted_once(
+    make_dataset: Callable[..., Path], png: bytes, tmp_path: Path, tokenizer_file: Path
+) -> None:
+    samples = [
+        {"png": png, "txt": b"good"},
+        {"txt": b"no image"},
+        {"0.png": png, "1.png": png, "txt": b"two images"},
+        {"png": b"broken", "txt": b"broken image"},
+        {"png": png, "txt": b" "},
+        {"png": png, "txt": b"long" * 100},
+    ]
+    source = make_dataset(tmp_path / "pairs", [samples], ImageTextDetails())
+    table, rejected = read(source, tokenizer_file, visual_tokens_per_image=4, bin_capacity=50, overlong="drop")
+    assert table.keys == ("00000.tar/000000",)
+    assert rejected == {"no_image": 1, "many_images": 1, "image_broken": 1, "empty_text": 1, "overlong": 1}
+    assert len(table) + rejected.total() == len(samples)
+
+
+def test_an_overlong_document_says_what_to_do(captions: Path, tokenizer_file: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        read(captions, tokenizer_file, visual_tokens_per_image=16, bin_capacity=50)
+    assert caught.value.hint == "raise bin_capacity, or leave out such documents with overlong=drop"
+
+
+def test_the_longest_document_that_fits_is_kept(captions: Path, tokenizer_file: Path) -> None:
+    longest = int(read(captions, tokenizer_file, visual_tokens_per_image=16)[0].lengths().max())
+    table, rejected = read(captions, tokenizer_file, visual_tokens_per_image=16, bin_capacity=longest)
+    assert (int(table.lengths().max()), rejected["overlong"]) == (longest, 0)
+    dropped = read(captions, tokenizer_file, visual_tokens_per_image=16, bin_capacity=longest - 1, overlong="drop")[1]
+    assert dropped["overlong"] >= 1
+
+
+def test_a_system_prompt_is_for_conversations_alone(conversations: Path, captions: Path, tokenizer_file: Path) -> None:
+    prompt = "You are kind."
+    with_prompt = read(conversations, tokenizer_file, system_prompt=prompt)[0]
+    without = read(conversations, tokenizer_file, system_prompt="")[0]
+    # Two special tokens, "system", two newlines, and the prompt, one token per byte.
+    assert set((with_prompt.lengths() - without.lengths()).tolist()) == {2 + len("system\n") + len(prompt) + 1}
+    captioned = [read(captions, tokenizer_file, system_prompt=text)[0].lengths().tolist() for text in (prompt, "")]
+    assert captioned[0] == captioned[1]

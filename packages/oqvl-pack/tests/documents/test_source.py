@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from oqvl_pack.config import MixturePart, PackConfig
-from oqvl_pack.documents.source import list_shards, open_sources, relative_directory
+from oqvl_pack.documents.source import TEMPLATE_OF_KIND, list_shards, open_sources, relative_directory
 from oqvl_shards.errors import ConfigError, ManifestError
 
 
@@ -49,3 +49,35 @@ def test_more_samples_than_there_are(captions: Path, tmp_path: Path) -> None:
     mixture = (MixturePart(source=captions, num_samples=121),)
     with pytest.raises(ConfigError, match=r"num_samples is 121, but .*captions has 120"):
         open_sources(asked.model_copy(update={"source": None, "mixture": mixture}))
+
+
+@pytest.mark.parametrize(
+    ("template", "kind"), [("caption", "image_text"), ("conversation", "conversation"), ("interleaved", "interleaved")]
+)
+def test_every_kind_has_a_template(
+    captions: Path, conversations: Path, interleaved: Path, tmp_path: Path, template: str, kind: str
+) -> None:
+    path_of = {"image_text": captions, "conversation": conversations, "interleaved": interleaved}
+    for values in ({}, {"template": template}):
+        shards = list_shards(open_sources(config(tmp_path, path_of[kind], **values)))
+        assert {shard.template for shard in shards} == {template}
+    assert sorted(TEMPLATE_OF_KIND.values()) == ["caption", "conversation", "interleaved"]
+
+
+def test_errors_say_what_to_do(captions: Path, tmp_path: Path) -> None:
+    calls = {
+        "leave out template": config(tmp_path, captions, template="conversation"),
+        "import one of them again under another name": config(tmp_path, captions, captions),
+    }
+    for hint, settings in calls.items():
+        with pytest.raises(ConfigError) as caught:
+            open_sources(settings)
+        assert hint in caught.value.hint
+
+
+def test_a_directory_next_to_its_output(captions: Path, tmp_path: Path) -> None:
+    [source] = open_sources(config(tmp_path, captions))
+    assert relative_directory(source, captions.parent / "packed") == "../captions"
+    assert relative_directory(source, captions) == "."
+    (tmp_path / "link").symlink_to(captions.parent, target_is_directory=True)
+    assert relative_directory(source, tmp_path / "link" / "packed") == "../captions"
