@@ -73,7 +73,7 @@ class TestWebdataset:
         import_webdataset(config)
         with TarWriter(folder / change):
             pass
-        with pytest.raises(ConfigError, match=rf"1 tar\(s\) are not as its manifest says, the first is {change}"):
+        with pytest.raises(ConfigError, match=rf"1 tar\(s\) differ from its manifest, the first is {change}"):
             import_webdataset(config)
 
     def test_another_configuration_is_an_error(self, folder: Path) -> None:
@@ -93,6 +93,13 @@ class TestWebdataset:
         assert report.num_shards == 2
         assert report.account.rejected == {"damaged_shard": 1}
         assert check_shards(open_dataset(folder)).is_good
+        assert import_webdataset(config) == report
+
+    def test_a_shard_that_was_left_out_without_a_whole_sample_does_not_count_as_new(self, folder: Path) -> None:
+        (folder / "2.tar").write_bytes(b"")
+        config = ImportWebdatasetConfig(directory=folder, name="pool", damaged_shards=DamagedShards.LEAVE_OUT)
+        report = import_webdataset(config)
+        assert report.account.rejected == {"damaged_shard": 0}
         assert import_webdataset(config) == report
 
     def test_salvaged_shards(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Check a dataset against its manifest: every file there, of the right size and digest, whole, with all its samples."""
+"""Check a dataset against its manifest: are all files there and whole, with the right sizes, digests and samples?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from oqvl_shards.tar.reader import ShardReader
 from oqvl_shards.tar.sample import MEMBER_TYPES, PACK_MEMBER_TYPES
 
 TAR_KINDS = frozenset({Kind.IMAGE_TEXT, Kind.CONVERSATION, Kind.INTERLEAVED, Kind.PACKED})
-"""Kinds of datasets whose shards are tars; packed ones in the layout `embedded`."""
+"""Kinds of datasets whose shards are tars; those of packed datasets are tars in the layout `embedded` only."""
 
 
 class Fault(StrEnum):
@@ -42,24 +42,24 @@ class Problem(Frozen):
 
 
 class CheckReport(Frozen):
-    """What a verification found."""
+    """The result of a check."""
 
     name: str = Field(description="name of the dataset")
     num_shards: int = Field(description="shards that were checked")
-    num_samples: int = Field(description="samples that the manifest names")
-    num_bytes: int = Field(description="bytes that the manifest names")
-    problems: tuple[Problem, ...] = Field(description="all that is wrong, in the order of the shards")
+    num_samples: int = Field(description="samples according to the manifest")
+    num_bytes: int = Field(description="bytes according to the manifest")
+    problems: tuple[Problem, ...] = Field(description="everything that is wrong, in the order of the shards")
 
     @property
     def is_good(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there is no problem."""
         return not self.problems
 
     def raise_if_failed(self) -> None:
-        """Raise unless nothing is wrong.
+        """Raise if there is a problem.
 
         Raises:
-            DataError: If a shard is missing, differs from the manifest, or is damaged; every problem is named.
+            DataError: If a shard is missing, differs from the manifest, or is damaged. It names every problem.
         """
         if self.problems:
             lines = [f"  {problem.shard}: {problem.fault}: {problem.detail}" for problem in self.problems]
@@ -70,19 +70,19 @@ class CheckReport(Frozen):
 
 
 def holds_tars(manifest: Manifest) -> bool:
-    """Whether the shards of a dataset are tars."""
+    """Return whether the shards of a dataset are tars."""
     details = manifest.details
     return manifest.kind in TAR_KINDS and not (isinstance(details, PackedDetails) and details.layout == "reference")
 
 
 def check_shards(dataset: Dataset, *, num_workers: int = 0) -> CheckReport:
-    """Check every shard of `dataset`; all problems are collected.
+    """Check every shard of `dataset` and collect all problems.
 
-    Packs of layout `reference` are checked together with the source shards that they point into.
+    If the dataset is packed in the layout `reference`, the source shards that it points into are checked too.
 
     Args:
-        dataset: What to check.
-        num_workers: Processes that read shards; 0 and 1 work in this process.
+        dataset: The dataset to check.
+        num_workers: Number of processes that read shards; 0 and 1 work in this process.
     """
     manifest = dataset.manifest
     problems = map_shards(
@@ -102,32 +102,33 @@ def check_shards(dataset: Dataset, *, num_workers: int = 0) -> CheckReport:
 
 
 def _check_sources(dataset: Dataset, num_workers: int) -> list[Problem]:
-    """Check the datasets that packs of layout `reference` point into."""
+    """Check the datasets that packs of the layout `reference` point into."""
     details = dataset.manifest.details
     problems: list[Problem] = []
     if not isinstance(details, PackedDetails) or details.layout != "reference":
         return problems
     for source in details.sources:
         try:
-            found = check_shards(open_source(dataset, source).dataset, num_workers=num_workers).problems
+            of_source = check_shards(open_source(dataset, source).dataset, num_workers=num_workers).problems
         except DataError as error:
-            found = [Problem(shard="", fault=Fault.SOURCE, detail=error.message)]
-        problems += [one.model_copy(update={"shard": f"{source.path}/{one.shard}"}) for one in found]
+            of_source = (Problem(shard="", fault=Fault.SOURCE, detail=error.message),)
+        problems += [problem.model_copy(update={"shard": f"{source.path}/{problem.shard}"}) for problem in of_source]
     return problems
 
 
 def _check_shard(shard: Shard, dataset: Dataset) -> list[Problem]:
+    """Check one shard: its file, its bytes, and what its format says about the samples in it."""
     directory, kind = dataset.path, dataset.manifest.kind
     path = directory / shard.path
     if not path.is_file():
         return [Problem(shard=shard.path, fault=Fault.MISSING, detail="no such file")]
-    found = describe_file(path, directory, shard.num_samples)
+    file = describe_file(path, directory, shard.num_samples)
     problems = []
-    if found.num_bytes != shard.num_bytes:
-        detail = f"found {found.num_bytes} bytes, expected {shard.num_bytes}"
+    if file.num_bytes != shard.num_bytes:
+        detail = f"found {file.num_bytes} bytes, expected {shard.num_bytes}"
         problems.append(Problem(shard=shard.path, fault=Fault.SIZE, detail=detail))
-    if found.sha256 != shard.sha256:
-        detail = f"found {found.sha256}, expected {shard.sha256}"
+    if file.sha256 != shard.sha256:
+        detail = f"found {file.sha256}, expected {shard.sha256}"
         problems.append(Problem(shard=shard.path, fault=Fault.SHA256, detail=detail))
     if path.suffix == ".arrow":
         problems += _check_packs(shard, path)

@@ -1,4 +1,4 @@
-"""Decode untrusted image files: the header is checked before a pixel is decoded, every failure has a reason."""
+"""Decode untrusted image files. Headers are checked before any pixel is decoded, and every failure has a reason."""
 
 from __future__ import annotations
 
@@ -39,15 +39,16 @@ def decode_image(
 ) -> Image.Image:
     """Decode a JPEG, PNG or WebP file to an upright RGB image.
 
-    The EXIF orientation is applied, transparency is composited on white, of an animation the first frame is taken,
-    and 16-bit grey is scaled to 8 bits.
+    The EXIF orientation is applied, transparency is composited on white, an animation gives its first frame, and 16-bit
+    grey is scaled to 8 bits.
 
     Args:
         data: The file's content.
-        limits: Caps on the size, checked against the header before a pixel is decoded.
-        declared_type: The type that the member's name says (`jpg`, `jpeg`, `png`, `webp`), to be checked; None: any.
-        needed_side: Pixels that each side needs, for callers that shrink the image anyhow: a JPEG is decoded at a half,
-            a quarter or an eighth of its size when that has them, in a fraction of the time. None: at its full size.
+        limits: Limits on the size, checked against the header before any pixel is decoded.
+        declared_type: The type in the member's name (`jpg`, `jpeg`, `png`, `webp`), to be checked; None accepts any.
+        needed_side: The fewest pixels that each side needs, for callers that shrink the image anyway. A JPEG is then
+            decoded at a half, a quarter or an eighth of its size if that is enough, which takes a fraction of the time.
+            None decodes at full size.
 
     Raises:
         SampleError: If it is of another format, too large, too small, or broken.
@@ -62,7 +63,7 @@ def decode_image(
 
 
 def image_size(data: bytes, limits: ReadLimits) -> tuple[int, int]:
-    """Return (width, height) in pixels that `decode_image` would give, from the header alone.
+    """Return the (width, height) in pixels of the image that `decode_image` would return, from the header alone.
 
     Raises:
         SampleError: If it is of another format, too large, too small, or its header is broken.
@@ -73,15 +74,15 @@ def image_size(data: bytes, limits: ReadLimits) -> tuple[int, int]:
 
 
 def check_image_head(head: bytes, limits: ReadLimits) -> bool:
-    """Check format and size of an image file by its first bytes, some twenty times faster than `image_size`.
+    """Check the format and size of an image file by its first bytes, about twenty times faster than `image_size`.
 
     Args:
-        head: The file's first bytes, some kilobytes.
-        limits: Caps on the size.
+        head: The file's first bytes, a few kilobytes.
+        limits: Limits on the size.
 
     Returns:
-        True when the head is that of a JPEG or PNG file within the limits; False when it does not say, because the
-        file is of another format, unusual, broken, or its size stands further behind: then `image_size` decides.
+        True if these are the first bytes of a JPEG or PNG file within the limits. False if they do not tell, because
+        the file is of another format, unusual or broken, or states its size later: then call `image_size`.
 
     Raises:
         SampleError: If the image is too large or too small.
@@ -94,9 +95,10 @@ def check_image_head(head: bytes, limits: ReadLimits) -> bool:
 
 
 def _jpeg_size(head: bytes) -> tuple[int, int] | None:
-    """Read (width, height) from the frame header of a baseline or progressive JPEG (ITU-T T.81, B.2.2), None if none.
+    """Read (width, height) from the frame header of a baseline or progressive JPEG (ITU-T T.81, B.2.2).
 
-    The segments before it must follow one another without a gap, and be of kinds that stand there in practice.
+    Returns None if there is no such header, or if the segments before it have gaps or are of kinds that are not usually
+    there.
     """
     position = 2
     while position + 10 <= len(head):
@@ -114,7 +116,7 @@ def _jpeg_size(head: bytes) -> tuple[int, int] | None:
 
 
 def _png_size(head: bytes) -> tuple[int, int] | None:
-    """Read (width, height) from the header chunk of a PNG (W3C PNG, 11.2.2), None when it is none or damaged."""
+    """Read (width, height) from the header chunk of a PNG (W3C PNG, 11.2.2); None if it is missing or damaged."""
     if head[:16] != _PNG_BEGIN or len(head) < 33:
         return None
     width, height, depth, color, compression, filtering, interlace = _PNG_HEADER.unpack_from(head, 16)
@@ -125,10 +127,10 @@ def _png_size(head: bytes) -> tuple[int, int] | None:
 
 @contextmanager
 def _open(data: bytes, limits: ReadLimits, declared_type: str | None) -> Iterator[Image.Image]:
-    """Open an image with its header checked; whatever Pillow raises in the block becomes a `SampleError`."""
+    """Open an image and check its header. Any exception of Pillow in the block becomes a `SampleError`."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # hostile data must not write to the log
+            warnings.simplefilter("ignore")  # untrusted data must not write to the log
             with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
                 _check_header(image, limits, declared_type)
                 yield image
@@ -161,14 +163,14 @@ def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
     except (KeyError, OSError, SyntaxError, TypeError, ValueError, struct.error):
-        return 1  # EXIF is metadata: when it is broken the pixels are shown as stored, as browsers do
+        return 1  # broken EXIF: show the pixels as they are stored, as browsers do
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion clips instead of scaling
         image = Image.fromarray((np.asarray(image, dtype=np.uint32) >> 8).astype(np.uint8))
     if not image.has_transparency_data:
-        return image if image.mode == "RGB" else image.convert("RGB")  # `convert` would copy
+        return image if image.mode == "RGB" else image.convert("RGB")  # `convert` would copy an RGB image
     rgba = image.convert("RGBA")
     white = Image.new("RGBA", rgba.size, "white")
     return Image.alpha_composite(white, rgba).convert("RGB")

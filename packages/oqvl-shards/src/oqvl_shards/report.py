@@ -12,12 +12,12 @@ from oqvl_shards.config import Frozen
 from oqvl_shards.dataset import Dataset
 from oqvl_shards.manifest import Account, Ancestor, FieldSpec, Kind, Lineage, Manifest
 
-DIGEST_LENGTH = 12
-"""Hex digits of a digest that a tree shows; enough to find it with."""
+_DIGEST_LENGTH = 12
+"""Hex digits of a digest that a tree shows, which are enough to find it."""
 
 
 class DatasetReport(Frozen):
-    """A dataset at a glance: the result of every import, and what `oqvl-shards show` prints."""
+    """A dataset at a glance: every import returns this, and `oqvl-shards show` prints it."""
 
     path: Path = Field(description="the dataset's directory")
     digest: str = Field(description="sha256 of the manifest, which names the dataset")
@@ -34,7 +34,7 @@ class DatasetReport(Frozen):
 
     @classmethod
     def of(cls, dataset: Dataset) -> Self:
-        """Describe `dataset` from its manifest alone; no shard is opened."""
+        """Describe `dataset` from its manifest. No shard is opened."""
         manifest = dataset.manifest
         return cls(
             path=dataset.path,
@@ -52,7 +52,7 @@ class DatasetReport(Frozen):
         )
 
     def table(self) -> str:
-        """Return the report as lines of `label  value`, in groups."""
+        """Return the report as text: lines of `label  value`, in groups."""
         account = self.account
         groups = {
             "": {
@@ -81,25 +81,25 @@ class DatasetReport(Frozen):
 
 
 def lineage_tree(manifest: Manifest) -> str:
-    """Draw the history of a dataset as a tree: the dataset itself, below it what it was made from, down to the sources.
+    """Draw the history of a dataset as a tree: the dataset, below it what it was made from, down to the sources.
 
-    A step that is reached on several ways is drawn whole once and referred to after that.
+    A stage that is reached by several paths is drawn in full once, and marked as `drawn above` afterwards.
     """
     lineage = manifest.lineage
     ancestors = {ancestor.digest: ancestor for ancestor in lineage.ancestors}
     drawn: set[str] = set()
-    lines = [_step(manifest.name, manifest.kind, lineage, manifest.digest())]
+    lines = [_stage_line(manifest.name, manifest.kind, lineage, manifest.digest())]
 
     def draw(parents: tuple[str, ...], indent: str) -> None:
         for number, digest in enumerate(parents, 1):
             branch, below = ("└── ", "    ") if number == len(parents) else ("├── ", "│   ")
             ancestor = ancestors.get(digest)
             if ancestor is None:
-                lines.append(f"{indent}{branch}{digest[:DIGEST_LENGTH]}  (not in the lineage)")
+                lines.append(f"{indent}{branch}{digest[:_DIGEST_LENGTH]}  (not in the lineage)")
                 continue
             is_repeated = digest in drawn and bool(ancestor.parents)
-            step = _step(ancestor.name, ancestor.kind, ancestor, digest)
-            lines.append(f"{indent}{branch}{step}{'  (drawn above)' if is_repeated else ''}")
+            stage = _stage_line(ancestor.name, ancestor.kind, ancestor, digest)
+            lines.append(f"{indent}{branch}{stage}{'  (drawn above)' if is_repeated else ''}")
             if not is_repeated:
                 drawn.add(digest)
                 draw(ancestor.parents, indent + below)
@@ -108,12 +108,12 @@ def lineage_tree(manifest: Manifest) -> str:
     return "\n".join(lines)
 
 
-def _step(name: str, kind: Kind, made_by: Lineage | Ancestor, digest: str) -> str:
-    return f"{name}  {kind.value}  {made_by.tool} {made_by.version}  {digest[:DIGEST_LENGTH]}"
+def _stage_line(name: str, kind: Kind, made_by: Lineage | Ancestor, digest: str) -> str:
+    return f"{name}  {kind.value}  {made_by.tool} {made_by.version}  {digest[:_DIGEST_LENGTH]}"
 
 
 def _source_line(source: Mapping[str, Any]) -> tuple[str, str]:
-    """Return a label and what to say about one source of a packed dataset."""
+    """Return the label and the text of the line about one source of a packed dataset."""
     account, place = source["account"], f", at {source['path']}" if source["path"] else ""
     used = f"{account['num_kept']:,} of {account['num_in']:,} samples, {source['num_tokens']:,} tokens"
     return source["name"], f"{used}{place}"

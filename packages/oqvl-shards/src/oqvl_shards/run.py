@@ -1,4 +1,4 @@
-"""The import steps: a foreign layout in, a dataset with a manifest out, step by step."""
+"""The imports, step by step: a foreign layout comes in, a dataset with a manifest comes out."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ from oqvl_shards.stage_output import StageOutput, stage_output
 
 
 def import_webdataset(config: ImportWebdatasetConfig) -> DatasetReport:
-    """Write the manifest of a folder of WebDataset tars into it; the tars stay as they are.
+    """Write the manifest of a folder of WebDataset tars into the folder. The tars are not changed.
 
     Raises:
-        ConfigError: If the folder holds no tars, or its manifest was made otherwise or for other tars.
+        ConfigError: If the folder holds no tars, or a manifest with other settings or for other tars.
         DataError: If a shard is damaged or cannot be read.
     """
     tars = webdataset.find_tars(config.directory)
@@ -70,11 +70,11 @@ def import_webdataset(config: ImportWebdatasetConfig) -> DatasetReport:
 
 
 def import_llava(config: ImportLlavaConfig) -> DatasetReport:
-    """Convert conversations in LLaVA's layout into shards of kind `conversation`; image files are copied untouched.
+    """Convert conversations in LLaVA's layout into shards of kind `conversation`. Image files are copied unchanged.
 
     Raises:
-        ConfigError: If the annotations or the image folder are not there, or the output was made otherwise.
-        DataError: If the annotations are cut, or none of the records can be used.
+        ConfigError: If the annotations or the image folder are missing, or the output was made with other settings.
+        DataError: If the annotations are cut, or no record can be used.
     """
     if not config.annotations.is_file():
         raise ConfigError(f"no file at {config.annotations}", hint="check annotations=")
@@ -98,11 +98,11 @@ def import_llava(config: ImportLlavaConfig) -> DatasetReport:
 
 
 def import_obelics(config: ImportObelicsConfig) -> DatasetReport:
-    """Convert OBELICS documents into shards of kind `interleaved`; their images leave base64 and are not re-encoded.
+    """Convert OBELICS documents into shards of kind `interleaved`. Images are decoded from base64, and not re-encoded.
 
     Raises:
-        ConfigError: If the source is not there, or the output was made otherwise.
-        DataError: If a source file is damaged, or none of the documents can be used.
+        ConfigError: If the source is missing, or the output was made with other settings.
+        DataError: If a source file is damaged, or no document can be used.
     """
     files = obelics.find_sources(config.source)
     pinned = config.pinned(obelics.sources_digest(files, config.source))
@@ -124,11 +124,11 @@ def import_obelics(config: ImportObelicsConfig) -> DatasetReport:
 
 
 def import_packed_json(config: ImportPackedJsonConfig) -> DatasetReport:
-    """Take Open-Qwen2VL's packed JSON apart into the samples that were packed; images leave base64, not re-encoded.
+    """Split Open-Qwen2VL's packed JSON into the samples that were packed. Images are not re-encoded.
 
     Raises:
-        ConfigError: If the source is not there, holds pickles, or the output was made otherwise.
-        DataError: If a pack is malformed, or none of the samples can be used.
+        ConfigError: If the source is missing or holds pickles, or the output was made with other settings.
+        DataError: If a pack is malformed, or no sample can be used.
     """
     files = packed_json.find_packs(config.source)
     pinned = config.pinned(obelics.sources_digest(files, config.source))
@@ -160,7 +160,7 @@ def _finish(
     fields: Sequence[FieldSpec],
     receipts: Sequence[Receipt],
 ) -> None:
-    """Finish a conversion; shards that no sample came into are removed, and their accounts still count."""
+    """Finish a conversion. Shards without samples are removed; the account still covers their records."""
     remove_empty_shards(receipts, config.output)
     output.finish(
         name=config.name,
@@ -180,13 +180,20 @@ def _total(statistics: Iterable[Mapping[str, int]]) -> dict[str, int | float | s
 
 
 def _check_unchanged(dataset: Dataset, tars: Sequence[Path]) -> None:
-    known = {dataset.path / shard.path: shard.num_bytes for shard in dataset.manifest.shards}
-    found = {path: path.stat().st_size for path in tars}
-    left_out = dataset.manifest.account.rejected.get(webdataset.DAMAGED_SHARD, 0)
-    changed = [path for path in known if found.get(path) != known[path]]
-    changed += [path for path in found if path not in known and not left_out]
+    """Compare the sizes of the tars in a folder with its manifest.
+
+    A tar that is not in the manifest counts as changed, unless the import has left out damaged tars.
+
+    Raises:
+        ConfigError: If a tar was added, removed or changed.
+    """
+    expected = {dataset.path / shard.path: shard.num_bytes for shard in dataset.manifest.shards}
+    sizes = {path: path.stat().st_size for path in tars}
+    has_left_out = webdataset.DAMAGED_SHARD in dataset.manifest.account.rejected
+    changed = [path for path in expected if sizes.get(path) != expected[path]]
+    changed += [path for path in sizes if path not in expected and not has_left_out]
     if changed:
         raise ConfigError(
-            f"{dataset.path}: {len(changed)} tar(s) are not as its manifest says, the first is {changed[0].name}",
+            f"{dataset.path}: {len(changed)} tar(s) differ from its manifest, the first is {changed[0].name}",
             hint="delete manifest.json there to import again",
         )

@@ -1,8 +1,8 @@
 """The identity of a sample across shards, score files and subsets: 32 hexadecimal digits.
 
-DataComp gives every sample a `uid` in its json member, and publishes subsets as sorted `.npy` arrays of uids as pairs
-of 64-bit words (Gadre et al., 2023, arXiv 2304.14108; its resharder's subset file). Sources without one (LAION, CC12M
-and what else comes through img2dataset) get a derived one.
+DataComp gives every sample a `uid` in its json member, and publishes subsets as sorted `.npy` arrays of uids, each as a
+pair of 64-bit words (Gadre et al., 2023, arXiv 2304.14108; the subset file of its resharder). For sources without uids
+(LAION, CC12M and others that img2dataset downloads) a uid is derived.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Uid(NamedTuple):
 
     Args:
         value: 32 lower-case hexadecimal digits.
-        derived: Whether it was derived from where the sample lies, because its source gives none.
+        derived: Whether it was derived from the sample's place, because its source gives none.
     """
 
     value: str
@@ -38,15 +38,15 @@ class Uid(NamedTuple):
 
 
 def sample_uid(sample: Sample, metadata: Mapping[str, Any] | None, dataset_name: str) -> Uid:
-    """Return the uid that the source gives in `metadata["uid"]`, or derive one from where the sample lies.
+    """Return the uid that the source gives in `metadata["uid"]`, or derive one from the sample's place.
 
     A derived uid is the first 32 hexadecimal digits of the sha256 of `oqvl-uid-1`, the dataset's name, the shard's path
-    below the dataset's directory and the sample's key, joined by NUL bytes (none of them can hold one).
+    below the dataset's directory and the sample's key, joined by NUL bytes. None of these can hold a NUL byte.
 
     Args:
         sample: The sample.
-        metadata: The content of its json member; None when it has none.
-        dataset_name: The name in the manifest.
+        metadata: The content of its json member; None if it has none.
+        dataset_name: The name of the dataset in its manifest.
     """
     given = metadata.get("uid") if metadata is not None else None
     if isinstance(given, str) and _UID.fullmatch(given):
@@ -75,10 +75,10 @@ def uids_to_array(uids: Sequence[str]) -> NDArray[np.void]:
     """Return the distinct `uids` as a sorted array of dtype `UID_DTYPE`, ready for a subset file.
 
     Raises:
-        DataError: If one is not 32 hexadecimal digits.
+        DataError: If one of them is not 32 hexadecimal digits.
     """
     for uid in uids:
-        uid_to_words(uid)
+        uid_to_words(uid)  # raises if it is malformed
     words_N2 = np.frombuffer(bytes.fromhex("".join(uids)), dtype=">u8").reshape(-1, 2)
     high_N, low_N = words_N2[:, 0].astype(np.uint64), words_N2[:, 1].astype(np.uint64)
     order_N = np.lexsort((low_N, high_N))

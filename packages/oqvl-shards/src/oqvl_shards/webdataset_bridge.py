@@ -1,4 +1,4 @@
-"""A webdataset pipeline over any dataset in tars, for people who compose their own loaders."""
+"""A webdataset pipeline over any dataset in tars, for people who build their own loaders."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def to_webdataset(
 ) -> FluidWrapper:
     """Return a webdataset pipeline over the samples of `dataset`.
 
-    Samples are dictionaries as webdataset makes them: `__key__`, `__url__` (the shard's path on disk), and one entry of
-    bytes a member under its suffix (`"jpg"`, `"txt"`, `"001.png"`). Continue with `.decode("pilrgb")`, `.map(...)`,
-    `.batched(...)`. Shards are split over nodes and loader workers, each read by exactly one of them. Inside, shards
-    are read by index and not as a stream, so only the members that this package reads reach the pipeline.
+    Samples are dictionaries, as webdataset makes them: `__key__`, `__url__` (the shard's path on disk), and the bytes
+    of each member under its suffix (`"jpg"`, `"txt"`, `"001.png"`). Continue with `.decode("pilrgb")`, `.map(...)`,
+    `.batched(...)`. Shards are split over nodes and loader workers; exactly one of them reads each shard. Shards are
+    read by index and not as a stream, so only the members that this package reads reach the pipeline.
 
     Args:
         dataset: Image-text pairs, conversations, interleaved documents, or packs (their raw members).
-        shuffle: Size of the sample shuffle buffer, in samples; above 0 the order of the shards is shuffled too. Each
-            epoch has another order, given by `seed` and the number of the epoch.
-        seed: Seed of the shuffle, the same on all nodes.
-        limits: Caps on what is read.
+        shuffle: Size of the shuffle buffer, in samples. Above 0, the order of the shards is shuffled too. The order
+            differs from epoch to epoch, and depends on `seed` and the number of the epoch alone.
+        seed: Seed of the shuffle; use the same one on all nodes.
+        limits: Limits on what is read.
 
     Raises:
-        ManifestError: If the dataset's shards are not tars; those of packs of layout `reference` are not.
+        ManifestError: If the dataset's shards are not tars. Those of packs of the layout `reference` are not.
     """
     from webdataset.compat import FluidWrapper
     from webdataset.filters import detshuffle
@@ -48,7 +48,7 @@ def to_webdataset(
         )
     if not holds_tars(manifest):
         raise ManifestError(
-            f"{dataset.path} is packed with layout reference, whose shards are Arrow files; expected layout embedded",
+            f"{dataset.path} is packed in the layout reference, whose shards are Arrow files; expected layout embedded",
             hint="pack with layout=embedded, or read it with oqvl_shards.packed.PackedReader",
         )
     shards = [{"url": str(dataset.shard_path(shard)), "num_samples": shard.num_samples} for shard in manifest.shards]

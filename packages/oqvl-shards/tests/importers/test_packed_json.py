@@ -79,7 +79,7 @@ def test_same_bytes_for_any_number_of_workers(packs: Path, tmp_path: Path) -> No
 
 def test_pickles_are_refused_and_it_is_said_why(packs: Path, tmp_path: Path) -> None:
     (packs / "0" / "dd.pkl").write_bytes(pickle.dumps({}))
-    with pytest.raises(ConfigError, match=r"1 pickles, the first is 0/dd\.pkl: loading a pickle runs whatever code"):
+    with pytest.raises(ConfigError, match=r"1 pickles, the first is 0/dd\.pkl: loading a pickle runs any code"):
         import_packed_json(config(packs, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 

@@ -83,7 +83,7 @@ GOOD = {"codec_version": 1, "document_keys": ["a", "b"], "image_types": ["png"]}
         ({"input_ids": np.zeros((6, 1), dtype=np.int32)}, r"holds .*input_ids int32\[2d\]"),
         ({"input_ids": None}, "expected .*input_ids"),
         ({"another": np.zeros(1, dtype=np.int32)}, r"holds another int32\[1d\]"),
-        ({"image_positions": np.array([7], dtype=np.int32)}, "an image position lies outside"),
+        ({"image_positions": np.array([7], dtype=np.int32)}, "an image position is outside"),
     ],
 )
 def test_damage_inside_the_file_is_named(record: PackRecord, change: dict[str, object], message: str) -> None:

@@ -87,8 +87,8 @@ def int32(*values: int) -> np.ndarray:
             {"image_positions": int32(1, 1), "image_tokens": int32(3, 3), "image_types": ("png", "png")},
             "image_positions do not ascend",
         ),
-        ({"image_positions": int32(6)}, "an image position lies outside"),
-        ({"image_positions": int32(-1)}, "an image position lies outside"),
+        ({"image_positions": int32(6)}, "an image position is outside"),
+        ({"image_positions": int32(-1)}, "an image position is outside"),
         ({"image_positions": int32(2)}, "an image placeholder is marked as a target"),
     ],
 )

@@ -1,1 +1,1 @@
-"""Foreign layouts: what each one looks like, and how its samples become ours. `oqvl_shards.run` has the steps."""
+"""Foreign layouts: what each one looks like, and how its samples become ours. `oqvl_shards.run` has the stages."""

@@ -1,4 +1,4 @@
-"""Configuration of the imports. Paths do not go into the lineage; digests of what was read do."""
+"""Configuration of the imports. The lineage holds digests of what was read, and no paths."""
 
 from __future__ import annotations
 
@@ -25,55 +25,55 @@ class ImportWebdatasetConfig(MappedConfig):
     """Configuration of `import webdataset`."""
 
     directory: Path = Field(
-        description="folder of .tar files, also in subfolders; the manifest is written into it",
+        description="folder with .tar files in it or below it; the manifest is written into it",
         json_schema_extra={"lineage": False},
     )
     name: str = Field(min_length=1, description="name of the dataset; uids of samples that have none derive from it")
     damaged_shards: DamagedShards = Field(
         default=DamagedShards.FAIL,
         description="fail: stop at a cut or broken tar; leave_out: reject all of its samples and go "
-        "on; salvage: use those of its samples that are whole",
+        "on; salvage: use the samples in it that are whole",
     )
 
 
 class ConversionConfig(MappedConfig):
-    """What every import that writes new shards has."""
+    """The fields of every import that writes new shards."""
 
     output: Path = Field(description="directory of the new dataset", json_schema_extra={"lineage": False})
     name: str = Field(min_length=1, description="name of the dataset")
     source_sha256: Sha256 | None = Field(
-        default=None, description="what the source must be; when absent, what it is found to be goes into the lineage"
+        default=None, description="digest that the source must have; the lineage holds its actual digest in any case"
     )
-    records_per_shard: int = Field(default=1000, gt=0, description="records that one shard is made from")
+    records_per_shard: int = Field(default=1000, gt=0, description="records per shard")
 
-    def pinned(self, found: str) -> Self:
+    def pinned(self, source_sha256: str) -> Self:
         """Return the configuration with `source_sha256` filled in.
 
-        A source is no dataset, so its lineage needs this digest in place of a parent's.
+        A source is not a dataset, so the lineage needs this digest in place of a parent's.
 
         Args:
-            found: The source's digest.
+            source_sha256: The source's digest.
 
         Raises:
-            ConfigError: If another one is configured.
+            ConfigError: If another digest is configured.
         """
-        if self.source_sha256 not in (None, found):
+        if self.source_sha256 not in (None, source_sha256):
             raise ConfigError(
-                f"source_sha256: the source has {found}, expected {self.source_sha256}",
+                f"source_sha256: the source has {source_sha256}, expected {self.source_sha256}",
                 hint="fetch the source again, or leave source_sha256 out",
             )
-        return self.model_copy(update={"source_sha256": found})
+        return self.model_copy(update={"source_sha256": source_sha256})
 
 
 class ImportLlavaConfig(ConversionConfig):
     """Configuration of `import llava`."""
 
     annotations: Path = Field(
-        description="JSON file with one array of records, or JSONL file with one a line; source_sha256 is of its bytes",
+        description="JSON file with an array of records, or JSONL file with one per line; source_sha256: of its bytes",
         json_schema_extra={"lineage": False},
     )
     images: Path = Field(
-        description="folder that the records' image paths start from", json_schema_extra={"lineage": False}
+        description="folder that the image paths in the records are relative to", json_schema_extra={"lineage": False}
     )
 
 
@@ -81,7 +81,7 @@ class ImportPackedJsonConfig(ConversionConfig):
     """Configuration of `import packed-json`."""
 
     source: Path = Field(
-        description="folder of *_packed.json files, also in subfolders; source_sha256 is of their names and sizes",
+        description="folder with *_packed.json files in it or below it; source_sha256: of their names and sizes",
         json_schema_extra={"lineage": False},
     )
     kind: Literal["image_text", "interleaved"] = Field(
@@ -96,7 +96,7 @@ class ImportObelicsConfig(ConversionConfig):
     """Configuration of `import obelics`."""
 
     source: Path = Field(
-        description="a .tar, .jsonl or .json file, or a folder of them; source_sha256 is of their names and sizes",
+        description="a .tar, .jsonl or .json file, or a folder of them; source_sha256: of their names and sizes",
         json_schema_extra={"lineage": False},
     )
     max_record_bytes: int = Field(

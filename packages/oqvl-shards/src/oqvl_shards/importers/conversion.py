@@ -1,4 +1,8 @@
-"""Convert the records of a foreign file into shards: a job a shard, a receipt a job, one sample in memory at a time."""
+"""Convert the records of a foreign file into shards: one job and one receipt per shard, one sample in memory at a time.
+
+Jobs are planned first, so that every worker knows which records are its own. Each job then writes one shard, and leaves
+a receipt, with which a later run skips it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from typing import Any
 from oqvl_shards.config import Workers
 from oqvl_shards.errors import DataError
 from oqvl_shards.image import image_size
-from oqvl_shards.importers.json_records import JoinedRecords, JsonRecords, join_records
+from oqvl_shards.importers.json_records import JoinedRecords, JsonRecord, JsonRecords, join_records
 from oqvl_shards.manifest import Account
 from oqvl_shards.receipt import Receipt, read_receipt, remove_receipts, write_receipt
 from oqvl_shards.shard_map import map_shards
@@ -22,11 +26,11 @@ from oqvl_shards.tar.sample import ReadLimits, RejectReason, SampleError
 from oqvl_shards.tar.writer import TarWriter
 
 LIMITS = ReadLimits()
-"""What is imported must be readable under the limits that every reader has by default."""
+"""Imported samples must be readable under the default limits of every reader."""
 
 
 class ImportReason(StrEnum):
-    """Why an importer leaves a record out, beside the reasons of `RejectReason`."""
+    """Why an importer leaves a record out, in addition to the reasons of `RejectReason`."""
 
     MISSING_IMAGE = "missing_image"
     """The image file that the record names is not there."""
@@ -35,9 +39,9 @@ class ImportReason(StrEnum):
     BAD_CONVERSATION = "bad_conversation"
     """`conversations` is not a list of turns, each with a known speaker and a string."""
     IMAGE_MARK_MISMATCH = "image_mark_mismatch"
-    """The `<image>` marks in the human turns are not as many as the images, or one stands in another's turn."""
+    """The human turns do not hold one `<image>` mark per image, or another speaker's turn holds a mark."""
     MISALIGNED = "misaligned"
-    """`texts` and `image_info` differ in length, or hold both a text and an image at one place."""
+    """`texts` and `image_info` differ in length, or hold both a text and an image at the same index."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,9 @@ class ConvertedSample:
 
     Args:
         document: Content of the json member.
-        images: (type, file content) of each image; member i is named `{key}.{i}.{type}`, with a caption `{key}.{type}`.
-        counts: What to add to the dataset's statistics.
+        images: (type, file content) of each image. Member i is named `{key}.{i}.{type}`; in a sample with a caption the
+            only image is named `{key}.{type}`.
+        counts: Counts to add to the dataset's statistics.
         caption: Content of the txt member of an image-text sample, which has one image; None for other kinds.
     """
 
@@ -58,7 +63,7 @@ class ConvertedSample:
 
 
 Convert = Callable[[bytes], ConvertedSample]
-"""Turn one record's bytes into a sample, or raise `SampleError`."""
+"""A function that turns the bytes of one record into a sample, or raises `SampleError`."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +71,9 @@ class ConversionJob:
     """The records that one output shard is made from.
 
     Args:
-        shard_path: The output file, below the dataset's directory.
-        first_key: Number that the first record's key is made from; keys count records, not samples.
-        records: Where they lie.
+        shard_path: Path of the output file below the dataset's directory.
+        first_key: Number of the first record, which its key is made from. Keys count records, not samples.
+        records: Where the records are.
     """
 
     shard_path: str
@@ -77,7 +82,7 @@ class ConversionJob:
 
 
 def plan_jobs(files: Sequence[JsonRecords], records_per_shard: int) -> list[ConversionJob]:
-    """Cut the records of all files into jobs; no shard takes records from two files."""
+    """Split the records of all files into jobs. No shard takes records from two files."""
     jobs: list[ConversionJob] = []
     first_key = 0
     for file in files:
@@ -88,7 +93,7 @@ def plan_jobs(files: Sequence[JsonRecords], records_per_shard: int) -> list[Conv
 
 
 def plan_joined_jobs(files: Sequence[JsonRecords], records_per_shard: int) -> list[ConversionJob]:
-    """Make a job of as many whole files as it takes to have `records_per_shard` records."""
+    """Join whole files into jobs of at least `records_per_shard` records each; only the last job may have fewer."""
     jobs: list[ConversionJob] = []
     first_key = 0
     for joined in join_records(files, records_per_shard):
@@ -107,15 +112,15 @@ def convert_records(
     workers: Workers,
     description: str,
 ) -> list[Receipt]:
-    """Write one shard a job into `directory`; shards that `step` has finished before are left as they are.
+    """Write one shard per job into `directory`. Shards that `step` has finished before are left as they are.
 
     Args:
-        jobs: What to write.
-        convert: Picklable, for other processes.
+        jobs: The shards to write.
+        convert: Converts one record; picklable, for other processes.
         directory: The output dataset's directory.
         step: Digest of the output's lineage.
-        max_record_bytes: Records above it are rejected unread.
-        workers: Who works, see `map_shards`.
+        max_record_bytes: Larger records are rejected without reading them.
+        workers: Where the work is done; see `map_shards`.
         description: Title of the progress bar.
 
     Returns:
@@ -126,26 +131,21 @@ def convert_records(
 
 
 def _run_job(job: ConversionJob, convert: Convert, directory: Path, step: str, max_record_bytes: int) -> Receipt:
+    """Write the shard of one job, unless `step` has finished it already, and return its receipt."""
     if finished := read_receipt(directory, job.shard_path, step):
         return finished
     rejected: Counter[str] = Counter()
     statistics: Counter[str] = Counter()
     num_kept = 0
     with TarWriter(directory / job.shard_path) as tar:
-        for index, (_, data) in enumerate(job.records.read(max_record_bytes)):
+        for index, record in enumerate(job.records.read(max_record_bytes)):
             try:
-                sample = _convert_one(data, convert, max_record_bytes)
+                sample = _convert_record(record, convert, max_record_bytes)
                 text = _encode_document(sample.document)
             except SampleError as error:
                 rejected[str(error.reason)] += 1
                 continue
-            key = f"{job.first_key + index:09d}"
-            tar.add(f"{key}.json", text)
-            if sample.caption is not None:
-                tar.add(f"{key}.txt", sample.caption.encode())
-            for number, (image_type, image) in enumerate(sample.images):
-                place = f"{key}.{number}" if sample.caption is None else key
-                tar.add(f"{place}.{image_type}", image)
+            _add_sample(tar, f"{job.first_key + index:09d}", sample, text)
             statistics.update(sample.counts)
             statistics.update(f"images_{image_type}" for image_type, _ in sample.images)
             num_kept += 1
@@ -154,10 +154,20 @@ def _run_job(job: ConversionJob, convert: Convert, directory: Path, step: str, m
     return write_receipt(directory, receipt)
 
 
-def _convert_one(data: bytes | None, convert: Convert, max_record_bytes: int) -> ConvertedSample:
-    if data is None:
+def _convert_record(record: JsonRecord, convert: Convert, max_record_bytes: int) -> ConvertedSample:
+    if record.data is None:
         raise SampleError(RejectReason.JSON_TOO_LARGE, f"at most {max_record_bytes} bytes are parsed")
-    return convert(data)
+    return convert(record.data)
+
+
+def _add_sample(tar: TarWriter, key: str, sample: ConvertedSample, text: bytes) -> None:
+    """Write the members of one sample: its json, its caption if it has one, its images."""
+    tar.add(f"{key}.json", text)
+    if sample.caption is not None:
+        tar.add(f"{key}.txt", sample.caption.encode())
+    for number, (image_type, image) in enumerate(sample.images):
+        stem = f"{key}.{number}" if sample.caption is None else key
+        tar.add(f"{stem}.{image_type}", image)
 
 
 def _encode_document(document: dict[str, Any]) -> bytes:
@@ -168,7 +178,7 @@ def _encode_document(document: dict[str, Any]) -> bytes:
 
 
 def check_image(data: bytes) -> str:
-    """Return the type (`jpg`, `png`, `webp`) that an image file is by its first bytes, after checking its header.
+    """Check the header of an image file, and return its type (`jpg`, `png`, `webp`) according to its first bytes.
 
     Raises:
         SampleError: If it is of another format, too large, too small, or its header is broken.
@@ -182,15 +192,15 @@ def check_image(data: bytes) -> str:
 
 
 def require_samples(receipts: Sequence[Receipt], directory: Path, source: Path) -> None:
-    """Check that something could be converted; if not, remove what was written, so that a corrected run starts afresh.
+    """Check that a record could be converted. If none could, remove what was written, for a corrected run.
 
     Args:
-        receipts: Of all jobs.
+        receipts: The receipts of all jobs.
         directory: The output dataset's directory.
-        source: What the records were read from, for the message.
+        source: Where the records were read from, for the message.
 
     Raises:
-        DataError: If not one record could be converted; it names the reasons.
+        DataError: If no record could be converted. It names the reasons.
     """
     account = Account.total(receipt.account for receipt in receipts)
     if not account.num_kept:
@@ -199,12 +209,12 @@ def require_samples(receipts: Sequence[Receipt], directory: Path, source: Path) 
         reasons = ", ".join(f"{reason}: {count}" for reason, count in account.rejected.items()) or "it is empty"
         raise DataError(
             f"{source}: none of {account.num_in} records could be imported ({reasons})",
-            hint="check that this is the layout of the source, and that paths in it lead to the images",
+            hint="check that the source has this layout, and that the paths in it lead to the images",
         )
 
 
 def remove_empty_shards(receipts: Sequence[Receipt], directory: Path) -> None:
-    """Remove the shards that no sample came into; the manifest leaves them out."""
+    """Remove the shards without samples. The manifest leaves them out."""
     for receipt in receipts:
         if not receipt.shard.num_samples:
             (directory / receipt.shard.path).unlink()

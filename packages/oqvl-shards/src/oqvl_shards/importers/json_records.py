@@ -1,7 +1,7 @@
-"""Where the JSON records of a file lie, so that every worker reads its own and nobody holds them all.
+"""Find the JSON records of a file, so that every worker can read its own and no process holds all of them.
 
 A *record* is one JSON value: a line of a JSONL file, an element of the array in a JSON file, or a `.json` member of a
-tar. Finding them takes 16 bytes each; they are read one by one, by whoever converts them.
+tar. A record that was found takes 16 bytes of memory. It is read when it is converted.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,19 @@ _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _FLAT_OBJECT = rb'\{(?:[^][{}"]++|' + _STRING + rb")*+\}"
 _TO_COMMA_OR_BRACKET = re.compile(rb'(?:[^][{},"]++|' + _STRING + rb")*+([][{},])", re.DOTALL)
 _TO_BRACKET = re.compile(rb'(?:[^][{}"]++|' + _STRING + rb"|" + _FLAT_OBJECT + rb")*+([][{}])", re.DOTALL)
-"""Inside a record only its brackets count; objects without any in them, such as turns, are passed over in one go."""
+"""Inside a record only brackets count. Objects without brackets in them, such as turns, are skipped in one match."""
+
+
+class JsonRecord(NamedTuple):
+    """One record.
+
+    Args:
+        number: 0-based number of the record in its file.
+        data: Its bytes; None if it is too large to be read.
+    """
+
+    number: int
+    data: bytes | None
 
 
 @dataclass(frozen=True)
@@ -31,8 +44,8 @@ class JsonRecords:
 
     Args:
         path: The file.
-        first: 0-based number in the file of the first of them.
-        spans: int64 [N, 2], the offset and the size of each in bytes.
+        first: 0-based number of the first of these records in the file.
+        spans: int64 [N, 2], the offset and the size of each record, in bytes.
     """
 
     path: Path
@@ -43,21 +56,21 @@ class JsonRecords:
         return len(self.spans)
 
     def chunks(self, size: int) -> list[JsonRecords]:
-        """Cut into runs of `size` records, the last one shorter."""
+        """Split into runs of `size` records; the last one may be shorter."""
         return [
             JsonRecords(self.path, self.first + start, self.spans[start : start + size])
             for start in range(0, len(self), size)
         ]
 
-    def read(self, max_bytes: int) -> Iterator[tuple[int, bytes | None]]:
-        """Yield each record's number in the file and its bytes, None for one of more than `max_bytes`."""
+    def read(self, max_bytes: int) -> Iterator[JsonRecord]:
+        """Yield the records one by one. Those larger than `max_bytes` come without their bytes."""
         with self.path.open("rb") as file:
             for number, (offset, size) in enumerate(self.spans.tolist(), self.first):
                 if size > max_bytes:
-                    yield number, None
+                    yield JsonRecord(number, None)
                 else:
                     file.seek(offset)
-                    yield number, file.read(size)
+                    yield JsonRecord(number, file.read(size))
 
 
 @dataclass(frozen=True)
@@ -69,14 +82,14 @@ class JoinedRecords:
     def __len__(self) -> int:
         return sum(map(len, self.files))
 
-    def read(self, max_bytes: int) -> Iterator[tuple[int, bytes | None]]:
-        """Yield as `JsonRecords.read`."""
+    def read(self, max_bytes: int) -> Iterator[JsonRecord]:
+        """Yield the records one by one; see `JsonRecords.read`."""
         for file in self.files:
             yield from file.read(max_bytes)
 
 
 def join_records(files: Sequence[JsonRecords], num_records: int) -> list[JoinedRecords]:
-    """Join consecutive files until they have `num_records` records or more."""
+    """Join consecutive files until each group has at least `num_records` records; the last group may have fewer."""
     joined: list[JoinedRecords] = []
     waiting: list[JsonRecords] = []
     for number, file in enumerate(files, 1):
@@ -88,10 +101,10 @@ def join_records(files: Sequence[JsonRecords], num_records: int) -> list[JoinedR
 
 
 def find_nested_records(path: Path, field: str) -> JsonRecords:
-    """Find the elements of the array `field`, the first member of the object that a JSON file holds.
+    """Find the elements of the array `field`, which must come first in the object that a JSON file holds.
 
     Raises:
-        DataError: If the file cannot be read, does not begin so, or ends inside the array.
+        DataError: If the file cannot be read, does not begin with this array, or ends inside it.
     """
     begin = re.compile(rb'\s*\{\s*"' + re.escape(field.encode()) + rb'"\s*:\s*\[')
     try:
@@ -144,10 +157,21 @@ def _line_spans(text: mmap.mmap) -> Iterator[tuple[int, int]]:
 
 
 def _array_spans(text: mmap.mmap, path: Path, start: int, *, is_whole: bool) -> Iterator[tuple[int, int]]:
-    """Yield the elements of the array that begins before `start`; `is_whole`: nothing may stand behind it."""
+    """Yield the offset and the size of every element of a JSON array.
+
+    Args:
+        text: The file.
+        path: Its path, for errors.
+        start: Where the array's first element begins, right after its bracket.
+        is_whole: Whether the file must end after the array.
+
+    Raises:
+        DataError: If the file ends inside the array, or goes on after it and must not.
+    """
     position = start
-    depth = 1
+    depth = 1  # brackets that are open at `position`
     while depth > 0:
+        # Go to the next bracket or, between the elements, to the next comma. Strings are passed over as a whole.
         token = (_TO_COMMA_OR_BRACKET if depth == 1 else _TO_BRACKET).match(text, position)
         if token is None:
             raise DataError(f"{path} ends inside its JSON array", hint="the file was cut: fetch it again")
@@ -156,8 +180,9 @@ def _array_spans(text: mmap.mmap, path: Path, start: int, *, is_whole: bool) -> 
             depth += 1
         elif symbol != b",":
             depth -= 1
+        # An element ends at a comma between elements, and at the end of the array unless the array is empty.
         if symbol == b"," or (depth == 0 and text[start : position - 1].strip()):
             yield start, position - 1 - start
             start = position
     if is_whole and text[position : position + (1 << 12)].strip():
-        raise DataError(f"{path} goes on behind its JSON array", hint="give one array, or one record a line")
+        raise DataError(f"{path} goes on after its JSON array", hint="give one array, or one record per line")

@@ -1,8 +1,8 @@
 """LLaVA's layout of instruction data: conversations in a JSON or JSONL file, images in a folder.
 
 A record is `{"id": ..., "image": "a.jpg" | ["a.jpg", "b.jpg"], "conversations": [{"from": "human", "value": "..."}]}`;
-`image` is absent in a conversation without one. This is the layout of LLaVA-665k and of MAmmoTH-VL (see
-docs/formats.md for ours).
+`image` is absent in a conversation without images. LLaVA-665k and MAmmoTH-VL have this layout. Ours is in
+docs/formats.md.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ FIELDS = (
 )
 
 IMAGE_MARK = "<image>"
-"""What stands for an image in a human turn."""
+"""Stands for an image in a human turn."""
 
-SPEAKERS = {"human": "human", "user": "human", "gpt": "gpt", "assistant": "gpt", "system": "system"}
-"""The speakers that records name, and what they are called in our layout."""
+_SPEAKERS = {"human": "human", "user": "human", "gpt": "gpt", "assistant": "gpt", "system": "system"}
+"""The speakers in records, and their names in our layout."""
 
 
 def convert_conversation(data: bytes, folder: Path) -> ConvertedSample:
@@ -35,7 +35,7 @@ def convert_conversation(data: bytes, folder: Path) -> ConvertedSample:
 
     Args:
         data: The record's JSON.
-        folder: Where its image paths start; no path may lead out of it.
+        folder: The folder that its image paths are relative to. No path may lead out of it.
 
     Raises:
         SampleError: If the record or one of its images cannot be used.
@@ -64,9 +64,9 @@ def _turns(conversations: Any) -> list[dict[str, str]]:
     turns = []
     for number, turn in enumerate(conversations):
         speaker, value = (turn.get("from"), turn.get("value")) if isinstance(turn, Mapping) else (None, None)
-        if not isinstance(speaker, str) or speaker not in SPEAKERS or not isinstance(value, str):
+        if not isinstance(speaker, str) or speaker not in _SPEAKERS or not isinstance(value, str):
             raise SampleError(ImportReason.BAD_CONVERSATION, f"turn {number} is from {speaker!r:.40}")
-        turns.append({"from": SPEAKERS[speaker], "value": value})
+        turns.append({"from": _SPEAKERS[speaker], "value": value})
     return turns
 
 

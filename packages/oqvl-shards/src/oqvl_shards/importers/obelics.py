@@ -1,7 +1,7 @@
-"""OBELICS documents: one JSON object each, with aligned lists of texts and of images inside the JSON.
+"""OBELICS documents: one JSON object each, with aligned lists of texts and of images in base64.
 
-A record is `{"texts": ["...", null, ...], "image_info": [null, {"image_base64": "..."}, ...]}`: at each place there is
-a text or an image. Records are the `.json` members of tars, lines of JSONL files, or elements of JSON arrays.
+A record is `{"texts": ["...", null, ...], "image_info": [null, {"image_base64": "..."}, ...]}`, with a text or an image
+at each index. Records are the `.json` members of tars, the lines of JSONL files, or the elements of JSON arrays.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FILE_TYPES = frozenset({".tar", ".json", ".jsonl"})
 
 
 def find_sources(source: Path) -> list[Path]:
-    """Return `source`, or the files in it and below, in natural order of their paths.
+    """Return `source` if it is a file, else the files in it and below it, in natural order of their paths.
 
     Raises:
         ConfigError: If there is no such file or directory, or no file with documents in it.
@@ -56,7 +56,7 @@ def sources_digest(files: list[Path], source: Path) -> str:
 def convert_document(data: bytes) -> ConvertedSample:
     """Turn one record into a sample of kind `interleaved`.
 
-    Places whose image is absent or cannot be read, and blank texts, are left out of the document and counted.
+    Blank texts, and images that are absent or cannot be read, are left out of the document and counted.
 
     Raises:
         SampleError: If the record is not such a document, or no text or no image is left of it.
@@ -90,7 +90,7 @@ def convert_document(data: bytes) -> ConvertedSample:
 
 
 def decode_image_base64(encoded: Any) -> tuple[str, bytes] | None:
-    """Return (type, file content) of an image in base64, None when it is no image that can be read."""
+    """Return (type, file content) of an image in base64; None if it is not an image that can be read."""
     if not isinstance(encoded, str):
         return None
     try:

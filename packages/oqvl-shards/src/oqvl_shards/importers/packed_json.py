@@ -1,9 +1,9 @@
-"""Open-Qwen2VL's packed JSON: one file a pack, with the samples of the pack and their images in base64.
+"""Open-Qwen2VL's packed JSON: one file per pack, with the samples of the pack and their images in base64.
 
-A file `{hex}_packed.json` holds `{"data": [...], "lengths": [...]}`, and `data` one object a sample in the layout of
+A file `{hex}_packed.json` holds `{"data": [...], "lengths": [...]}`. `data` has one object per sample, in the layout of
 OBELICS: `{"texts": [...], "image_info": [{"image_base64": "..."}, ...], "key": ..., "uid": ..., "length": ...}`. A
-caption is a document of one image and one text. (Facts of the public release; arXiv 2504.00595.) The packs are taken
-apart: how the samples were packed is nothing that another packing needs.
+caption is a document of one image and one text (as in the public release; arXiv 2504.00595). The packs are split into
+their samples, because a new packing does not need to know the old one.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _PICKLE_TYPES = frozenset({".pkl", ".pickle"})
 
 
 def find_packs(source: Path) -> list[Path]:
-    """Return the pack files in `source` and below, in natural order of their paths.
+    """Return the pack files in `source` and below it, in natural order of their paths.
 
     Raises:
-        ConfigError: If there is no such directory, no pack in it, or packs in pickles.
+        ConfigError: If there is no such directory, it holds no packs, or it holds pickles.
     """
     if not source.is_dir():
         raise ConfigError(f"no directory at {source}", hint="check the path")
@@ -42,7 +42,7 @@ def find_packs(source: Path) -> list[Path]:
     if pickles:
         raise ConfigError(
             f"{source} holds {len(pickles)} pickles, the first is {pickles[0].relative_to(source)}: loading a pickle "
-            "runs whatever code its author put into it, so none is read",
+            "runs any code that its author put into it, so none is read",
             hint="import the WebDataset shards that they were packed from (oqvl-shards import webdataset) and pack "
             "those, or write the packs as JSON with the tool that made them",
         )
@@ -56,7 +56,7 @@ def convert_caption(data: bytes) -> ConvertedSample:
     """Turn one sample of a pack into a sample of kind `image_text`.
 
     Raises:
-        SampleError: If it is not one image with one text.
+        SampleError: If it does not hold one image and one text.
     """
     record = parse_json(data, LIMITS)
     infos, texts = _present(record.get("image_info")), _present(record.get("texts"))

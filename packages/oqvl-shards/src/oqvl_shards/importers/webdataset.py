@@ -1,4 +1,4 @@
-"""WebDataset tars as img2dataset and DataComp leave them: surveyed where they lie, not a byte copied."""
+"""WebDataset tars as img2dataset and DataComp write them. They are surveyed in place, and nothing is copied."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FIELDS = (
 
 
 DAMAGED_SHARD = "damaged_shard"
-"""Reason under which the samples of a shard that was left out are counted."""
+"""Why the samples of a shard that was left out are rejected."""
 
 
 class ShardSurvey(Frozen):
@@ -36,7 +36,7 @@ class ShardSurvey(Frozen):
 
 
 def find_tars(directory: Path) -> list[Path]:
-    """Return the tars in `directory` and below, in natural order of their paths; gaps in numbering do not matter.
+    """Return the tars in `directory` and below it, in natural order of their paths. Their numbers may have gaps.
 
     Raises:
         ConfigError: If there is no such directory, or no tar in it.
@@ -50,10 +50,10 @@ def find_tars(directory: Path) -> list[Path]:
 
 
 def survey_tar(path: Path, directory: Path) -> ShardSurvey:
-    """Count the samples of the tar at `path` and what they hold; reads it once more for its sha256.
+    """Count the samples of the tar at `path` and what they hold. The file is read a second time for its sha256.
 
-    A sample is kept when the reader can take it apart. That its caption or image is missing or blank does not take it
-    out of the file, so it is counted in the statistics, under `unusable_{reason}`, and left to the stage that needs it.
+    Every sample that the reader accepts is kept. The file is not changed, so a sample whose caption or image is missing
+    or blank stays in it. The statistics count it under `unusable_{reason}`, and the stage that needs it rejects it.
 
     Raises:
         DataError: If the file cannot be read.
@@ -75,7 +75,10 @@ def survey_tar(path: Path, directory: Path) -> ShardSurvey:
 
 
 def settle_damage(surveys: list[ShardSurvey], policy: DamagedShards) -> tuple[list[ShardSurvey], Account]:
-    """Return the surveys of the shards to use and the account of all; the policy says what becomes of damaged ones.
+    """Apply `policy` to the damaged shards.
+
+    Returns:
+        The surveys of the shards to use, and the account of all shards.
 
     Raises:
         DataError: If a shard is damaged and `policy` is `fail`, or no shard can be used.
@@ -86,7 +89,7 @@ def settle_damage(surveys: list[ShardSurvey], policy: DamagedShards) -> tuple[li
         named = ", ".join(f"{survey.shard.path} ({survey.damage})" for survey in damaged[:5])
         raise DataError(
             f"{len(damaged)} of {len(surveys)} shards are damaged: {named}{', ...' if len(damaged) > 5 else ''}",
-            hint="fetch them again, or go on without them (damaged_shards=leave_out) or with their whole samples "
+            hint="fetch them again, go on without them (damaged_shards=leave_out), or use their whole samples "
             "(damaged_shards=salvage)",
         )
     lost = [
@@ -98,6 +101,7 @@ def settle_damage(surveys: list[ShardSurvey], policy: DamagedShards) -> tuple[li
 
 
 def _count(sample: Sample, reader: ShardReader) -> Counter[str]:
+    """Return what one sample adds to the statistics: its images by type, its caption, why it may not be usable."""
     counts = Counter(f"images_{member_type(member.name)}" for member in sample.image_members)
     if len(sample.image_members) != 1:
         reason = RejectReason.MANY_IMAGES if sample.image_members else RejectReason.NO_IMAGE

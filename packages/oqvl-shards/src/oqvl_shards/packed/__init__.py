@@ -1,4 +1,4 @@
-"""Packed training sequences: the record, its codec, and the shards that hold records with their images."""
+"""Packed training sequences: the record, its codec, and the shards that hold records and their images."""
 
 from oqvl_shards.packed.codec import CODEC_VERSION, decode_record, encode_record
 from oqvl_shards.packed.embedded import ImageSource, shard_name, write_packed_shard

@@ -1,12 +1,12 @@
-"""A pack record as bytes and back: one safetensors file, so that any reader of that format can open it.
+"""Encode a pack record as one safetensors file, and decode it. Any reader of that format can open the file.
 
-The layout is specified in this directory's README.md.
+README.md in this directory specifies the layout.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError
@@ -16,10 +16,10 @@ from oqvl_shards.errors import DataError
 from oqvl_shards.packed.record import PackRecord
 
 CODEC_VERSION = 1
-"""Version of a record's layout; a reader accepts this one."""
+"""Version of a record's layout. Readers accept this one only."""
 
-METADATA_KEY = "oqvl_pack"
-"""The one metadata entry: with several, safetensors writes them in an order that changes from run to run."""
+_METADATA_KEY = "oqvl_pack"
+"""The only metadata entry: safetensors writes several entries in an order that changes from run to run."""
 
 _DTYPES = {
     "document_lengths": np.dtype(np.int32),
@@ -32,7 +32,7 @@ _HINT = "the packed shard is damaged, or another tool wrote it: pack again"
 
 
 def encode_record(record: PackRecord) -> bytes:
-    """Return `record` as the bytes of a safetensors file; equal records give equal bytes.
+    """Return `record` as the bytes of a safetensors file. Equal records give equal bytes.
 
     Raises:
         DataError: If the parts of `record` do not fit together.
@@ -45,15 +45,15 @@ def encode_record(record: PackRecord) -> bytes:
         "image_types": record.image_types,
     }
     text = json.dumps(metadata, separators=(",", ":"), ensure_ascii=False)
-    return save(tensors, metadata={METADATA_KEY: text})
+    return save(tensors, metadata={_METADATA_KEY: text})
 
 
 def decode_record(data: bytes, where: str) -> PackRecord:
     """Return the record that `encode_record` made `data` from.
 
     Args:
-        data: The bytes of one `.safetensors` member; untrusted.
-        where: What to call it in an error, e.g. `shard-00000.tar: 000000007.safetensors`.
+        data: The bytes of one `.safetensors` member, untrusted.
+        where: The name of the record in errors, e.g. `shard-00000.tar: 000000007.safetensors`.
 
     Raises:
         DataError: If `data` is not a record of a version that this release reads, or its parts do not fit together.
@@ -69,10 +69,10 @@ def decode_record(data: bytes, where: str) -> PackRecord:
             f"{where} has codec version {version!r}, this release reads {CODEC_VERSION}",
             hint="use the release of oqvl-shards that wrote it, or pack again",
         )
-    found = {name: (array.dtype, array.ndim) for name, array in tensors.items()}
-    expected = {name: (dtype, 1) for name, dtype in _DTYPES.items()}
-    if found != expected:
-        raise DataError(f"{where} holds {_layout(found)}, expected {_layout(expected)}", hint=_HINT)
+    layout = {name: _TensorLayout(array.dtype, array.ndim) for name, array in tensors.items()}
+    expected = {name: _TensorLayout(dtype, 1) for name, dtype in _DTYPES.items()}
+    if layout != expected:
+        raise DataError(f"{where} holds {_listed(layout)}, expected {_listed(expected)}", hint=_HINT)
     if (tensors["is_target"].view(np.uint8) > 1).any():
         raise DataError(f"{where}: is_target holds a byte other than 0 and 1", hint=_HINT)
     record = PackRecord(
@@ -85,11 +85,11 @@ def decode_record(data: bytes, where: str) -> PackRecord:
 
 
 def _read_metadata(data: bytes) -> dict[str, Any]:
-    # `safetensors.numpy.load` checks the header and then drops its metadata, so it is read once more here.
+    # `safetensors.numpy.load` checks the header but drops its metadata, so the header is read again here.
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    metadata = json.loads(header["__metadata__"][METADATA_KEY])
+    metadata = json.loads(header["__metadata__"][_METADATA_KEY])
     if not isinstance(metadata, dict):
-        raise ValueError(f"metadata {METADATA_KEY} is not a JSON object")
+        raise ValueError(f"metadata {_METADATA_KEY} is not a JSON object")
     return metadata
 
 
@@ -100,5 +100,12 @@ def _strings(metadata: dict[str, Any], name: str, where: str) -> tuple[str, ...]
     return tuple(values)
 
 
-def _layout(arrays: dict[str, tuple[np.dtype, int]]) -> str:
-    return ", ".join(f"{name} {dtype}[{ndim}d]" for name, (dtype, ndim) in sorted(arrays.items()))
+class _TensorLayout(NamedTuple):
+    """What a record's layout fixes about a tensor."""
+
+    dtype: np.dtype
+    num_dims: int
+
+
+def _listed(layouts: dict[str, _TensorLayout]) -> str:
+    return ", ".join(f"{name} {layout.dtype}[{layout.num_dims}d]" for name, layout in sorted(layouts.items()))

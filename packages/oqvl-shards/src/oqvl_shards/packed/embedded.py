@@ -1,6 +1,6 @@
-"""Packed shards of the embedded layout: a tar of pack records, each followed by its images' untouched bytes.
+"""Packed shards of the layout `embedded`: a tar of pack records, each followed by the unchanged files of its images.
 
-The layout is specified in this directory's README.md.
+README.md in this directory specifies the layout.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from oqvl_shards.tar.index import Member, open_shard_file, scan_tar
 from oqvl_shards.tar.sample import IMAGE_TYPES
 from oqvl_shards.tar.writer import TarWriter
 
-RECORD_TYPE = "safetensors"
+_RECORD_TYPE = "safetensors"
 """File ending of the member that holds a pack's record."""
 
 _HINT = "the packed shard is damaged, or another tool wrote it: run `oqvl-shards check`, then pack again"
 
 ImageSource = bytes | tuple[Path, Member]
-"""An encoded image file: its bytes, or a tar and the member in it to be copied."""
+"""An encoded image file: its bytes, or a tar and the member of it to copy."""
 
 
 def shard_name(index: int) -> str:
@@ -40,19 +40,19 @@ def write_packed_shard(
     first_pack_id: int,
     relative_to: Path,
 ) -> Shard:
-    """Write one shard file, atomically; the same packs give the same bytes.
+    """Write one shard file, atomically. The same packs give the same bytes.
 
     Args:
-        path: The file to write, by convention `shard_name(index)` in the dataset's directory.
-        packs: Records with the images that their placeholders stand for, in order.
-        first_pack_id: `pack_id` of the first one: the number of packs in all earlier shards.
+        path: The file to write; by convention `shard_name(index)` in the dataset's directory.
+        packs: Records with the images of their placeholders, in order.
+        first_pack_id: `pack_id` of the first pack: the number of packs in all earlier shards.
         relative_to: The dataset's directory.
 
     Returns:
-        The manifest's entry of the file.
+        The file's manifest entry.
 
     Raises:
-        DataError: If a record's parts do not fit together, or it has another number of images than placeholders.
+        DataError: If a record's parts do not fit together, or it does not have as many images as placeholders.
     """
     num_packs = 0
     with TarWriter(path) as tar:
@@ -60,9 +60,9 @@ def write_packed_shard(
             pack_id = first_pack_id + num_packs
             if len(images) != len(record.image_types):
                 raise DataError(f"pack {pack_id}: found {len(images)} images, expected {len(record.image_types)}")
-            tar.add(record_name(pack_id), encode_record(record))
+            tar.add(_record_name(pack_id), encode_record(record))
             for number, (image, image_type) in enumerate(zip(images, record.image_types, strict=True)):
-                name = image_name(pack_id, number, image_type)
+                name = _image_name(pack_id, number, image_type)
                 if isinstance(image, bytes):
                     tar.add(name, image)
                 else:
@@ -72,12 +72,12 @@ def write_packed_shard(
     return tar.shard(num_packs, relative_to)
 
 
-def record_name(pack_id: int) -> str:
+def _record_name(pack_id: int) -> str:
     """Return the name of the member that holds the record of `pack_id`."""
-    return f"{pack_id:09d}.{RECORD_TYPE}"
+    return f"{pack_id:09d}.{_RECORD_TYPE}"
 
 
-def image_name(pack_id: int, number: int, image_type: str) -> str:
+def _image_name(pack_id: int, number: int, image_type: str) -> str:
     """Return the name of the member that holds image `number` (0-based) of `pack_id`."""
     return f"{pack_id:09d}.{number:03d}.{image_type}"
 
@@ -85,16 +85,16 @@ def image_name(pack_id: int, number: int, image_type: str) -> str:
 class EmbeddedShard:
     """Random access to the packs of one shard file.
 
-    Its headers are scanned once, and 16 bytes a member are kept; after that a pack costs one `open` and one `pread` a
-    member. No descriptor is held between reads and no file position is shared.
+    Its headers are scanned once, and 16 bytes per member are kept. Reading a pack then takes one `open`, and one
+    `pread` per member. No descriptor stays open between reads, and no file position is shared.
 
     Args:
         path: The file.
         first_pack_id: `pack_id` of its first pack.
-        num_packs: Packs that the manifest says it holds.
+        num_packs: Number of packs in it according to the manifest.
 
     Raises:
-        DataError: If the file is not there, is damaged, or does not hold what it should.
+        DataError: If the file is missing or damaged, or does not hold these packs.
     """
 
     def __init__(self, path: Path, first_pack_id: int, num_packs: int) -> None:
@@ -111,8 +111,8 @@ class EmbeddedShard:
         self._sizes = np.array([member.size for member in index.members], dtype=np.int64)
 
     def where(self, number: int) -> str:
-        """Return what to call pack `number` (0-based in the shard) in an error."""
-        return f"{self._path}: {record_name(self._first_pack_id + number)}"
+        """Return the name of pack `number` (0-based in the shard) for errors."""
+        return f"{self._path}: {_record_name(self._first_pack_id + number)}"
 
     def read(self, number: int) -> tuple[PackRecord, list[bytes]]:
         """Return the record of pack `number` (0-based in the shard) and its encoded images."""
@@ -136,7 +136,7 @@ def read_span(descriptor: int, path: Path, offset: int, size: int) -> bytes:
     """Return `size` bytes at `offset` of an open file.
 
     Raises:
-        DataError: If the file ends before.
+        DataError: If the file ends too early.
     """
     data = os.pread(descriptor, size, offset)
     if len(data) != size:
@@ -145,15 +145,18 @@ def read_span(descriptor: int, path: Path, offset: int, size: int) -> bytes:
 
 
 def _pack_bounds(names: Sequence[str], path: Path, first_pack_id: int) -> list[int]:
-    """Return where each pack's members begin, after checking that every name is the one that belongs there."""
+    """Return the index of the first member of each pack, after checking that every member has the name it must have.
+
+    A pack's record comes first. A member after it is either an image of this pack, or the record of the next one.
+    """
     bounds: list[int] = []
     for position, name in enumerate(names):
-        pack_id = first_pack_id + len(bounds) - 1
-        number = position - bounds[-1] - 1 if bounds else 0
-        images = {image_name(pack_id, number, image_type) for image_type in IMAGE_TYPES} if bounds else set()
-        if name == record_name(pack_id + 1):
+        pack_id = first_pack_id + len(bounds) - 1  # of the pack that the member before belongs to
+        number = position - bounds[-1] - 1 if bounds else 0  # of the image that this member may be
+        images = {_image_name(pack_id, number, image_type) for image_type in IMAGE_TYPES} if bounds else set()
+        if name == _record_name(pack_id + 1):
             bounds.append(position)
         elif name not in images:
-            expected = f"{record_name(pack_id + 1)} or image {number} of pack {pack_id}"
+            expected = f"{_record_name(pack_id + 1)} or image {number} of pack {pack_id}"
             raise DataError(f"{path}: found member {name!r}, expected {expected}", hint=_HINT)
     return bounds

@@ -1,4 +1,4 @@
-"""Random access to the packs of a dataset, whatever the layout of its shards."""
+"""Random access to the packs of a dataset in either layout."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from oqvl_shards.packed.reference import ReferenceShard, SourceTar, open_sources
 class PackedReader(Sequence[Pack]):
     """Random access to the packs of a packed dataset, by `pack_id`.
 
-    A shard is indexed or mapped when a pack of it is first read. No file position is shared, so a reader can be
-    pickled, forked, and read from several threads.
+    A shard is indexed or mapped when one of its packs is first read. No file position is shared, so a reader can be
+    pickled, forked, and used by several threads.
 
     Args:
         dataset: A dataset of kind `packed`, or its directory.
 
     Raises:
         ManifestError: If there is no manifest, or the dataset is of another kind.
-        DataError: If a source of a dataset of layout `reference` is not where it was, or is not what it was.
+        DataError: If a source of a dataset of the layout `reference` has moved or changed.
     """
 
     def __init__(self, dataset: Dataset | Path | str) -> None:
@@ -47,7 +47,7 @@ class PackedReader(Sequence[Pack]):
 
     @property
     def details(self) -> PackedDetails:
-        """What the manifest says about all packs."""
+        """The manifest's details: what holds for all packs."""
         details = self.dataset.manifest.details
         assert isinstance(details, PackedDetails)
         return details
@@ -64,7 +64,7 @@ class PackedReader(Sequence[Pack]):
 
         Raises:
             IndexError: If there is no such pack.
-            DataError: If its shard is damaged or does not hold what the manifest says.
+            DataError: If its shard is damaged, or is not the one that the manifest describes.
         """
         if isinstance(index, slice):
             return list(self.iter_packs(range(*index.indices(len(self)))))
@@ -77,7 +77,7 @@ class PackedReader(Sequence[Pack]):
         return self.iter_packs(range(len(self)))
 
     def iter_packs(self, pack_ids: Iterable[int]) -> Iterator[Pack]:
-        """Yield the packs named by `pack_ids`, in that order."""
+        """Yield the packs with these `pack_ids`, in this order."""
         for pack_id in pack_ids:
             yield self[pack_id]
 
@@ -100,6 +100,7 @@ class PackedReader(Sequence[Pack]):
 
 
 def _check_against(record: PackRecord, details: PackedDetails, where: str) -> None:
+    """Raise `DataError`, naming `where`, unless the record keeps what the manifest says about all records."""
     num_tokens, visual_tokens = record.num_tokens, details.visual_tokens_per_image
     problems = {
         f"{num_tokens} tokens, expected at most {details.bin_capacity}": num_tokens > details.bin_capacity,
@@ -113,6 +114,6 @@ def _check_against(record: PackRecord, details: PackedDetails, where: str) -> No
             ((record.input_ids < 0) | (record.input_ids >= details.vocab_size)).any()
         ),
     }
-    for problem, found in problems.items():
-        if found:
+    for problem, is_there in problems.items():
+        if is_there:
             raise DataError(f"{where}: {problem}", hint="shard and manifest do not belong together: pack again")

@@ -1,6 +1,6 @@
-"""One pack: its documents' tokens as stored, and the training sequence they expand to. numpy only.
+"""One pack: the stored tokens of its documents, and the training sequence that they expand to. Needs numpy only.
 
-Shape suffixes: S stored tokens (one placeholder an image), T expanded tokens (an image's placeholder repeated once a
+Shape suffixes: S stored tokens (one placeholder per image), T expanded tokens (each placeholder repeated once per
 visual token), D documents, I images.
 """
 
@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from oqvl_shards.errors import DataError
 
 IGNORE_INDEX = -100
-"""Label of a position that carries no loss; the value that torch's cross entropy ignores by default."""
+"""Label of a position without loss; the value that torch's cross entropy ignores by default."""
 
 
 @dataclass(frozen=True)
 class PackRecord:
-    """What one pack stores besides its images' bytes.
+    """What one pack stores in addition to its images.
 
     Args:
-        input_ids: int32 [S], the documents one after another, one placeholder token an image.
+        input_ids: int32 [S], the tokens of one document after another, with one placeholder token per image.
         is_target: bool [S], whether the token is to be predicted (captions and answers: yes; prompts, images: no).
         document_lengths: int32 [D], stored tokens of each document; they add up to S.
         image_positions: int32 [I], ascending indices of the image placeholders in `input_ids`.
@@ -41,7 +41,7 @@ class PackRecord:
     image_types: tuple[str, ...]
 
     def check(self, where: str) -> None:
-        """Raise `DataError`, naming `where`, unless all parts fit together."""
+        """Raise `DataError`, naming `where`, if the parts do not fit together."""
         num_stored, num_images = len(self.input_ids), len(self.image_positions)
         problems = {
             "is_target has another length than input_ids": len(self.is_target) != num_stored,
@@ -53,12 +53,12 @@ class PackRecord:
             "image_types and image_positions differ in number": len(self.image_types) != num_images,
             "image_tokens holds a count below one": bool((self.image_tokens < 1).any()),
             "image_positions do not ascend": bool((np.diff(self.image_positions) <= 0).any()),
-            "an image position lies outside input_ids": bool(
+            "an image position is outside of input_ids": bool(
                 ((self.image_positions < 0) | (self.image_positions >= num_stored)).any()
             ),
         }
-        for problem, found in problems.items():
-            if found:
+        for problem, is_there in problems.items():
+            if is_there:
                 raise DataError(f"{where}: {problem}", hint="the packed shard is damaged: pack again")
         if num_images and self.is_target[self.image_positions].any():
             raise DataError(f"{where}: an image placeholder is marked as a target", hint="pack again")
@@ -69,16 +69,18 @@ class PackRecord:
         return len(self.input_ids) + int(self.image_tokens.sum()) - len(self.image_tokens)
 
     def expand(self) -> TrainingSequence:
-        """Return the sequence a model trains on, every placeholder repeated once a visual token."""
+        """Return the sequence that a model trains on, with every placeholder repeated once per visual token."""
+        # Find where each document ends once its placeholders are repeated.
         repeats_S = np.ones(len(self.input_ids), dtype=np.int64)
         repeats_S[self.image_positions] = self.image_tokens
         ends_S = np.cumsum(repeats_S)
         document_ends_D = ends_S[np.cumsum(self.document_lengths) - 1]
         cu_seqlens = np.concatenate([[0], document_ends_D]).astype(np.int32)
         lengths_D = np.diff(cu_seqlens)
+        # Repeat, and mask what carries no loss.
         input_ids_T = np.repeat(self.input_ids.astype(np.int64), repeats_S)
         labels_T = np.where(np.repeat(self.is_target, repeats_S), input_ids_T, IGNORE_INDEX)
-        # Labels are shifted inside the loss: without this a document's last token would predict the next one's first.
+        # The loss shifts the labels. Without this, the last token of a document would predict the first of the next.
         labels_T[cu_seqlens[:-1]] = IGNORE_INDEX
         position_ids_T = np.arange(len(input_ids_T)) - np.repeat(cu_seqlens[:-1], lengths_D)
         return TrainingSequence(input_ids_T, labels_T, position_ids_T, cu_seqlens)
@@ -86,13 +88,13 @@ class PackRecord:
 
 @dataclass(frozen=True)
 class TrainingSequence:
-    """One or several packs as a model takes them.
+    """One or several packs in the form that a model takes.
 
     Args:
         input_ids: int64 [T].
-        labels: int64 [T], equal to `input_ids` at targets and `IGNORE_INDEX` elsewhere; not shifted; a document's first
-            token is never a target.
-        position_ids: int64 [T], restarting at 0 with every document.
+        labels: int64 [T], equal to `input_ids` at targets and `IGNORE_INDEX` elsewhere. They are not shifted. A
+            document's first token is never a target.
+        position_ids: int64 [T], starting again at 0 with every document.
         cu_seqlens: int32 [D + 1], where documents begin and end: 0, ..., T.
     """
 
@@ -103,7 +105,7 @@ class TrainingSequence:
 
     @classmethod
     def concatenate(cls, sequences: Sequence[TrainingSequence]) -> TrainingSequence:
-        """Join sequences end to end; documents stay apart."""
+        """Join sequences end to end. Documents stay separate."""
         offsets = np.cumsum([0, *(len(sequence.input_ids) for sequence in sequences)])
         bounds = [sequence.cu_seqlens[1:] + offset for sequence, offset in zip(sequences, offsets, strict=False)]
         return cls(
@@ -116,10 +118,10 @@ class TrainingSequence:
 
 @dataclass(frozen=True)
 class Pack:
-    """A pack with its images.
+    """A pack and its images.
 
     Args:
-        pack_id: Index in the dataset, 0-based, across shards.
+        pack_id: 0-based index of the pack in the dataset, across shards.
         record: Tokens and boundaries.
         images: [I] encoded image files, byte for byte as in the source shard.
     """

@@ -1,7 +1,7 @@
-"""Packed shards of the reference layout: memory-mapped Arrow files of records that point into the source tars.
+"""Packed shards of the layout `reference`: memory-mapped Arrow files of records that point into the source tars.
 
-No byte of an image is copied; the source shards stay where and as they are. The layout is specified in this
-directory's README.md.
+No image is copied, and the source shards must stay in place, unchanged. README.md in this directory specifies the
+layout.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from oqvl_shards.tar.index import open_shard_file
 if TYPE_CHECKING:
     import pyarrow
 
-LAYOUT_VERSION = 1
-"""Version of the columns, kept in the schema's metadata; a reader accepts this one."""
+_LAYOUT_VERSION = 1
+"""Version of the columns, stored in the schema's metadata. Readers accept this one only."""
 
 _HINT = "the packed shard is damaged, or another tool wrote it: run `oqvl-shards check`, then pack again"
 _RECORD_COLUMNS = ("input_ids", "is_target", "document_lengths", "image_positions", "image_tokens")
@@ -37,12 +37,12 @@ _STRING_COLUMNS = ("document_keys", "image_types")
 
 
 class ImageReference(NamedTuple):
-    """Where an encoded image file lies.
+    """Where an encoded image file is.
 
     Args:
         shard: 0-based number of the source shard, counted through all shards of all sources.
-        offset: Where the file begins in it, in bytes.
-        size: Its bytes.
+        offset: Where the file begins in that shard, in bytes.
+        size: Size of the file, in bytes.
     """
 
     shard: int
@@ -51,23 +51,23 @@ class ImageReference(NamedTuple):
 
 
 class SourceTar(NamedTuple):
-    """A shard of a source: where it lies, and how large it must be in bytes."""
+    """A shard of a source: its path, and the size in bytes that it must have."""
 
     path: Path
     num_bytes: int
 
 
 class OpenSource(NamedTuple):
-    """A source of packs, found again where the manifest says."""
+    """A source of packs, and the dataset that is where the manifest says."""
 
     source: PackedSource
     dataset: Dataset
 
     def tars(self) -> list[SourceTar]:
-        """Return its shards, after a look at the size of each.
+        """Return its shards, after a check of the size of each.
 
         Raises:
-            DataError: If one is not there, or of another size than when it was packed; the first is named.
+            DataError: If one is missing, or its size has changed since it was packed. The first one is named.
         """
         tars = [SourceTar(self.dataset.shard_path(shard), shard.num_bytes) for shard in self.dataset.manifest.shards]
         for tar in tars:
@@ -76,62 +76,65 @@ class OpenSource(NamedTuple):
 
 
 def open_sources(dataset: Dataset) -> list[OpenSource]:
-    """Find the sources of a packed dataset of layout `reference`, each with the manifest that it was packed from.
+    """Open the sources of a packed dataset of the layout `reference`.
 
     Raises:
-        DataError: If one is not where it was when it was packed, or its manifest is another one.
+        DataError: If one is not where it was when it was packed, or has another manifest now.
     """
     assert isinstance(dataset.manifest.details, PackedDetails)
     return [open_source(dataset, source) for source in dataset.manifest.details.sources]
 
 
 def open_source(dataset: Dataset, source: PackedSource) -> OpenSource:
-    """Find one source; see `open_sources`."""
+    """Open one source; see `open_sources`."""
     directory = Path(os.path.normpath(dataset.path.resolve() / source.path))
     try:
-        found = open_dataset(directory)
+        packed_from = open_dataset(directory)
     except OqvlError as error:
         raise DataError(
             f"{dataset.path} points into its source {source.name!r}, which is not at {directory}: {error.message}",
             hint="put the source back there or link it; a dataset packed with layout=embedded needs no source",
         ) from error
-    if found.manifest.digest() != source.sha256:
+    if packed_from.manifest.digest() != source.sha256:
         raise DataError(
             f"{dataset.path} points into its source {source.name!r}, but the dataset at {directory} has the digest "
-            f"{found.manifest.digest()}, expected {source.sha256}",
+            f"{packed_from.manifest.digest()}, expected {source.sha256}",
             hint="put back the dataset that was packed, or pack again",
         )
-    return OpenSource(source, found)
+    return OpenSource(source, packed_from)
 
 
 def write_reference_shard(
     path: Path, packs: Iterable[tuple[PackRecord, Sequence[ImageReference]]], *, relative_to: Path
 ) -> Shard:
-    """Write one shard file, atomically; the same packs give the same bytes.
+    """Write one shard file, atomically. The same packs give the same bytes.
 
     Args:
-        path: The file to write, by convention `reference_shard_name(index)` in the dataset's directory.
-        packs: Records, and where the images of their placeholders lie.
+        path: The file to write; by convention `reference_shard_name(index)` in the dataset's directory.
+        packs: Records, and where the images of their placeholders are.
         relative_to: The dataset's directory.
 
     Returns:
-        The manifest's entry of the file.
+        The file's manifest entry.
 
     Raises:
-        DataError: If a record's parts do not fit together, or it has another number of images than placeholders.
+        DataError: If a record's parts do not fit together, or it does not have as many images as placeholders.
     """
     import pyarrow
 
+    # Check every pack before anything is written.
     rows = list(packs)
     for number, (record, images) in enumerate(rows):
         record.check(f"{path}: pack {number}")
         if len(images) != len(record.image_types):
             raise DataError(f"{path}: pack {number}: found {len(images)} images, expected {len(record.image_types)}")
+    # Turn rows into columns, each a list of one array per pack.
     columns = {name: [getattr(record, name) for record, _ in rows] for name in _RECORD_COLUMNS + _STRING_COLUMNS}
     spans = [np.asarray(images, dtype=np.int64).reshape(-1, 3).T for _, images in rows]
     columns |= {name: [span[axis] for span in spans] for axis, name in enumerate(_IMAGE_COLUMNS)}
     schema = _schema()
     arrays = [_list_array(columns[field.name], field.type) for field in schema]
+    # Write one record batch, so that a reader maps the file in one piece.
     sink = pyarrow.BufferOutputStream()
     with pyarrow.ipc.new_file(sink, schema) as writer:
         writer.write_batch(pyarrow.record_batch(arrays, schema=schema))
@@ -150,11 +153,11 @@ class ReferenceShard:
 
     Args:
         path: The file.
-        num_packs: Packs that the manifest says it holds.
-        sources: The tars that its references count.
+        num_packs: Number of packs in it according to the manifest.
+        sources: The source tars, in the order in which its references number them.
 
     Raises:
-        DataError: If the file is not there, is damaged, or does not hold what it should.
+        DataError: If the file is missing or damaged, or does not hold these packs.
     """
 
     def __init__(self, path: Path, num_packs: int, sources: Sequence[SourceTar]) -> None:
@@ -170,7 +173,7 @@ class ReferenceShard:
         self._values = {name: column.values for name, column in columns.items()}
 
     def where(self, number: int) -> str:
-        """Return what to call pack `number` (0-based in the shard) in an error."""
+        """Return the name of pack `number` (0-based in the shard) for errors."""
         return f"{self._path}: pack {number}"
 
     def record(self, number: int) -> PackRecord:
@@ -188,7 +191,7 @@ class ReferenceShard:
         return record
 
     def references(self, number: int) -> list[ImageReference]:
-        """Return where the images of pack `number` (0-based in the shard) lie."""
+        """Return where the images of pack `number` (0-based in the shard) are."""
         columns = [self._numbers(name, number).tolist() for name in _IMAGE_COLUMNS]
         if len({len(column) for column in columns}) > 1:
             raise DataError(f"{self.where(number)}: {', '.join(_IMAGE_COLUMNS)} differ in number", hint=_HINT)
@@ -208,6 +211,11 @@ class ReferenceShard:
         return record, images
 
     def _read_images(self, number: int, shard: int, references: Sequence[ImageReference]) -> list[bytes]:
+        """Return the images of pack `number` that are in one source shard.
+
+        Raises:
+            DataError: If there is no such shard, or a reference leads out of it.
+        """
         if not 0 <= shard < len(self._sources):
             raise DataError(f"{self.where(number)}: found source shard {shard} of {len(self._sources)}", hint=_HINT)
         tar = self._sources[shard]
@@ -233,17 +241,18 @@ class ReferenceShard:
 
 
 def _check_size(tar: SourceTar) -> None:
-    found = tar.path.stat().st_size if tar.path.is_file() else None
-    if found != tar.num_bytes:
+    size = tar.path.stat().st_size if tar.path.is_file() else None
+    if size != tar.num_bytes:
         raise DataError(
-            f"source shard {tar.path}: found {'no file' if found is None else f'{found} bytes'}, "
+            f"source shard {tar.path}: found {'no file' if size is None else f'{size} bytes'}, "
             f"expected {tar.num_bytes} bytes",
-            hint="packs of layout reference need their source shards untouched: put this one back, or pack again",
+            hint="packs of layout reference need their source shards unchanged: put this one back, or pack again",
         )
 
 
 @cache
 def _schema() -> pyarrow.Schema:
+    """Return the columns of a shard: lists, in which nothing is ever null."""
     import pyarrow
 
     values = {
@@ -262,10 +271,11 @@ def _schema() -> pyarrow.Schema:
         pyarrow.field(name, pyarrow.list_(pyarrow.field("item", value, nullable=False)), nullable=False)
         for name, value in values.items()
     ]
-    return pyarrow.schema(fields, metadata={"oqvl_layout_version": str(LAYOUT_VERSION)})
+    return pyarrow.schema(fields, metadata={"oqvl_layout_version": str(_LAYOUT_VERSION)})
 
 
 def _list_array(rows: Sequence[Sequence], list_type: pyarrow.ListType) -> pyarrow.ListArray:
+    """Return a column of lists, one per pack."""
     import pyarrow
 
     offsets = np.cumsum([0, *map(len, rows)])
@@ -278,7 +288,11 @@ def _list_array(rows: Sequence[Sequence], list_type: pyarrow.ListType) -> pyarro
 
 
 def _map_batch(path: Path) -> pyarrow.RecordBatch:
-    """Map the file's one record batch and check every offset and string in it, so that hostile ones cannot be read."""
+    """Map the file's only record batch, and check every offset and string in it before any is used.
+
+    Raises:
+        DataError: If the file is not a shard of this layout and version, or is damaged.
+    """
     import pyarrow
 
     try:
@@ -287,7 +301,7 @@ def _map_batch(path: Path) -> pyarrow.RecordBatch:
             raise DataError(
                 f"{path}: found {reader.num_record_batches} record batches of "
                 f"{', '.join(f'{field.name} {field.type}' for field in reader.schema)}; expected one of "
-                f"{', '.join(f'{field.name} {field.type}' for field in _schema())}, version {LAYOUT_VERSION}",
+                f"{', '.join(f'{field.name} {field.type}' for field in _schema())}, version {_LAYOUT_VERSION}",
                 hint=_HINT,
             )
         batch = reader.get_batch(0)
