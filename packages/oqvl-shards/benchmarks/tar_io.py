@@ -1,8 +1,8 @@
 """CPU seconds to index, read and rewrite one shard: oqvl_shards, the standard library's tarfile, and webdataset.
 
-All three work on the same file, in the page cache, in the same process, turn by turn; the least CPU time (user and
-system) of the rounds counts, so a busy machine moves the ratios little. `TarWriter` hashes what it writes and calls
-fsync; the others do neither.
+All three work on the same file, in the page cache, in the same process, in turn. The result is the least CPU time (user
+and system) of all rounds, so other load on the machine changes the ratios little. `TarWriter` hashes what it writes and
+calls fsync; the others do neither.
 
     python packages/oqvl-shards/benchmarks/tar_io.py [--num-samples 4000] [--num-rounds 5] [--output result.json]
 """
@@ -32,7 +32,7 @@ MEMBERS_PER_SAMPLE = 3
 
 
 def make_shard(path: Path, num_samples: int) -> None:
-    """Write samples as img2dataset leaves them: a JPEG of 5 to 60 kB (random bytes), a caption, metadata."""
+    """Write samples as img2dataset does: a JPEG of 5 to 60 kB (random bytes), a caption, metadata."""
     rng = random.Random(0)
     noise = rng.randbytes(60_000)
     with TarWriter(path) as writer:
@@ -125,7 +125,7 @@ def cpu_seconds(function: Callable[[Path], None], path: Path) -> float:
 
 
 def measure(path: Path, num_rounds: int) -> dict[str, dict[str, float]]:
-    """Return the least CPU seconds of every case and contender."""
+    """Return the least CPU seconds of every case and library."""
     least: dict[str, dict[str, float]] = {case: {} for case in CASES}
     for _ in range(num_rounds):
         for case, contenders in CASES.items():
