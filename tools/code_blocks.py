@@ -1,9 +1,9 @@
-"""Fenced code blocks of Markdown pages, so that what the documentation says is what gets run.
+"""Find the fenced code blocks of Markdown pages, so that tests run exactly what the documentation says.
 
-    python tools/code_blocks.py PAGE MARK      print the code of the one block of PAGE marked `<!-- MARK -->`
+    python tools/code_blocks.py PAGE MARK      print the code of the only block of PAGE marked `<!-- MARK -->`
 
-A mark is an HTML comment on the line above a fence. `<!-- not run: REASON -->` keeps a Python block from running and
-`<!-- run -->` has a shell block run; tests/test_documentation.py says what becomes of the others.
+A mark is an HTML comment on the line above a fence. A Python block marked `<!-- not run: REASON -->` is not run, and a
+shell block marked `<!-- run -->` is run. tests/test_documentation.py decides about all others.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class Block:
 
     Args:
         page: The Markdown file.
-        line: 1-based line of the block's first line of code.
-        language: What follows the opening fence, e.g. `python`; may be empty.
-        mark: The HTML comment on the line above the fence; empty when there is none.
-        code: The lines inside, each with its newline.
+        line: 1-based number of the first line of code.
+        language: The word after the opening fence, e.g. `python`; may be empty.
+        mark: The HTML comment on the line above the fence; empty if there is none.
+        code: The lines in the block, each with its newline.
     """
 
     page: Path
@@ -57,15 +57,15 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 def marked_block(page: Path, mark: str) -> Block:
-    """Return the one block of `page` that is marked `<!-- mark -->`.
+    """Return the only block of `page` that is marked `<!-- mark -->`.
 
     Raises:
         ValueError: If there is none, or more than one.
     """
-    found = [block for block in blocks(page) if block.mark == mark]
-    if len(found) != 1:
-        raise ValueError(f"{page} has {len(found)} code blocks marked <!-- {mark} -->, expected one")
-    return found[0]
+    marked = [block for block in blocks(page) if block.mark == mark]
+    if len(marked) != 1:
+        raise ValueError(f"{page} has {len(marked)} code blocks marked <!-- {mark} -->, expected one")
+    return marked[0]
 
 
 def main(arguments: list[str]) -> int:

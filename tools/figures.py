@@ -1,9 +1,9 @@
 """Write the tables of measured figures in the READMEs from the JSON files of the benchmarks.
 
-    python tools/figures.py            rewrite the tables; run it after a benchmark was taken again
-    python tools/figures.py --check    fail when a table is not what the files say
+    python tools/figures.py            rewrite the tables; run it after repeating a benchmark
+    python tools/figures.py --check    fail if a table differs from the files
 
-A table stands between `<!-- figures: NAME -->` and `<!-- end of figures -->`. Figures inside sentences are not written.
+A table is between `<!-- figures: NAME -->` and `<!-- end of figures -->`. Figures in sentences are not updated.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PACKERS = {
     "textbook ffd, O(n log n) Python": "first-fit decreasing, tree, Python",
     "script ffd, quadratic Python": "first-fit decreasing, quadratic, Python",
 }
-"""How the table calls what the benchmark measures; other packages keep their names."""
+"""Names in the table for what the benchmark measures. Other packages keep their names."""
 
 WRITERS = {
     "reference": "`layout=reference`",
@@ -44,7 +44,7 @@ WRITERS = {
 
 
 def packing() -> str:
-    """Return the table of packers by number of captions, with what it was measured on."""
+    """Return the table of packers by number of captions, followed by the machine."""
     report = read(PACKING)
     rows = [
         [
@@ -66,7 +66,7 @@ def packing() -> str:
 def two_constraints() -> str:
     """Return the table of packings under two capacities."""
     report = next(part for part in read(SCENARIOS) if "two_constraints" in part)
-    found = report["two_constraints"]
+    cases = report["two_constraints"]
     rows = [
         [
             row["items"],
@@ -75,16 +75,16 @@ def two_constraints() -> str:
             f"{row['gap_percent']:.2f}%",
             f"{row['first_fit_decreasing']:,}",
         ]
-        for row in found
+        for row in cases
     ]
     head = ["items", "images a sequence", "types", "bound of tokens", "bound of images", "lower bound"]
-    slowest = max(row["cpu_seconds"] for row in found)
+    slowest = max(row["cpu_seconds"] for row in cases)
     body = table([*head, "`best`", "gap", "`ffd`"], rows, texts=(0,))
     return f"{body}\n\n{machine(report)}; the slowest took {figure(slowest)} CPU seconds."
 
 
 def throughput() -> str:
-    """Return the table of whole runs from shards to packed shards."""
+    """Return the table of complete runs, from shards to packed shards."""
     report = read(THROUGHPUT)
     rows = [
         [
@@ -102,7 +102,7 @@ def throughput() -> str:
 
 
 def results() -> str:
-    """Return the first page's table."""
+    """Return the table of the root README."""
     small, *_, large = read(PACKING)["sizes"]
     best = {size["num_items"]: size["results"]["oqvl_pack best"] for size in (small, large)}
     bfd = large["results"]["oqvl_pack bfd"]
@@ -111,10 +111,10 @@ def results() -> str:
     rates = [round(index[name]["samples_per_cpu_second"], -2) for name in ("oqvl", "tarfile")]
 
     def packed(size: Any) -> str:
-        found = best[size["num_items"]]
-        bound = "the lower bound" if found["num_bins"] == size["lower_bound"] else f"bound {size['lower_bound']:,}"
-        share = f"{found['utilization']:.2%} full"
-        return f"{found['num_bins']:,} sequences, {bound}; {share}; {figure(found['cpu_seconds'])} CPU seconds"
+        result = best[size["num_items"]]
+        bound = "the lower bound" if result["num_bins"] == size["lower_bound"] else f"bound {size['lower_bound']:,}"
+        share = f"{result['utilization']:.2%} full"
+        return f"{result['num_bins']:,} sequences, {bound}; {share}; {figure(result['cpu_seconds'])} CPU seconds"
 
     what = "captions (144 visual tokens and a log-normal text each) into sequences of 4096"
     slow = f"{figure(script['cpu_seconds'])} CPU seconds, by a quadratic first-fit script"
@@ -172,7 +172,7 @@ def megabytes(num_bytes: int) -> str:
 
 
 def machine(report: Any) -> str:
-    """Return what a report says it was measured on."""
+    """Return the machine that a report was measured on."""
     hardware, versions = report["hardware"], report["versions"]
     cpu = f" ({hardware['cpu'].replace('(R)', '')})" if "cpu" in hardware else ""
     names = ", ".join(f"{name} {versions[name]}" for name in ("numpy", "numba"))
@@ -181,7 +181,7 @@ def machine(report: Any) -> str:
 
 
 def rewritten(page: str) -> str:
-    """Return the text of `page` with its tables as the files say."""
+    """Return the text of `page` with its tables updated from the files."""
     text = (ROOT / page).read_text(encoding="utf-8")
     return MARKED.sub(lambda match: f"{match[1]}{TABLES[match['name']]()}{match[3]}", text)
 

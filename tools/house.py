@@ -1,10 +1,10 @@
 """Check the layout of the packages: the same front rooms everywhere, tests that mirror the source, honest names.
 
-    python tools/house.py           print what breaks a rule, one line each; exit with 1 when there is any
+    python tools/house.py           print one line per broken rule; exit with 1 if there is any
     python tools/house.py --longest also print the longest functions
 
-What ruff and import-linter can check (a sorted `__all__`, where a heavy import may stand, who may import whom) is in
-their configuration; the rules here are the ones that no linter knows.
+Rules that ruff and import-linter can check (a sorted `__all__`, where a heavy import may be, which package may import
+which) are in their configuration. The rules here are those that no linter knows.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def sources(member: Path) -> Iterator[Path]:
 
 
 def check_front_rooms(member: Path) -> Iterator[str]:
-    """A member has the rooms that every other one has, so that knowing one means knowing all."""
+    """Every member has the same front rooms, so if you know one, you know all."""
     package = member / "src" / member.name.replace("-", "_")
     expected = [member / name for name in MEMBER_FILES]
     expected += [package / name for name in ("__init__.py", "py.typed", *FRONT_ROOMS)]
@@ -101,14 +101,14 @@ def imports(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def check_names(paths: Iterator[Path]) -> Iterator[str]:
-    """A module is named by what it holds; a name that fits any content says nothing."""
+    """A module is named by its content. A name that fits any content says nothing."""
     for path in paths:
         if path.stem in UNTELLING_NAMES or path.parent.name in UNTELLING_NAMES - {"tools"}:
             yield f"{path.relative_to(ROOT)}: the name says nothing about the content"
 
 
 def check_public_names(member: Path) -> Iterator[str]:
-    """The package's `__init__` lists what is public, and it is a short list."""
+    """The package's `__init__` lists its public names, and the list is short."""
     (init,) = member.glob("src/*/__init__.py")
     for node in ast.parse(init.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
@@ -143,7 +143,7 @@ def python_files() -> Iterator[Path]:
 
 
 def problems() -> Iterator[str]:
-    """Yield what breaks a rule."""
+    """Yield a line per broken rule."""
     for member in sorted(ROOT.glob("packages/*")):
         yield from check_front_rooms(member)
         yield from check_module_counts(member)

@@ -1,13 +1,13 @@
-"""Keep `uv.lock` free of any index's address, so that the committed lock installs from whatever index a machine uses.
+"""Keep `uv.lock` free of addresses, so that the committed lock works with any package index.
 
-uv writes the address and the hashes of every file into its lock. The committed form keeps every name, version,
-dependency and marker and drops the rest; uv sees it as incomplete and completes it, at the same versions, on the next
-`uv sync` or `uv lock`. Stripping is idempotent.
+uv writes the address and the hash of every file into its lock. The committed form keeps every name, version, dependency
+and marker, and drops the rest. uv treats it as incomplete and completes it, at the same versions, on the next `uv sync`
+or `uv lock`. Stripping is idempotent.
 
     python tools/lock.py            rewrite uv.lock in the agnostic form
-    python tools/lock.py --check    fail when uv.lock names an address, or when completing it would change a version
+    python tools/lock.py --check    fail if uv.lock names an address, or if completing it would change a version
     python tools/lock.py --filter   a git clean filter: complete lock on stdin, agnostic lock on stdout
-    python tools/lock.py --install-filter   have this clone's git strip the lock on every `git add`
+    python tools/lock.py --install-filter   make this clone's git strip the lock on every `git add`
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ def strip(text: str) -> str:
 
 
 def drop_empty_metadata(lines: list[str]) -> str:
-    """Remove `[package.metadata]` headers that lost their only entry, and the doubled blank lines left behind."""
+    """Remove `[package.metadata]` headers that have lost their only entry, and double blank lines."""
     text = "\n".join(lines)
     text = re.sub(r"\[package\.metadata\]\n(?=\n|$|\[)", "", text)
     return re.sub(r"\n{3,}", "\n\n", text).rstrip("\n") + "\n"
 
 
 def versions(text: str) -> set[tuple[str, str]]:
-    """Return the (name, version) of every package that the lock `text` holds."""
+    """Return the (name, version) of every package in the lock `text`."""
     return {(package["name"], package.get("version", "")) for package in tomllib.loads(text)["package"]}
 
 
 def complete(text: str) -> str:
-    """Return the lock that uv makes of the agnostic lock `text`, leaving the checkout untouched."""
+    """Return the lock that uv makes from the agnostic lock `text`. The checkout is not changed."""
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch)
         for pyproject in [ROOT / "pyproject.toml", *sorted(ROOT.glob("packages/*/pyproject.toml"))]:
@@ -66,7 +66,7 @@ def complete(text: str) -> str:
 
 
 def check() -> list[str]:
-    """Return what is wrong with the lock; an empty list means nothing."""
+    """Return the problems of the lock; an empty list if there are none."""
     agnostic = strip(LOCK.read_text())
     problems = []
     if "://" in agnostic:

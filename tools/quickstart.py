@@ -2,22 +2,22 @@
 
     data -> filter -> pack -> pre-train -> SFT -> evaluate -> report
 
-Every stage is one public call over one recipe of recipes/quickstart/; the report lists the equivalent commands. The
-working directory holds everything that is made; a second run reuses what is finished, and a run that was killed
-anywhere continues to the same result.
+Every stage is one public call with a recipe of recipes/quickstart/, and the report lists the equivalent commands. All
+output is in the working directory. A second run reuses what is finished. A run that was killed at any point continues
+and gives the same result.
 
     uv run tools/quickstart.py                  the default, about five minutes
-    uv run tools/quickstart.py --scale ci       a small one, about a minute, for checks
+    uv run tools/quickstart.py --scale ci       a small run for checks, about a minute
 """
 
 from __future__ import annotations
 
 import os
 
-# Few cores: OpenMP threads that spin while they wait take the time of the threads that work, and threads that sleep at
-# once wake up late. Set before torch is imported.
+# On few cores, OpenMP threads that spin while they wait take time from those that work, and threads that sleep at once
+# wake up late. This must be set before torch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-# Every stage loads its model in a blink; a bar for each would hide the stages.
+# Loading a model takes an instant, and a progress bar for each would hide the stages.
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 import json
@@ -75,7 +75,7 @@ def quickstart(run: Run) -> None:
 
 
 def make_data(run: Run, data: emoji_pool.EmojiPoolConfig) -> None:
-    """Write the clean pairs, the raw pool, the instruction data and the benchmark, then import what is foreign."""
+    """Write the clean pairs, the raw pool, the instruction data and the benchmark; import all but the benchmark."""
     from oqvl_eval.benchmark import write_benchmark
     from oqvl_eval.item import ImageRef, Item
     from oqvl_shards import run as shards
@@ -114,7 +114,7 @@ def make_data(run: Run, data: emoji_pool.EmojiPoolConfig) -> None:
 
 
 def filter_pool(run: Run) -> None:
-    """Train the filtering network on clean pairs, score the raw pool, select, and write what is kept."""
+    """Train the filtering network on clean pairs, score the raw pool, select, and write the selected samples."""
     from oqvl_filter import run as stages
     from oqvl_filter.config import ReshardConfig, ScoreConfig, SelectConfig, TrainDfnConfig
 
@@ -144,7 +144,7 @@ def train_model(run: Run) -> None:
 
 
 def evaluate_model(run: Run) -> None:
-    """Ask both models about concepts they never saw, with right and with shuffled pictures; compare."""
+    """Ask both models about concepts that they never saw, the second one also with shuffled pictures; compare."""
     from oqvl_eval import run as stages
     from oqvl_eval.config import CompareConfig, EvalConfig, ScoreConfig
 
@@ -161,7 +161,7 @@ def evaluate_model(run: Run) -> None:
 
 
 def write_once(directory: Path, write: Callable[[], object]) -> None:
-    """Run `write` unless an earlier run has finished it; a half-written directory is made again."""
+    """Run `write` unless an earlier run has finished it. A directory that is only half written is made again."""
     done = directory / "made"
     if not done.exists():
         shutil.rmtree(directory, ignore_errors=True)
@@ -181,7 +181,7 @@ def write_instructions(data: emoji_pool.EmojiPoolConfig, concepts: tuple[emoji_p
 
 
 def train_tokenizer(path: Path, vocab_size: int = 1024) -> None:
-    """Train a byte-level BPE on the kept captions and the conversations; nothing of the benchmark is in it."""
+    """Train a byte-level BPE on the kept captions and the conversations, and on nothing of the benchmark."""
     if path.exists():
         return
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers

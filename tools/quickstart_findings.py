@@ -1,4 +1,4 @@
-"""What the quickstart found: the report's figures and pictures, read back from the datasets that the stages wrote."""
+"""The quickstart's findings: figures and pictures for the report, read from the datasets that the stages wrote."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ NOTICES = {
 }
 SIGNIFICANCE = 0.05
 CONDITION = re.compile(r"\w+\.(\w+) (<=|>=|<|>) (\S+)")
-"""A comparison as an account states it, e.g. `rules.width >= 32`."""
+"""A comparison as it is written in an account, e.g. `rules.width >= 32`."""
 COMPARISONS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 TRUTH_COLOURS = {
     Truth.GOOD: "#1a7f4b",
@@ -141,7 +141,7 @@ def headlines(
 
 
 def filter_findings(run: Run, pool: Sequence[PoolSample], num_clean: int) -> FilterFindings:
-    """Return what the filter made of every sample of the pool, against the planted truth."""
+    """Compare what the filter did with every sample of the pool with the planted truth."""
     scores = pool_scores(Path("scores/rules"), Path("scores/dfn"))
     kept_uids = set(subset_uids(Path("subset")))
     kept = {key for key, row in scores.items() if row["uid"] in kept_uids}
@@ -190,7 +190,7 @@ def filter_findings(run: Run, pool: Sequence[PoolSample], num_clean: int) -> Fil
 def why_left_out(
     row: Mapping[str, Any], kept_rows: Iterable[Mapping[str, Any]], reasons: Iterable[str], threshold: float
 ) -> str:
-    """Return which of an account's reasons is a sample's, empty where its columns do not tell.
+    """Return the reason of an account that applies to a sample; empty if the sample's columns do not tell.
 
     Args:
         row: The sample's scores.
@@ -232,7 +232,7 @@ def subset_uids(directory: Path) -> Iterable[str]:
 
 
 def tiles(samples: Sequence[PoolSample], scores: dict[str, dict[str, Any]], reasons: Mapping[str, str]) -> list[Tile]:
-    """Return pictures from the whole range of scores, highest first; `reasons` says by key why one was left out."""
+    """Return pictures from the whole range of scores, highest first. `reasons` has by key why one was left out."""
     ordered = sorted(samples, key=lambda sample: -scores[sample.key]["clip_score"])
     chosen = [ordered[index] for index in np.linspace(0, len(ordered) - 1, min(NUM_TILES, len(ordered))).astype(int)]
     return [
@@ -247,7 +247,7 @@ def tiles(samples: Sequence[PoolSample], scores: dict[str, dict[str, Any]], reas
 
 
 def packing_row(stage: str, directory: Path) -> PackingRow:
-    """Return the packing of one stage, beside padding each batch of documents to its longest."""
+    """Return the packing of one stage, and the fill if each batch of documents were padded to its longest."""
     reader = PackedReader(directory)
     lengths = document_lengths(reader)
     batches = [lengths[start : start + PADDED_BATCH] for start in range(0, len(lengths), PADDED_BATCH)]
@@ -278,7 +278,7 @@ def lengths_in(pack: Pack) -> list[int]:
 
 
 def packing_chart(directory: Path, num_packs: int = 10) -> str:
-    """Draw the first packs beside one padded batch."""
+    """Draw the first packs next to one padded batch."""
     reader = PackedReader(directory)
     packs = [lengths_in(pack) for pack in reader[:num_packs]]
     return packing_bars(packs, document_lengths(reader)[:PADDED_BATCH], reader.details.bin_capacity)
@@ -310,7 +310,7 @@ def training_row(run: Run, stage: str, title: str) -> TrainingRow:
 
 
 def score_row(title: str, report: ScoreReport, categories: Sequence[str]) -> ScoreRow:
-    """Return one run's line of the table; the interval resamples concepts, not items."""
+    """Return one run's row of the table. The interval resamples concepts, not items."""
     interval = report.clusters.bootstrap if report.clusters else report.overall.wilson
     return ScoreRow(
         run=title,
@@ -323,14 +323,14 @@ def score_row(title: str, report: ScoreReport, categories: Sequence[str]) -> Sco
 
 
 def compare_stages(report: CompareReport) -> str:
-    """Return what fine-tuning changed, as sentences."""
+    """Return sentences about what fine-tuning changed."""
     counts = f"On {report.only_a} items only the pre-trained model is right, on {report.only_b} only the fine-tuned one"
     verdicts = ("Fine-tuning helped.", "Fine-tuning did harm.", "That fine-tuning changes the score is not shown.")
     return comparison("Pre-trained to fine-tuned", report, counts, verdicts)
 
 
 def compare_pictures(report: CompareReport) -> str:
-    """Return whether the fine-tuned model looks at the pictures, as sentences."""
+    """Return sentences about whether the fine-tuned model looks at the pictures."""
     counts = (
         f"On {report.only_a} items the fine-tuned model is right under the shuffled picture only, "
         f"on {report.only_b} under the right picture only"
@@ -363,7 +363,7 @@ def comparison(title: str, report: CompareReport, counts: str, verdicts: tuple[s
 
 
 def sample_items(run: Run, held_out: Sequence[emoji_pool.Concept], seed: int) -> list[SampleItem]:
-    """Return some items, drawn by seed and not by outcome, with every run's answer."""
+    """Return a few items with every run's answer. They are drawn by a seed, not by outcome."""
     runs = {
         name: list(read_predictions(open_dataset(Path("predictions") / name, Kind.PREDICTIONS))) for name in RUN_TITLES
     }
@@ -383,7 +383,7 @@ def sample_items(run: Run, held_out: Sequence[emoji_pool.Concept], seed: int) ->
 def sample_item(
     held_out: Sequence[emoji_pool.Concept], predictions: dict[str, Prediction], shown: Mapping[str, str]
 ) -> SampleItem:
-    """Return one item with the answers of all runs; `shown` has the picture of the runs that saw another one."""
+    """Return one item with the answers of all runs. `shown` has the pictures of runs that saw another one."""
     item = predictions["sft"].item
     concept = held_out[int(item.cluster_id)]
     answers = []
@@ -408,7 +408,7 @@ def lineage_text(directory: Path) -> str:
 
 
 def model_text() -> str:
-    """Return the model's sizes as a sentence."""
+    """Return a sentence about the model's sizes."""
     from oqvl_model.config import ShowConfig
     from oqvl_model.run import show
 
@@ -418,7 +418,7 @@ def model_text() -> str:
 
 
 def cpu_name() -> str:
-    """Return the processor's name where the system tells it."""
+    """Return the processor's name if the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -427,7 +427,7 @@ def cpu_name() -> str:
 
 
 def versions_text() -> str:
-    """Return what this was made with."""
+    """Return the versions that the report was made with, and the date."""
     names = (
         "oqvl-shards",
         "oqvl-filter",

@@ -1,4 +1,4 @@
-"""The quickstart's report: one self-contained HTML page, every picture and chart inline."""
+"""The quickstart's report: one self-contained HTML page with all pictures and charts inline."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one run said to one item; `shown` is the picture that it was asked about, where that is another one."""
+    """One run's answer to one item. `shown` is the picture that it was asked about, if that is not the item's own."""
 
     run: str
     text: str
@@ -136,7 +136,7 @@ class SampleItem:
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything the page shows."""
+    """Everything that the page shows."""
 
     scale: str
     notice: str
@@ -163,7 +163,7 @@ class Findings:
 
 
 def write_report(path: Path, findings: Findings) -> None:
-    """Render `findings` to one HTML file at `path`; every text is escaped."""
+    """Render `findings` to one HTML file at `path`. Every text is escaped."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -181,7 +181,7 @@ def picture_uri(image: Image.Image, side: int = 72) -> str:
 
 
 def score_histogram(groups: Mapping[str, Sequence[float]], colours: Mapping[str, str], threshold: float) -> str:
-    """Draw stacked histograms of the filtering network's score, one colour a kind of truth, and the threshold."""
+    """Draw stacked histograms of the filtering network's score, one colour per kind of truth, and the threshold."""
     figure, axes = chart()
     values = [np.asarray(scores, dtype=float) for scores in groups.values()]
     edges = np.histogram_bin_edges(np.concatenate(values), bins=40)
@@ -209,12 +209,12 @@ def loss_curve(title: str, steps: Sequence[int], losses: Sequence[float]) -> str
 
 
 def packing_bars(packed: Sequence[Sequence[int]], padded: Sequence[int], capacity: int) -> str:
-    """Draw the first packs as rows of documents, beside as many single documents padded to the longest.
+    """Draw the first packs as rows of documents, next to as many single documents padded to the longest.
 
     Args:
         packed: Document lengths of each pack, in tokens.
         padded: Document lengths in source order, in tokens.
-        capacity: Tokens a pack holds.
+        capacity: Capacity of a pack, in tokens.
     """
     figure = Figure(figsize=(9, 2.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 1))

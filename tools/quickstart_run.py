@@ -1,4 +1,4 @@
-"""One run of the quickstart: where it works, at which scale, and what every step took and returned."""
+"""One run of the quickstart: its directory, its scale, and the time and the report of every step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RECIPES = Path(__file__).resolve().parent.parent / "recipes" / "quickstart"
 
 
 class Scale(StrEnum):
-    """How much of everything."""
+    """How much data and training."""
 
     CI = "ci"
     DEFAULT = "default"
@@ -27,7 +27,7 @@ class Scale(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """One stage as it ran, and the command that does the same."""
+    """One stage that ran, and the command that does the same."""
 
     title: str
     command: str
@@ -36,7 +36,7 @@ class Step:
 
 @dataclass
 class Run:
-    """One quickstart: where it works, at which scale, and what each step took and returned."""
+    """One quickstart: its directory, its scale, and the time, configuration and report of every step."""
 
     directory: Path
     scale: Scale
@@ -45,7 +45,7 @@ class Run:
     reports: dict[str, Any] = field(default_factory=dict)
 
     def overrides(self, recipe: str) -> list[str]:
-        """Return what this scale changes in a recipe, as `key=value`."""
+        """Return the changes of this scale to a recipe, as `key=value`."""
         if self.scale is Scale.DEFAULT:
             return []
         return tomllib.loads((RECIPES / "scale-ci.toml").read_text()).get(recipe, [])
@@ -53,7 +53,7 @@ class Run:
     def stage(
         self, title: str, command: str, recipe: str, config: type[StageConfig], run: Callable[[Any], Any]
     ) -> None:
-        """Run one stage from its recipe and keep its report, its time, and the command that does the same."""
+        """Run one stage from its recipe. Keep its report, its time, and the command that does the same."""
         overrides = self.overrides(recipe)
         local = Path("recipes") / f"{recipe}.toml"
         shown = " ".join([command, "-c", str(local), *(f"'{override}'" for override in overrides)])
@@ -64,7 +64,7 @@ class Run:
         self.steps.append(Step(title, shown, self.remember_seconds(recipe, time.perf_counter() - started)))
 
     def remember_seconds(self, recipe: str, seconds: float) -> float:
-        """Return what the stage took when it first finished: a rerun that reuses its output must not look like it."""
+        """Return the time of the stage's first complete run. A rerun that reuses its output takes almost none."""
         path = Path("seconds.json")
         known = json.loads(path.read_text()) if path.exists() else {}
         if recipe not in known:

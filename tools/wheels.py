@@ -1,11 +1,11 @@
-"""Build every wheel and try each one alone: in a clean environment, as somebody who installs only that package.
+"""Build every wheel and try each one alone in a clean environment, like a user who installs only that package.
 
     python tools/wheels.py                    all packages
     python tools/wheels.py oqvl-pack ...      some of them
     python tools/wheels.py --installed NAME   the checks themselves, run by the clean environment's Python
 
-A workspace hides two mistakes: a module that uses what its package does not declare, because a sibling does, and a file
-that is in the checkout but not in the wheel. Third-party versions are those of uv.lock.
+A workspace hides two mistakes: a module that needs a dependency which only a sibling package declares, and a file that
+is in the checkout but not in the wheel. Third-party versions are those of uv.lock.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ FIVE_LINES = "oqvl-pack in five lines"
 
 
 def build(dist: Path) -> dict[str, Path]:
-    """Build all packages into `dist`, wheels from source distributions; return the wheels by distribution name."""
+    """Build all packages into `dist`, each wheel from its source distribution; return the wheels by distribution."""
     command = ["uv", "build", "--quiet", "--all-packages", "--no-sources", "--out-dir", str(dist)]
     subprocess.run(command, cwd=ROOT, check=True)
     return {path.name.split("-")[0].replace("_", "-"): path for path in sorted(dist.glob("*.whl"))}
 
 
 def write_constraints(path: Path, wheels: dict[str, Path]) -> None:
-    """Write what an installation may use: the versions of uv.lock, and our own packages from these wheels alone."""
+    """Write what may be installed: the versions of uv.lock, and our own packages only from these wheels."""
     command = ["uv", "export", "--quiet", "--frozen", "--all-packages", "--all-extras", "--no-dev", "--no-hashes"]
     command += ["--no-annotate", "--no-header", "--no-emit-workspace"]
     locked = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
@@ -59,7 +59,7 @@ def try_wheel(name: str, wheel: Path, constraints: Path, environment: Path) -> N
 
 
 def check_installed(name: str) -> list[str]:
-    """Return what is wrong with the installed distribution `name`; an empty list means nothing."""
+    """Return the problems of the installed distribution `name`; an empty list if there are none."""
     distribution = importlib.metadata.distribution(name)
     files = {str(file) for file in distribution.files or ()}
     module_name = name.replace("-", "_")
@@ -76,7 +76,7 @@ def check_installed(name: str) -> list[str]:
         f"`{name} --help` exits with {script.returncode}: {script.stderr}": script.returncode != 0,
         "torch is installed": name in TORCH_FREE and importlib.util.find_spec("torch") is not None,
     }
-    return [f"{name}: {problem}" for problem, found in facts.items() if found]
+    return [f"{name}: {problem}" for problem, is_there in facts.items() if is_there]
 
 
 def main(arguments: list[str]) -> int:
@@ -84,7 +84,7 @@ def main(arguments: list[str]) -> int:
         problems = check_installed(arguments[1])
         print("\n".join(problems), end="", file=sys.stderr)
         return int(bool(problems))
-    scratch_parent = ROOT / "build"  # beside .venv, so that uv can link from its cache here too
+    scratch_parent = ROOT / "build"  # on the file system of .venv, so that uv can link from its cache
     scratch_parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch_parent, prefix="wheels-") as scratch:
         wheels = build(Path(scratch) / "dist")

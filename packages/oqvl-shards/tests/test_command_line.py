@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 
 import pytest
 from pydantic import Field
@@ -76,3 +77,20 @@ def test_nothing_is_no_command():
     result = call()
     assert "Count things." in result.output
     assert "count-all" in result.output
+
+
+def test_the_list_of_commands_shows_the_first_sentence_of_each():
+    output = call("--help").output
+    assert "Count everything." in output
+    assert "One after another" not in output
+
+
+def test_the_version_is_that_of_the_distribution():
+    result = CliRunner().invoke(new_app("Count things.", "oqvl-shards"), ["--version"])
+    assert (result.exit_code, result.output) == (0, f"oqvl-shards {version('oqvl-shards')}\n")
+
+
+def test_an_unknown_option_is_a_usage_error():
+    result = call("count-all", "--no-such-option")
+    assert result.exit_code == 2
+    assert "--no-such-option" in result.output

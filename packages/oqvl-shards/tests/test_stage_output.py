@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -394,3 +395,47 @@ def test_the_manifest_that_another_run_wrote_in_between_is_taken(
     monkeypatch.setattr("oqvl_shards.stage_output._claim", lambda path, *_: (path.mkdir(), finish_elsewhere()))
     monkeypatch.setattr(f"{__name__}.write_shard", None)
     assert toy(directory).manifest == manifest
+
+
+def test_the_claim_of_a_run_that_died_is_cleaned_up_after_its_manifest(tmp_path: Path, whole: dict[str, bytes]) -> None:
+    directory = tmp_path / "out"
+    toy(directory)
+    for name in ("claim.json", "00000.bin.receipt"):
+        (directory / name).write_bytes(b"left")
+    toy(directory)
+    assert content(directory) == whole
+
+
+def test_shards_and_receipts_may_stand_together_under_one_account(tmp_path: Path) -> None:
+    with stage_output("oqvl-x toy", tmp_path, Settings(), version="1.0") as output:
+        receipt = write_shard(tmp_path, 0, output.step, 0)
+        atomic_write(tmp_path / "index.bin", b"an index")
+        index = describe_file(tmp_path / "index.bin", tmp_path, 0)
+        account = Account(num_in=3, num_kept=1, rejected={"dull": 2})
+        output.finish(
+            name="toy", details=ImageTextDetails(), shards=[receipt, index], account=account, statistics={"a": 1}
+        )
+    manifest = open_dataset(tmp_path).manifest
+    assert [shard.path for shard in manifest.shards] == ["00000.bin", "index.bin"]
+    assert (manifest.account, manifest.statistics) == (account, {"a": 1})
+    assert sorted(content(tmp_path)) == ["00000.bin", "index.bin", "manifest.json"]
+
+
+def test_a_step_is_its_whole_lineage(tmp_path: Path) -> None:
+    steps = set()
+    for number, (version, seed) in enumerate([("1", 0), ("2", 0), ("1", 1)]):
+        with stage_output("oqvl-x toy", tmp_path / str(number), Settings(seed=seed), version=version) as output:
+            steps.add(output.step)
+    with stage_output("oqvl-x toy", tmp_path / "again", Settings(), version="1") as output:
+        steps.add(output.step)
+    assert len(steps) == 3
+
+
+def test_an_error_while_a_failed_run_is_undone_does_not_hide_the_first(tmp_path: Path) -> None:
+    directory = tmp_path / "out"
+    with (
+        pytest.raises(DataError, match="the input is damaged"),
+        stage_output("oqvl-x toy", directory, Settings(), version="1"),
+    ):
+        shutil.rmtree(directory)
+        raise DataError("the input is damaged")

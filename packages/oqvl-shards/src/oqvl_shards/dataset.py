@@ -15,7 +15,7 @@ MANIFEST_NAME = "manifest.json"
 UNFINISHED_NAME = "unfinished.json"
 """Marks a directory that a stage has begun to write; holds the stage's lineage. Removed after the manifest is written.
 
-Without a manifest beside it, the dataset is not complete.
+Without a manifest next to it, the dataset is not complete.
 """
 
 

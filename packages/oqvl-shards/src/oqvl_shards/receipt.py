@@ -1,4 +1,4 @@
-"""What a finished shard leaves beside it until the dataset's manifest is written, so that a killed stage resumes.
+"""What a finished shard leaves next to it until the dataset's manifest is written, so that a killed stage resumes.
 
 A stage that makes its shards in parallel writes `shard-00007.tar` and then `shard-00007.tar.receipt`. The next run of
 the same stage skips every shard that has a receipt of its own. When all shards are there, the stage writes the manifest
@@ -61,7 +61,7 @@ class Receipt(Frozen):
 
 
 def write_receipt(directory: Path, receipt: Receipt) -> Receipt:
-    """Write `receipt` beside the shard that it describes, atomically, and return it with the file's identity."""
+    """Write `receipt` next to the shard that it describes, atomically, and return it with the file's identity."""
     identity = FileIdentity.of(directory / receipt.shard.path)
     receipt = receipt.model_copy(update={"identity": identity})
     atomic_write(_receipt_path(directory, receipt.shard.path), receipt.model_dump_json().encode())

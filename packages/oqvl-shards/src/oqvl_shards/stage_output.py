@@ -313,33 +313,39 @@ def _foreign(directory: Path, names: Sequence[str]) -> ConfigError:
     )
 
 
-def _check_same_stage(directory: Path, what: str, found: Lineage, expected: Lineage) -> None:
+def _check_same_stage(directory: Path, what: str, lineage: Lineage, expected: Lineage) -> None:
     """Raise unless two lineages are the same.
 
+    Args:
+        directory: Where the output is.
+        what: What kind of output it is, for the message.
+        lineage: The lineage of the output that is there.
+        expected: The lineage of the stage that wants to write there.
+
     Raises:
-        ConfigError: Names in what they differ: tool, version, keys of the configuration, inputs.
+        ConfigError: Names the differences: tool, version, keys of the configuration, inputs.
     """
-    if found == expected:
+    if lineage == expected:
         return
-    keys = _differing_keys(found.config, expected.config)
+    keys = _differing_keys(lineage.config, expected.config)
     differences = {
-        f"by {found.tool}": found.tool != expected.tool,
-        f"by version {found.version}": found.version != expected.version,
+        f"by {lineage.tool}": lineage.tool != expected.tool,
+        f"by version {lineage.version}": lineage.version != expected.version,
         f"with other values of {', '.join(keys)}": bool(keys),
-        "from other inputs": (found.parents, found.ancestors) != (expected.parents, expected.ancestors),
+        "from other inputs": (lineage.parents, lineage.ancestors) != (expected.parents, expected.ancestors),
     }
     how = " and ".join(difference for difference, holds in differences.items() if holds)
     raise ConfigError(
-        f"{directory} already holds {what} of {found.tool} {found.version}, made {how or 'otherwise'}",
+        f"{directory} already holds {what} of {lineage.tool} {lineage.version}, made {how or 'otherwise'}",
         hint="choose another output directory, or delete this one",
     )
 
 
-def _differing_keys(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
-    """Return the dotted keys, sorted, whose values two nested tables do not share."""
+def _differing_keys(table: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+    """Return the dotted keys, sorted, under which two nested tables have different values."""
     keys = []
-    for key in sorted({*found, *expected}):
-        left, right = found.get(key), expected.get(key)
+    for key in sorted({*table, *expected}):
+        left, right = table.get(key), expected.get(key)
         if isinstance(left, Mapping) and isinstance(right, Mapping):
             keys += [f"{key}.{inner}" for inner in _differing_keys(left, right)]
         elif left != right:

@@ -3,7 +3,13 @@ from pathlib import Path
 import pytest
 
 from oqvl_shards.errors import ConfigError
-from oqvl_shards.importers.config import ImportLlavaConfig, ImportWebdatasetConfig
+from oqvl_shards.importers.config import (
+    DamagedShards,
+    ImportLlavaConfig,
+    ImportObelicsConfig,
+    ImportPackedJsonConfig,
+    ImportWebdatasetConfig,
+)
 
 FOUND = "ab" * 32
 
@@ -29,3 +35,25 @@ def test_paths_and_workers_are_not_in_the_lineage():
     assert llava(records_per_shard=1).digest() != llava(records_per_shard=2).digest()
     here, there = (ImportWebdatasetConfig(directory=Path(name), name="n") for name in ("here", "there"))
     assert here.digest() == there.digest()
+
+
+def test_pinning_leaves_the_configuration_as_it_was():
+    config = llava()
+    assert config.pinned(FOUND) != config
+    assert config.source_sha256 is None
+
+
+def test_every_field_of_an_import_says_what_it_is():
+    for config in (ImportLlavaConfig, ImportObelicsConfig, ImportPackedJsonConfig, ImportWebdatasetConfig):
+        assert all(field.description for field in config.model_fields.values()), config
+        assert "num_workers (1)" in config.help_text()
+
+
+def test_what_is_done_with_damaged_shards_decides_the_digest():
+    digests = {
+        ImportWebdatasetConfig(directory=Path("d"), name="n", damaged_shards=policy).digest()
+        for policy in DamagedShards
+    }
+    assert len(digests) == len(DamagedShards)
+    with pytest.raises(ConfigError, match="damaged_shards"):
+        ImportWebdatasetConfig.from_values({"directory": "d", "name": "n"}, ["damaged_shards=ignore"])

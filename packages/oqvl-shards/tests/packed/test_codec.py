@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oqvl_shards.errors import DataError
-from oqvl_shards.packed import PackRecord, decode_record, encode_record
+from oqvl_shards.packed.codec import decode_record, encode_record
+from oqvl_shards.packed.record import PackRecord
 
 
 def assert_same(found: PackRecord, expected: PackRecord) -> None:

@@ -7,7 +7,10 @@ import safetensors.numpy
 
 from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import DataError
-from oqvl_shards.packed import PackedReader, PackRecord, encode_record, write_packed_shard
+from oqvl_shards.packed.codec import encode_record
+from oqvl_shards.packed.embedded import write_packed_shard
+from oqvl_shards.packed.reader import PackedReader
+from oqvl_shards.packed.record import PackRecord
 from oqvl_shards.tar.index import scan_tar
 from oqvl_shards.tar.writer import TarWriter
 

@@ -12,7 +12,9 @@ from oqvl_shards.config import StageConfig
 from oqvl_shards.dataset import Dataset, write_manifest
 from oqvl_shards.errors import DataError, ManifestError
 from oqvl_shards.manifest import Account, ImageTextDetails, Lineage, Manifest, PackedDetails
-from oqvl_shards.packed import Pack, PackedReader, PackRecord, encode_record
+from oqvl_shards.packed.codec import encode_record
+from oqvl_shards.packed.reader import PackedReader
+from oqvl_shards.packed.record import Pack, PackRecord
 
 
 def content(pack: Pack) -> tuple[int, bytes, tuple[bytes, ...]]:

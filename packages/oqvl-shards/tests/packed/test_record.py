@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oqvl_shards.errors import DataError
-from oqvl_shards.packed import IGNORE_INDEX, PackRecord, TrainingSequence
+from oqvl_shards.packed.record import IGNORE_INDEX, PackRecord, TrainingSequence
 
 
 def test_expand_repeats_placeholders_and_keeps_documents_apart(record: PackRecord) -> None:

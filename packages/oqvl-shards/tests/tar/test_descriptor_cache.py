@@ -26,3 +26,30 @@ def test_few_files_are_open_at_a_time(tmp_path: Path, monkeypatch):
         with pytest.raises(DataError, match="absent cannot be opened"):
             files.descriptor(tmp_path / "absent")
     assert num_open() == before
+
+
+def test_the_file_that_was_not_used_for_longest_is_closed(tmp_path: Path, monkeypatch):
+    opened: list[str] = []
+
+    def open_and_note(path: Path) -> int:
+        opened.append(path.name)
+        return os.open(path, os.O_RDONLY)
+
+    monkeypatch.setattr(descriptor_cache, "MAX_OPEN_FILES", 2)
+    monkeypatch.setattr(descriptor_cache, "open_shard_file", open_and_note)
+    paths = {name: tmp_path / name for name in "abc"}
+    for path in paths.values():
+        path.touch()
+    with DescriptorCache() as files:
+        for name in "abacab":  # c takes the place of b, which then takes that of c
+            files.descriptor(paths[name])
+    assert opened == ["a", "b", "c", "b"]
+
+
+def test_files_are_closed_when_the_block_fails(tmp_path: Path):
+    (tmp_path / "a").touch()
+    before = num_open()
+    with pytest.raises(KeyError), DescriptorCache() as files:
+        files.descriptor(tmp_path / "a")
+        raise KeyError
+    assert num_open() == before

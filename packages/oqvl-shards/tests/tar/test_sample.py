@@ -1,11 +1,25 @@
 import pickle
+from enum import StrEnum
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from oqvl_shards.errors import DataError
 from oqvl_shards.tar.index import Member
-from oqvl_shards.tar.sample import ReadLimits, RejectReason, Sample, SampleError, member_type, split_name
+from oqvl_shards.tar.sample import (
+    IMAGE_TYPES,
+    MEMBER_TYPES,
+    PACK_MEMBER_TYPES,
+    ReadLimits,
+    Reject,
+    RejectReason,
+    Sample,
+    SampleError,
+    member_type,
+    split_name,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,3 +65,37 @@ def test_limits_are_closed_and_positive():
         with pytest.raises(ValidationError):
             ReadLimits.model_validate(values)
     assert all(field.description for field in ReadLimits.model_fields.values())
+
+
+name_parts = st.text("abAB01_-", min_size=1, max_size=6)
+
+
+@given(st.lists(name_parts, max_size=3), name_parts, st.lists(name_parts, min_size=1, max_size=3))
+def test_a_name_is_its_folders_its_stem_and_its_suffix(folders, stem, suffixes):
+    key, suffix = "/".join([*folders, stem]), ".".join(suffixes)
+    assert split_name(f"{key}.{suffix}") == (key, suffix.lower())
+    assert member_type(f"{key}.{suffix}") == suffixes[-1].lower()
+
+
+@given(st.lists(st.sampled_from(["jpg", "jpeg", "png", "webp", "txt", "json", "000.jpg", "001.png"]), unique=True))
+def test_images_come_in_the_order_of_the_shard(suffixes):
+    members = tuple(Member(f"k.{suffix}", index, 1) for index, suffix in enumerate(suffixes))
+    sample = Sample("k", "s.tar", members, tuple(suffixes))
+    expected = [member for member in members if member_type(member.name) in IMAGE_TYPES]
+    assert list(sample.image_members) == expected
+    assert [sample.member(suffix) for suffix in suffixes] == list(members)
+
+
+def test_a_stage_may_reject_for_reasons_of_its_own():
+    class Reason(StrEnum):
+        TOO_DULL = "too_dull"
+
+    error = SampleError(Reason.TOO_DULL)
+    assert (str(error.message), error.detail) == ("too_dull", "")
+    reject = Reject("k", error.reason)
+    assert (reject.key, str(reject.reason), reject.detail) == ("k", "too_dull", "")
+
+
+def test_what_is_read_is_disjoint_from_what_a_pack_adds():
+    assert MEMBER_TYPES & PACK_MEMBER_TYPES == IMAGE_TYPES
+    assert not {"pkl", "pyd", "npy", "gz"} & (MEMBER_TYPES | PACK_MEMBER_TYPES)

@@ -251,7 +251,7 @@ class _Scan:
                         position = self._read_extended(position + BLOCK_SIZE, size, kind, at_hand)
                         continue
                     is_file, size = self._settle_kind(kind, size)
-                # Go on to the next header, behind the content and its padding.
+                # Go on to the next header, which follows the content and its padding.
                 end = position + BLOCK_SIZE + size
                 if end > num_bytes:
                     raise _DamageError(TarDamage.TRUNCATED_MEMBER, self._last_name() if is_file else None)

@@ -100,7 +100,7 @@ class TarWriter:
         headers = self._headers([member.name for member in members], [member.size for member in members])
         for run in _runs(members, headers):
             first, last = members[run.start], members[run.stop - 1]
-            # Write the first header, then read the whole run behind it, with the source's own headers in between.
+            # Write the first header, then read the whole run after it, with the source's own headers in between.
             self._write(headers[run.start])
             length = last.offset + last.size - first.offset
             if len(run) > 1 and length >= _BUFFER_BYTES - self._num_buffered:
