@@ -1,9 +1,8 @@
 """Run console commands that are killed, or that compete for one output. A program of its own, for test_interruptions:
 
-    python interruptions.py WARM_UP... < TRIALS > OUTCOMES
+    python interruptions.py MODULE... < TRIALS > OUTCOMES
 
-WARM_UP are commands that must succeed; they import what the trials need. TRIALS is a JSON list of lists of runs. The
-runs of one list start together, each `{"command": text, "delay": seconds, "dies": point, or empty}`. OUTCOMES has for
+MODULE is a module that the trials need; it is imported once. TRIALS is a JSON list of lists of runs. The runs of one list start together, each `{"command": text, "delay": seconds, "dies": point, or empty}`. OUTCOMES has for
 each run its exit code (negative: the signal that ended it) and what it wrote to stderr. Runs are forked from this
 process, which has imported everything, so they really overlap.
 """
@@ -101,13 +100,10 @@ def race(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Warm up, run the trials, print their outcomes and nothing else on stdout."""
-    with os.fdopen(os.dup(1), "w") as outcomes:
-        os.dup2(2, 1)
-        for command in sys.argv[1:]:
-            if code := run(command):
-                raise SystemExit(f"{command}: exit code {code}")
-        json.dump([race(jobs) for jobs in json.load(sys.stdin)], outcomes)
+    """Import the modules, run the trials, print their outcomes."""
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
+    print(json.dumps([race(jobs) for jobs in json.load(sys.stdin)]))
 
 
 if __name__ == "__main__":
