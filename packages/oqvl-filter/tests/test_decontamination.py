@@ -93,7 +93,7 @@ def test_pictures_of_an_evaluation_set_are_left_out_by_stored_embeddings(embedde
     (shard,) = open_dataset(embedded / "train").manifest.shards
     with ShardReader(embedded / "train" / shard.path) as reader:
         assert [sample.key for sample in reader.samples] == ["0", "1", "2", "3", "4", "6", "8"]
-    run("report", **kept, benchmarks__eval="pictures", output="report.html")
+    run("page", **kept, benchmarks__eval="pictures", output="report.html")
     assert "seen.jpg" in Path("report.html").read_text(encoding="utf-8")
 
 
@@ -108,7 +108,7 @@ def nearness_of(directory: Path, uid: str, key: str) -> float:
 @pytest.mark.parametrize("scorer", [{"scorer__decoder": "fast"}, {"scorer__precision": "bf16"}])
 def test_vectors_of_two_models_are_not_compared(embedded: Path, tiny_clip: str, scorer: dict):
     score("pictures", "other", tiny_clip, **scorer)
-    with pytest.raises(ConfigError, match="other are of the fingerprints"):
+    with pytest.raises(ConfigError, match="other have the fingerprints"):
         dedup(against__other="other")
 
 
@@ -117,5 +117,5 @@ def test_vectors_of_two_lengths_are_not_compared(embedded: Path, uid_of):
     pq.write_table(pa.table({"uid": [uid_of(1), uid_of(2)], "size": [1, 2]}), embedded / "0.parquet")
     imported = {"source": "0.parquet", "output": "other", "name": "other", "embeddings": "image_embedding"}
     run("import datacomp", **imported, columns__size="size", num_workers=1)
-    with pytest.raises(ConfigError, match="pool-clip and of other are of the lengths 16 and 3"):
+    with pytest.raises(ConfigError, match="pool-clip and other have the lengths 16 and 3"):
         dedup(against__other="other")

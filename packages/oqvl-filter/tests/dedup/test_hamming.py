@@ -22,7 +22,7 @@ hashes = st.lists(
 def test_all_near_pairs_are_found_and_no_others(left, right, max_distance: int, chunk: int, as_if: int):
     left_N, right_M = np.array(left, dtype=np.uint64), np.array(right, dtype=np.uint64)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hamming, "MAX_CANDIDATES", chunk)
+        patch.setattr(hamming, "_MAX_CANDIDATES", chunk)
         masks = hamming._masks(max_distance, as_if)
         patch.setattr(hamming, "_masks", lambda distance, count: masks)
         found = {

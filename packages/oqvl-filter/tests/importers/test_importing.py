@@ -19,6 +19,7 @@ from oqvl_filter.config import (
     ImportUidsConfig,
     SelectConfig,
 )
+from oqvl_shards import stage_output
 from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import ConfigError, DataError
 from oqvl_shards.uid import array_to_uids, uids_to_array
@@ -64,7 +65,7 @@ def test_a_killed_import_resumes_to_the_same_bytes(tmp_path: Path, uid_of, monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(run, "write_manifest", killed)
+        patch.setattr(stage_output, "write_manifest", killed)
         run.import_scores(config)
     next((tmp_path / "killed").glob("*.parquet")).unlink()
     report = run.import_scores(config)
@@ -92,7 +93,7 @@ def test_annotations_of_several_types_are_refused(tmp_path: Path, uid_of):
     for index, value in enumerate((1, "one")):
         (tmp_path / f"{index}.json").write_text(json.dumps({uid_of(index): value}))
     config = ImportAnnotationsConfig(source=tmp_path, output=tmp_path / "out", name="n")
-    with pytest.raises(DataError, match="the column value is of type string, in files before it int64"):
+    with pytest.raises(DataError, match="the column value is of type string, in earlier files int64"):
         run.import_scores(config)
 
 

@@ -81,5 +81,5 @@ def test_what_cannot_be_read_is_named(tmp_path: Path):
     with pytest.raises(ConfigError, match="there is no file"):
         read_checkout(tmp_path / "none.py", "own")
     (tmp_path / "broken.py").write_text("def (")
-    with pytest.raises(ConfigError, match="is not Python"):
+    with pytest.raises(ConfigError, match="cannot be parsed as Python"):
         read_checkout(tmp_path / "broken.py", "own")

@@ -173,7 +173,7 @@ def test_what_dedup_has_found_is_pictured(pool: Dataset, make_benchmark, picture
     assert "1 samples match by their digest." in text
     assert "bench · q<1>" in text
     assert "dedup.cluster_size" not in text
-    with pytest.raises(ConfigError, match=r"benchmarks\.other .* is not what dedup has looked for as against\.other"):
+    with pytest.raises(ConfigError, match=r"benchmarks\.other .* is not what dedup looked for as against\.other"):
         report_on(tmp_path / "r.html", [pool], scores, benchmarks={"other": benchmark.path})
     with pytest.raises(ConfigError, match="no scores of the pool"):
         report_on(tmp_path / "r.html", [pool], {"dedup": tmp_path / "dedup"})

@@ -116,7 +116,7 @@ def test_scores_without_embeddings_or_of_another_pool_do_not_do(scored, make_poo
     scorer = AestheticScorerConfig(name="aesthetic", head=head, embeddings=clip)
     with pytest.raises(ConfigError, match="of other samples"):
         run.score(ScoreConfig(pool=other.path, output=tmp_path / "wrong", scorer=scorer))
-    with pytest.raises(ValidationError, match="give model"):
+    with pytest.raises(ValidationError, match="give either model"):
         AestheticScorerConfig(name="aesthetic", head=head, model="m", embeddings=clip)
 
 

@@ -134,7 +134,7 @@ def test_the_forecast_is_for_the_whole_pool(make_pool, plain_pairs, tmp_path):
     run.score(ScoreConfig(pool=pool.path, output=tmp_path / "rules"))
     written = sum((tmp_path / "rules" / f"{n:05d}.parquet").stat().st_size for n in range(2))
     assert written * 0.7 < one.num_bytes < written * 1.3
-    assert "samples/s a worker" in one.table()
+    assert "samples/s per worker" in one.table()
     assert "cost" in one.table()
 
 

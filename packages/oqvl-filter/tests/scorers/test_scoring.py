@@ -55,7 +55,8 @@ def test_counts_go_over_the_pool_and_filling_them_again_changes_nothing(jobs):
     assert first["caption_count"].to_pylist() == [2, 1]
     assert first["image_count"].to_pylist() == [2, 1]
     assert second["caption_count"].to_pylist() == [2]
-    assert fill_counts(counted, jobs, scorer_columns) == counted
+    again = fill_counts(counted, jobs, scorer_columns)
+    assert [receipt.shard for receipt in again] == [receipt.shard for receipt in counted]
 
 
 @pytest.mark.ray

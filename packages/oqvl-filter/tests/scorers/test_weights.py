@@ -4,6 +4,8 @@ import hashlib
 from pathlib import Path
 
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from oqvl_filter.scorers.weights import digest_directory, digest_file, digest_weights
 
@@ -34,3 +36,26 @@ def test_tensors_are_named_by_name_type_and_value():
     with torch.no_grad():
         model.float().weight[0, 0] += 1
     assert digest_weights(model) != first
+
+
+@given(st.binary(min_size=1, max_size=40), st.integers(0, 319))
+def test_one_bit_is_another_file_and_another_directory(tmp_path_factory, content: bytes, bit: int):
+    directory = tmp_path_factory.mktemp("weights")
+    (directory / "w").write_bytes(content)
+    before = digest_file(directory / "w"), digest_directory(directory)
+    changed = bytearray(content)
+    changed[bit // 8 % len(content)] ^= 1 << bit % 8
+    (directory / "w").write_bytes(changed)
+    after = digest_file(directory / "w"), digest_directory(directory)
+    assert all(one != other for one, other in zip(before, after, strict=True))
+
+
+@given(st.integers(0, 5), st.integers(0, 31))
+def test_one_bit_of_one_weight_is_another_model(place: int, bit: int):
+    torch.manual_seed(0)
+    model = torch.nn.Linear(2, 2)
+    before = digest_weights(model)
+    flat = model.weight if place < 4 else model.bias
+    with torch.no_grad():
+        flat.view(-1).view(torch.int32)[place % 4 % flat.numel()] ^= 1 << bit if bit < 31 else -(1 << 31)
+    assert digest_weights(model) != before
