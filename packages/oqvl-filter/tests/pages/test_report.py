@@ -7,7 +7,9 @@ import pytest
 from oqvl_filter.pages.report import CalibrateReport, PageReport, ThresholdRow
 
 
-@pytest.mark.parametrize(("num_selected", "end"), [(None, "1,000"), (0, "1,000, 0 selected"), (70, "1,000, 70 selected")])
+@pytest.mark.parametrize(
+    ("num_selected", "end"), [(None, "1,000"), (0, "1,000, 0 selected"), (70, "1,000, 70 selected")]
+)
 def test_a_page_says_how_many_samples_it_is_about(num_selected: int | None, end: str):
     report = PageReport(path=Path("p.html"), num_bytes=2048, num_samples=1000, num_selected=num_selected)
     assert report.table() == f"p.html (2,048 bytes)\n  samples   {end}"

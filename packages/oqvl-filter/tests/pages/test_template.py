@@ -6,7 +6,9 @@ from jinja2 import UndefinedError
 from oqvl_filter.pages.gallery import Picture
 from oqvl_filter.pages.template import render
 
-PICTURE = Picture(pool="pool", shard="0.tar", key="k", caption="<script>alert('x')</script> & more", source="", problem="")
+PICTURE = Picture(
+    pool="pool", shard="0.tar", key="k", caption="<script>alert('x')</script> & more", source="", problem=""
+)
 
 
 def test_foreign_text_is_escaped():
@@ -26,7 +28,7 @@ def test_a_page_loads_nothing(name: str):
     from importlib.resources import files
 
     source = files("oqvl_filter.pages").joinpath("templates", name).read_text(encoding="utf-8")
-    assert "http-equiv=\"Content-Security-Policy\"" in source
+    assert 'http-equiv="Content-Security-Policy"' in source
     assert "default-src 'none'" in source
-    for address in ("src=\"http", "href=\"http", "@import", "url(http"):
+    for address in ('src="http', 'href="http', "@import", "url(http"):
         assert address not in source

@@ -42,7 +42,11 @@ def test_every_sample_of_the_pools_is_accounted_for(pool: Dataset, uid_of):
 
 def test_shards_are_filled_in_the_order_of_the_pools(pool: Dataset, uid_of):
     reshard(pool, range(1, 8), uid_of, "kept", samples_per_shard=3, keys="original")
-    assert keys_of(pool.path.parent / "kept") == [["000001", "000002", "000003"], ["000004", "000005", "000006"], ["000007"]]
+    assert keys_of(pool.path.parent / "kept") == [
+        ["000001", "000002", "000003"],
+        ["000004", "000005", "000006"],
+        ["000007"],
+    ]
 
 
 def test_a_seed_decides_a_shuffle(pool: Dataset, uid_of):

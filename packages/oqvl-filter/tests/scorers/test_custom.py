@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import pytest
 
@@ -13,7 +14,7 @@ class Loud:
     """A scorer whose columns are known once it is loaded."""
 
     name = "loud"
-    counted: dict[str, str] = {}
+    counted: Mapping[str, str] = {}
 
     def __init__(self, volume: int = 1) -> None:
         self.volume = volume

@@ -18,7 +18,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from oqvl_filter.config import SelectConfig
+from oqvl_filter.selection.config import SelectConfig
 from oqvl_filter.selection.expression import And, ConditionCount, Everything, Member, Not, Or, Rule, Then
 from oqvl_filter.selection.expression import conditions as conditions_of
 from oqvl_filter.subset import Subset
