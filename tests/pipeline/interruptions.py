@@ -2,9 +2,10 @@
 
     python interruptions.py MODULE... < TRIALS > OUTCOMES
 
-MODULE is a module that the trials need; it is imported once. TRIALS is a JSON list of lists of runs. The runs of one list start together, each `{"command": text, "delay": seconds, "dies": point, or empty}`. OUTCOMES has for
-each run its exit code (negative: the signal that ended it) and what it wrote to stderr. Runs are forked from this
-process, which has imported everything, so they really overlap.
+MODULE is a module that the trials need; it is imported once. TRIALS is a JSON list of lists of runs. The runs of one
+list start together, each `{"command": text, "delay": seconds, "dies": point, or empty}`. OUTCOMES has for each run its
+exit code (negative: the signal that ended it) and what it wrote to stderr. Runs are forked from this process, which
+has imported everything, so they really overlap.
 """
 
 from __future__ import annotations

@@ -143,6 +143,35 @@ def test_a_file_system_without_locks_is_told(
         assert "its file system has no locks; make sure that no other run writes there" in caplog.text
 
 
+@pytest.fixture
+def read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A claim file of another user, which this process may read and not write."""
+    path = tmp_path / "claim.json"
+    path.write_text("", encoding="utf-8")
+    inode, original = path.stat().st_ino, os.open
+
+    def refuse(name: Path, flags: int, *mode: int) -> int:
+        if flags & os.O_RDWR and name.exists() and name.stat().st_ino == inode:
+            raise PermissionError(errno.EACCES, "Permission denied", str(name))
+        return original(name, flags, *mode)
+
+    monkeypatch.setattr(os, "open", refuse)
+    return path
+
+
+def test_a_dead_owner_of_another_user_does_not_block(read_only: Path) -> None:
+    with claim(read_only.parent, "oqvl-x make"):
+        assert json.loads(read_only.read_text(encoding="utf-8"))["pid"] == os.getpid()
+
+
+def test_a_living_owner_of_another_user_does(read_only: Path) -> None:
+    with read_only.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match="being written by"), claim(read_only.parent, "oqvl-x make"):
+            raise AssertionError("the block must not run")
+    assert read_only.exists()
+
+
 def test_another_failure_to_lock_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.EIO, "Input/output error")

@@ -19,7 +19,7 @@ from oqvl_shards.atomic import atomic_write
 from oqvl_shards.claim import claim
 from oqvl_shards.config import StageConfig
 from oqvl_shards.dataset import Dataset, describe_file, open_dataset, write_manifest
-from oqvl_shards.errors import ConfigError, DataError, ManifestError
+from oqvl_shards.errors import ConfigError, DataError, ManifestError, UsageError
 from oqvl_shards.manifest import Account, ImageTextDetails, Lineage, Manifest
 from oqvl_shards.receipt import Receipt, read_receipt, write_receipt
 from oqvl_shards.stage_output import StageOutput, stage_output
@@ -159,6 +159,7 @@ def test_an_output_that_cannot_be_written_is_named(tmp_path: Path, path: str, re
 def test_a_stage_in_place_describes_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"abc")
     (tmp_path / "b.bin.0123abcd.partial").write_bytes(b"of another tool")
+    (tmp_path / "manifest.json.0123abcd.partial").write_bytes(b"of a killed run")
     with stage_output("oqvl-x look", tmp_path, Settings(), version="1", in_place=True) as output:
         shard = describe_file(tmp_path / "a.bin", tmp_path, 1)
         output.finish(name="seen", details=ImageTextDetails(), shards=[shard], account=Account(num_in=1, num_kept=1))
@@ -277,6 +278,16 @@ def test_no_manifest_covers_a_shard_of_somebody_else(tmp_path: Path) -> None:
         (tmp_path / "00001.bin").write_bytes(b"shard 1 of seed 1")
         output.finish(name="toy", details=ImageTextDetails(), shards=receipts)
     assert not (tmp_path / "manifest.json").exists()
+
+
+def test_shards_without_an_account_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"abc")
+    shard = describe_file(tmp_path / "a.bin", tmp_path, 1)
+    with (
+        pytest.raises(UsageError, match="without an account, and 1 shards are no receipts"),
+        stage_output("oqvl-x look", tmp_path, Settings(), version="1", in_place=True) as output,
+    ):
+        output.finish(name="seen", details=ImageTextDetails(), shards=[shard])
 
 
 def test_a_stage_that_does_not_finish_is_a_bug(tmp_path: Path) -> None:

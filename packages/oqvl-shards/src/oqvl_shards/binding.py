@@ -169,7 +169,8 @@ def _offers(made: Any, protocol: type, name: str) -> bool:
     except AttributeError:
         return hasattr(made, name)  # `__getattr__` may make it
     is_method = callable(inspect.getattr_static(protocol, name, None))
-    return not is_method or callable(member) or isinstance(member, classmethod | staticmethod)
+    # What a descriptor gives is not known before it runs, and is taken to be right.
+    return not is_method or callable(member) or hasattr(type(member), "__get__")
 
 
 def _described(error: Exception) -> str:

@@ -83,7 +83,7 @@ def _lock(path: Path, directory: Path) -> int:
         OSError: If the file cannot be opened or locked.
     """
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor, is_writable = _open(path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -101,8 +101,23 @@ def _lock(path: Path, directory: Path) -> int:
             return descriptor
         # The previous owner may have removed the file between `open` and `flock`. A lock on it would exclude nobody.
         if _is_open_as(descriptor, path):
-            return descriptor
+            if is_writable:
+                return descriptor
+            path.unlink()  # a dead owner's, of another user; the next one is ours
         os.close(descriptor)
+
+
+def _open(path: Path) -> tuple[int, bool]:
+    """Open the file at `path`, made if it is missing; return its descriptor, and whether it can be written.
+
+    A file of another user may only be readable. That suffices to see whether its owner lives.
+    """
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666), True
+    except PermissionError:
+        if not path.exists():
+            raise
+        return os.open(path, os.O_RDONLY), False
 
 
 def _is_open_as(descriptor: int, path: Path) -> bool:

@@ -31,11 +31,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from oqvl_shards.atomic import atomic_write, remove_partials
+from oqvl_shards.atomic import PARTIAL_SUFFIX, atomic_write, remove_partials
 from oqvl_shards.claim import CLAIM_NAME, claim
 from oqvl_shards.config import StageConfig
 from oqvl_shards.dataset import MANIFEST_NAME, UNFINISHED_NAME, Dataset, open_dataset, write_manifest
-from oqvl_shards.errors import ConfigError, DataError
+from oqvl_shards.errors import ConfigError, DataError, UsageError
 from oqvl_shards.manifest import Account, Details, FieldSpec, Lineage, Manifest, Shard
 from oqvl_shards.receipt import RECEIPT_SUFFIX, Receipt, remove_receipts
 
@@ -101,14 +101,21 @@ class StageOutput:
             details: What only this kind of dataset has.
             shards: Its files, in reading order. A receipt stands for its shard, whose bytes are then known to be those
                 that the run wrote.
-            account: What became of every sample; the sum of the receipts' accounts by default.
+            account: What became of every sample. Only if every shard comes as a receipt it can be left out: it is then
+                the sum of their accounts.
             fields: What every sample holds.
             statistics: Figures about the content.
 
         Raises:
             DataError: If a shard's file is missing, or is not the one that this run wrote.
+            UsageError: If there is no account, and shards that do not bring theirs.
         """
         receipts = [shard for shard in shards if isinstance(shard, Receipt)]
+        if account is None and len(receipts) < len(shards):
+            raise UsageError(
+                f"finish() was called without an account, and {len(shards) - len(receipts)} shards are no receipts",
+                hint="say what became of every sample: account=Account(num_in=..., num_kept=...)",
+            )
         for receipt in receipts:
             self._check_untouched(receipt)
         manifest = Manifest(
@@ -192,9 +199,17 @@ class StageOutput:
         remove_receipts(self.dataset_directory)
         for name in self._scratch:
             shutil.rmtree(self.directory / name, ignore_errors=True)
-        if not self._in_place:
+        if self._in_place:
+            self._remove_own_partials()
+        else:
             remove_partials(self.directory)
         (self.directory / UNFINISHED_NAME).unlink(missing_ok=True)
+
+    def _remove_own_partials(self) -> None:
+        """Remove partial files of the mark and the manifest, and nobody else's."""
+        for name in (UNFINISHED_NAME, MANIFEST_NAME):
+            for path in self.directory.glob(f"{name}.*{PARTIAL_SUFFIX}"):
+                path.unlink(missing_ok=True)
 
     def _withdraw(self, *, made_directory: bool) -> None:
         """Remove the mark of a run that failed before it wrote anything, so that a corrected run can use the directory.
