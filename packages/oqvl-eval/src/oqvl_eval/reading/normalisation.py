@@ -28,15 +28,30 @@ _QUOTES = {**dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u300e\u300f", "'")} |
 )
 _DASHES = dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63", "-")
 _POINTS = {"\u3002": ".", "\uff61": ".", "\u3001": ",", "\uff64": ",", "\u2026": "...", "\u3010": "[", "\u3011": "]"}
-_POINTS |= {"\u3014": "[", "\u3015": "]", "\u2192": "->", "\u21d2": "=>", "\u00b7": "\u2022", "\u25cf": "\u2022", "\u25aa": "\u2022"}
-_FOLDED = _QUOTES | _DASHES | _POINTS | {chr(line): "\n" for line in (0x0B, 0x0C, 0x0D, 0x1C, 0x1D, 0x1E, 0x85, 0x2028, 0x2029)}
+_POINTS |= {
+    "\u3014": "[",
+    "\u3015": "]",
+    "\u2192": "->",
+    "\u21d2": "=>",
+    "\u00b7": "\u2022",
+    "\u25cf": "\u2022",
+    "\u25aa": "\u2022",
+}
+_FOLDED = (
+    _QUOTES
+    | _DASHES
+    | _POINTS
+    | {chr(line): "\n" for line in (0x0B, 0x0C, 0x0D, 0x1C, 0x1D, 0x1E, 0x85, 0x2028, 0x2029)}
+)
 
 # Where the compatibility form of a character is what a person reads: full-width and half-width forms, circled and
 # parenthesised letters and digits, the alphabets of mathematics, ligatures. Not superscripts (5² is not 52), fractions,
 # Roman numerals or units.
 _COMPATIBLE = ((0xFF00, 0xFFEF), (0x2460, 0x24EA), (0x1D400, 0x1D7FF), (0xFB00, 0xFB06), (0x1F110, 0x1F149))
 
-_BREAK_TAG = re.compile(r"</?(?:br|p|div|li|ul|ol|tr|table|h[1-6]|hr|pre|html|body)(?:\s[^<>]{0,200})?\s{0,4}/?>", re.IGNORECASE)
+_BREAK_TAG = re.compile(
+    r"</?(?:br|p|div|li|ul|ol|tr|table|h[1-6]|hr|pre|html|body)(?:\s[^<>]{0,200})?\s{0,4}/?>", re.IGNORECASE
+)
 _INLINE_TAG = re.compile(
     r"</?(?:em|strong|span|font|center|code|sub|sup|mark|small|big|tt|td|th|del|ins|answer|final_answer|output|solution)"
     r"(?:\s[^<>]{0,200})?>|<\|[a-z_]{1,40}\|>",
@@ -85,8 +100,8 @@ def normalise(text: str, origins: Sequence[int] | None = None) -> NormalText:
         origins: The place of each character in a longer source; None if `text` is the source.
 
     Example:
-        >>> normalise("**（B）**").text
-        '(B)'
+        >>> normalise("**B** \u2013 a\u200b pear").text
+        'B - a pear'
     """
     normal = NormalText(text, range(len(text)) if origins is None else origins)
     if _MARKUP.search(text):
@@ -127,7 +142,9 @@ def _without_html(normal: NormalText) -> NormalText:
     """
     if "<" not in normal.text:
         return normal
-    normal = _rewrite(normal, _BREAK_TAG, lambda _: "\n", keep=lambda match: len(match.group()) == 3 and match.group()[1] != "/")
+    normal = _rewrite(
+        normal, _BREAK_TAG, lambda _: "\n", keep=lambda match: len(match.group()) == 3 and match.group()[1] != "/"
+    )
     for pattern in (_FIRST_TOKEN, _INLINE_TAG):
         normal = _rewrite(normal, pattern, lambda _: "")
     closed = {tag[2].lower() for tag in re.findall(r"</[A-Za-z]>", normal.text)}
@@ -177,7 +194,9 @@ def _rewrite(
     keep: Callable[[re.Match[str]], bool] = lambda _: False,
 ) -> NormalText:
     """Replace every match of a pattern that `keep` does not spare."""
-    edits = [(match.start(), match.end(), replacement(match)) for match in pattern.finditer(normal.text) if not keep(match)]
+    edits = [
+        (match.start(), match.end(), replacement(match)) for match in pattern.finditer(normal.text) if not keep(match)
+    ]
     return _replaced(normal, edits)
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from oqvl_eval.reading.normalisation import CJK, WORD, normalise
 
@@ -22,17 +22,20 @@ Ending = Literal["strong", "weak", "line", "leading"]
 _MAX_NAMES = 32  # names in one phrase; more than there are letters
 
 _LETTER = re.compile(
-    rf"(?:(?:(?:the )?(?:option|choice|answer|letter)|\u9009\u9879|\u7b54\u6848) ?:? ?)?(?P<opening>[(\[{{<#\"']{{0,4}}) ?"
-    rf"(?P<letter>[A-Za-z])(?!{WORD}|['_-]{WORD})(?P<closing> ?[)\]}}>#\"']{{1,4}}(?!{WORD}{WORD})|)(?:\u9879|\u9009\u9879)?",
+    rf"(?:(?:(?:the )?(?:option|choice|answer|letter)|选项|答案) ?:? ?)?(?P<opening>[(\[{{<#\"']{{0,4}}) ?"
+    rf"(?P<letter>[A-Za-z])(?!{WORD}|['_-]{WORD})(?P<closing> ?[)\]}}>#\"']{{1,4}}(?!{WORD}{WORD})|)(?:项|选项)?",
     re.IGNORECASE,
 )
 _ARTICLE = re.compile(r"[\"'(]{0,3}(?:(?:an?|the) )?", re.IGNORECASE)
-_JOIN = re.compile(rf" ?(?:(?:[.,;:/&|+()\[-]|and/or(?!{WORD})|(?:and|or|both|nor|plus)(?!{WORD})|[\u548c\u6216\u4e0e\u53ca]|\u8fd8\u662f) ?){{0,4}}", re.IGNORECASE)
+_JOIN = re.compile(
+    rf" ?(?:(?:[.,;:/&|+()\[-]|and/or(?!{WORD})|(?:and|or|both|nor|plus)(?!{WORD})|[和或与及]|还是) ?){{0,4}}",
+    re.IGNORECASE,
+)
 _TEXT_GOES_ON = re.compile(rf"[\w%\u00b0]|[-'.,:/]{WORD}")
 _TEXT_CLOSE = re.compile(r"[\"')\]]{0,3}")
 
 _STOP = rf"[.!;](?=[\s\"')\]}}.]|\Z|[{CJK}])"
-_BECAUSE = r"(?:,? ?(?:because|since)(?![A-Za-z])|,? ?[\u56e0\u7531])"
+_BECAUSE = r"(?:,? ?(?:because|since)(?![A-Za-z])|,? ?[因由])"
 _CONNECTIVE = (
     r",? (?:because|since|as|due|for|given|based|which|where|with|in|on|at|from|by|but|not|rather|instead|when|while|so|considering"
     r"|according|of course|and (?:it|this|that|not|here|the (?:reason|explanation)))(?![A-Za-z])"
@@ -40,7 +43,8 @@ _CONNECTIVE = (
 ENDINGS: dict[Ending, re.Pattern[str]] = {
     # After "the answer is": punctuation, a dash, a bracket, a connective, Chinese text.
     "strong": re.compile(
-        rf" ?(?:\Z|\n|{_STOP}|[,:)\]}}](?!\d)|-{{1,3}}(?=\s|\Z)|[(\[]|(?![\u578b\u7ea7\u7c7b\u7684])[{CJK}])|{_CONNECTIVE}", re.IGNORECASE
+        rf" ?(?:\Z|\n|{_STOP}|[,:)\]}}](?!\d)|-{{1,3}}(?=\s|\Z)|[(\[]|(?![型级类的])[{CJK}])|{_CONNECTIVE}",
+        re.IGNORECASE,
     ),
     # After "so" or "it is": the phrase ends a sentence or gives its reason.
     "weak": re.compile(rf" ?(?:\Z|\n|{_STOP})|{_BECAUSE}", re.IGNORECASE),
@@ -89,8 +93,7 @@ class Phrase:
     is_marked: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Name:
+class _Name(NamedTuple):
     end: int
     letters: frozenset[str]
     is_letter: bool
@@ -213,4 +216,9 @@ def _may_end(text: str, name: _Name, ending: Ending) -> bool:
     if after is not None:
         return not text.startswith("?", after.end())
     # `(B) text` and `B) text`: the bracket has done what punctuation does elsewhere.
-    return ending == "leading" and name.is_letter and text[name.end - 1 : name.end] in (")", "]") and text[name.end : name.end + 1] == " "
+    return (
+        ending == "leading"
+        and name.is_letter
+        and text[name.end - 1 : name.end] in (")", "]")
+        and text[name.end : name.end + 1] == " "
+    )

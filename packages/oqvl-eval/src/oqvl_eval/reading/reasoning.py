@@ -9,8 +9,8 @@ Models mark their reasoning in many ways. These are known, in any letter case:
 - channels (GPT-OSS, "Harmony"): `<|channel|>analysis<|message|>...<|channel|>final<|message|>...`. Only the channel
   `final` is an answer. Decoders that drop special tokens leave `analysis...assistantfinal...`, which is read the same.
 
-A block that is opened and never closed swallows the output: there is no answer at all. That includes an opening tag that
-is only mentioned inside a block, because nothing tells a mention from a nested block.
+A block that is opened and never closed swallows the output: there is no answer at all. That includes an opening tag
+that is only mentioned inside a block, because nothing tells a mention from a nested block.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ _TAG = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-_CHANNEL = re.compile(r"<\|channel\|>\s{0,4}(\w{1,40})[^<]{0,200}(?:<\|constrain\|>[^<]{0,40})?<\|message\|>|<\|channel\|>")
+_CHANNEL = re.compile(
+    r"<\|channel\|>\s{0,4}(\w{1,40})[^<]{0,200}(?:<\|constrain\|>[^<]{0,40})?<\|message\|>|<\|channel\|>"
+)
 _CHANNEL_END = re.compile(r"<\|(?:end|return|call|start)\|>")
 _BARE_CHANNELS = re.compile(r"\s*analysis(?=[A-Z])")
 _BARE_FINAL = "assistantfinal"

@@ -17,18 +17,22 @@ _ENGLISH = re.compile(
     | unsure | (?:i\ have\ )?no\ (?:idea|clue) | (?:beats\ me|who\ knows)
     | (?:it|this|that|which|answer|question|image)\ (?:can\ ?not|can't|could\ not|couldn't)\ be\ (?:determined|answered|known|identified)
     | (?:it|this|that)(?:'s|\ is)\ (?:impossible|not\ possible|unclear|difficult|hard|not\ clear)\ to\ (?:tell|say|determine|know|answer)
-    | (?:there\ is|there's)\ (?:not\ enough|no|insufficient)\ information | as\ an?\ (?:ai|language\ model|artificial)
+    | (?:there\ is|there's)\ (?:not\ enough|insufficient)\ information | no\ information\ (?:is\ )?(?:provided|given|available)
+    | as\ an?\ (?:ai|language\ model|artificial)
     | sorry,?\ (?:but\ )?(?:i|we)\ (?:can\ ?not|can't|do\ not|don't|am\ not|am\ unable)
-    | (?:unable|not\ able|impossible)\ to\ (?:tell|determine|answer|say|know|see|view|identify)
-    | (?:can\ ?not|can't)\ (?:tell|determine|answer|say|be\ determined) | (?:do\ not|don't|dunno)\ know | dunno | idk
-    | (?:not\ enough|insufficient)\ information | undetermined | indeterminate
+    | (?:can\ ?not|can't)\ be\ determined | (?:not\ enough|insufficient)\ information | undetermined | indeterminate
+    | (?:\A|(?<=\n)|(?<=[.!?;,]\ ))(?:dunno|idk|(?:do\ not|don't)\ know
+      |(?:unable|not\ able|impossible|can\ ?not|can't)(?:\ to)?\ (?:tell|determine|answer|say|know|see|view|identify))
     )(?![A-Za-z])""",
     re.IGNORECASE | re.VERBOSE,
 )
+# 不知道 不确定 不清楚 无法|不能|难以 + 确定 判断 回答 得知 看出 识别 确认 提供 给出 看到 辨认 知道; 抱歉 对不起 不好说 看不清
 _CHINESE = re.compile(
-    "\u4e0d\u77e5\u9053|\u4e0d\u786e\u5b9a|\u4e0d\u6e05\u695a|\u65e0\u6cd5|\u4e0d\u80fd\u786e\u5b9a|\u4e0d\u80fd\u5224\u65ad|"
-    "\u96be\u4ee5|\u62b1\u6b49|\u5bf9\u4e0d\u8d77|\u4e0d\u660e\u786e|\u4e0d\u597d\u8bf4|\u770b\u4e0d\u6e05|\u4e0d\u4f1a"
+    "不知道|不确定|不清楚|(?:无法|不能|难以)(?:直接|准确)?"
+    "(?:确定|判断|回答|得知|看出|识别|确认|提供|给出|看到|辨认"
+    "|知道)|抱歉|对不起|不好说|看不清"
 )
+_SENTENCE_END = re.compile(r"[.!?](?=[\s\"')\]]|\Z|[\u2e80-\u9fff])|\n")
 
 
 def refusals(text: str) -> Iterator[tuple[int, int]]:
@@ -38,7 +42,7 @@ def refusals(text: str) -> Iterator[tuple[int, int]]:
         >>> list(refusals("I don't know."))
         [(0, 12)]
     """
-    for pattern in (_ENGLISH, _CHINESE):
+    for pattern in (_ENGLISH,) if text.isascii() else (_ENGLISH, _CHINESE):
         for match in pattern.finditer(text):
             yield match.span()
 
@@ -52,12 +56,9 @@ def first_doubt(text: str, start: int, end: int) -> tuple[int, int] | None:
     """
     sentence = sentence_end(text, end)
     for first, last in refusals(text):
-        if first < sentence and not start <= first < end and last > 0:
+        if first < sentence and not start <= first < end:
             return first, last
     return None
-
-
-_SENTENCE_END = re.compile(r"[.!?](?=[\s\"')\]]|\Z|[\u2e80-\u9fff])|\n")
 
 
 def sentence_end(text: str, position: int) -> int:

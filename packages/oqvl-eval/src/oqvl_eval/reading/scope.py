@@ -16,7 +16,7 @@ _ANSWER_TAG = re.compile(
     re.IGNORECASE,
 )
 _TURN_END = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id|end|return|end_of_text)\|>|</s>")
-_NEXT_ITEM = re.compile(r"\n(?:question|q|human|user|\u95ee\u9898|\u9898\u76ee) ?\d{0,4} ?:", re.IGNORECASE)
+_NEXT_ITEM = re.compile(r"\n(?:question|q|human|user|问题|题目) ?\d{0,4} ?:", re.IGNORECASE)
 
 
 def answer_scope(text: str) -> NormalText | Reading:
