@@ -5,8 +5,8 @@ One letter is read if every claim that stands names it and nothing takes it back
 
 | Rule | Reads |
 |---|---|
-| `bare`, `option_text` | a line that holds nothing but a letter or an option's text: `(B)`, `**B.**`, `option B`, `a pear` |
-| `leading`, `leading_text` | an answer that begins with a letter and a mark, or a text and a full stop: `B. It is green` |
+| `bare`, `option_text` | a line that holds nothing but a letter or an option's text: `(B)`, `**B.**`, `a pear` |
+| `leading`, `leading_text` | an answer that begins with a letter and a mark, or with a text: `B. It is green` |
 | `last_sentence` | a letter alone in the last sentence: `I see a pear. B.` |
 | `boxed` | `\boxed{B}` |
 | `answer_is`, `answer_is_chinese` | "the answer is B", "Final answer: B", "答案是B" |

@@ -21,7 +21,7 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 _LAST_SENTENCE = re.compile(r"[.!?:] (?=[(\[\"'{<]{0,2}[A-Z][)\]\"'}>]{0,2}[.!]?\Z)")
-_BOXED = re.compile(r"\\f?boxed ?\{([^{}\n]{0,400})\}")
+_BOXED = re.compile(r"\\(?:boxed|fbox) ?\{([^{}\n]{0,400})\}")
 _SMALL_ENDS = re.compile(r" ?(?:\Z|[.,;:!)\]}](?=\s|\Z)|\n(?![a-z]))")
 
 _CALLED = r"(?:option |choice |answer |选项)?[(\[\"']{0,2}(?P<letter>[A-Z])[)\]\"']{0,2}"
@@ -37,7 +37,8 @@ _PREDICATE = re.compile(
 _MARKED = re.compile(rf"(?:(?<=\n)|\A|(?<=[.!?;,)] )|(?<=[{CJK}a-z0-9] ))[(\[]?([A-Z])[.):\]] ?(?=[^\s.,;])")
 _LONE_CAPITAL = re.compile(r"[(\[]?[A-Z](?![A-Za-z])")
 _HEADER = re.compile(
-    r"\n(?:(?:the )?(?:explanation|reason|reasoning|analysis|rationale|justification|why)|解析|分析|理由|解释|原因)(?![A-Za-z])",
+    r"\n(?:(?:the )?(?:explanation|reason|reasoning|analysis|rationale|justification|why)"
+    r"|解析|分析|理由|解释|原因)(?![A-Za-z])",
     re.IGNORECASE,
 )
 

@@ -27,8 +27,8 @@ class Cue:
         rule: The name of the rule.
         strength: `strong`: what follows is an answer, even if the sentence goes on. `weak`: only if it stands alone.
         is_final: It announces the final answer, which withdraws the answers before it that do not.
-        correction: How it corrects what is before it, and so withdraws it: by a word such as "wait", or by a plain "no",
-            which may be an answer itself; empty if it does not.
+        correction: How it corrects what is before it, and so withdraws it: by a word such as "wait", or by a plain
+            "no", which may be an answer itself; empty if it does not.
     """
 
     start: int
@@ -40,31 +40,37 @@ class Cue:
 
 
 _IS = r"(?:(?:is|are|was|should be|must be|would be|will be|has to be)(?![A-Za-z']) ?:?|[:=]|->| -(?= ))"
-_SURELY = r"(?:(?:definitely|clearly|simply|probably|most likely|likely|therefore|thus|indeed|the (?=option|choice|letter)) ?){0,2}"
-_IS_VERBOSE, _SURELY_VERBOSE = (part.replace(" ", r"\ ") for part in (_IS, _SURELY))
+_SURELY = (
+    r"(?:(?:definitely|clearly|simply|probably|most likely|likely|therefore|thus|indeed"
+    r"|the (?=option|choice|letter)) ?){0,2}"
+)
+_HEADING = r"(?:choice|option|solution|response|conclusion)(?= ?:)"
 _THAT_IS = r"(?:(?:that )?(?:it is|it's|it must be|this is|the answer is|that is|that's) )?"
 
 # The answer is B | Final answer: B | "answer": "B" | The correct choice would be B
 _ANSWER_IS = re.compile(
-    rf"""(?<!{WORD})(?:
-      (?P<final>final\ )?(?:answers?|ans)(?![A-Za-z])["']?(?:\ (?:to|for|of|here|in)(?![A-Za-z])[^.\n?!:]{{0,80}}?)?
-    | (?:correct|right|best|proper|most\ likely|most\ suitable|my|my\ final|(?P<final2>final))\ (?:choice|option|letter|response|solution)
-    | correct\ one
-    | (?<=\n)(?:choice|option|solution|response|conclusion)(?=\ ?:) | \A(?:choice|option|solution|response|conclusion)(?=\ ?:)
-    | correct\ (?:{WORD}{{1,20}}\ ){{0,2}}{WORD}{{1,20}}
-    )\s?{_IS_VERBOSE}\s?{_SURELY_VERBOSE}""",
-    re.IGNORECASE | re.VERBOSE,
+    rf"(?<!{WORD})(?:"
+    r"(?P<final>final )?(?:answers?|ans)(?![A-Za-z])[\"']?(?: (?:to|for|of|here|in)(?![A-Za-z])[^.\n?!:]{0,80}?)?"
+    r"|(?:correct|right|best|proper|most likely|most suitable|my|my final|(?P<final2>final))"
+    r" (?:choice|option|letter|response|solution)"
+    rf"|correct one|(?<=\n){_HEADING}|\A{_HEADING}"
+    rf"|correct (?:{WORD}{{1,20}} ){{0,2}}{WORD}{{1,20}}"
+    rf")\s?{_IS}\s?{_SURELY}",
+    re.IGNORECASE,
 )
 # I choose B | I would say B | we select option B
 _CHOOSE = re.compile(
-    rf"(?<!{WORD})(?:(?:i|we)(?:'d| would| will|'ll| must| shall) (?:say|answer|guess|go for)|choose|chose|pick|picked|select|selected"
-    rf"|opt for|go with|going with|vote for|settle on)(?![A-Za-z]) ?:?\s?{_THAT_IS}(?:the (?=option|choice|letter|answer))?",
+    rf"(?<!{WORD})(?:(?:i|we)(?:'d| would| will|'ll| must| shall) (?:say|answer|guess|go for)"
+    r"|choose|chose|pick|picked|select|selected|opt for|go with|going with|vote for|settle on)(?![A-Za-z])"
+    rf" ?:?\s?{_THAT_IS}(?:the (?=option|choice|letter|answer))?",
     re.IGNORECASE,
 )
 # I think B | so B | therefore, it is B
 _CONCLUDE = re.compile(
-    rf"(?<!{WORD})(?:(?:i|we) (?:think|believe|guess|suppose|am confident|am sure|say)|so|therefore|thus|hence|consequently|in conclusion"
-    rf"|but rather|instead|my guess is|corresponds? to|matches)(?![A-Za-z']),? {_THAT_IS}{_SURELY}"
+    rf"(?<!{WORD})(?:(?:i|we) (?:think|believe|guess|suppose|am confident|am sure|say)|so|therefore|thus|hence"
+    r"|consequently|in conclusion|but rather|instead|my guess is"
+    r"|(?:corresponds to|matches)(?= (?:the )?(?:option|choice)))"
+    rf"(?![A-Za-z']),? {_THAT_IS}{_SURELY}"
     r"|(?:而是|所以是?|因此是?|故),? ?|(?<!\S)(?:=>|\u2234) ?",
     re.IGNORECASE,
 )
@@ -90,28 +96,29 @@ _RULES: tuple[tuple[str, re.Pattern[str], Strength], ...] = (
 )
 
 _CORRECTING = (
-    r"(?:no|nope|wait|actually|sorry|correction|on second thoughts?|i mean|i meant|let me correct (?:that|myself|it)|rather|scratch that"
-    r"|my mistake|更正|不对|等等|等一下|哦不)"
+    r"(?:no|nope|wait|actually|sorry|correction|on second thoughts?|i mean|i meant|let me correct (?:that|myself|it)"
+    r"|rather|scratch that|my mistake|更正|不对|等等|等一下|哦不)"
 )
+_CORRECTINGS = rf"{_CORRECTING}(?:[ ,.!:;-]{{1,4}}{_CORRECTING}){{0,4}}"
 _CORRECTING_WORDS = frozenset(
     "wait actually sorry correction second mean meant let rather scratch mistake 更正 不对 等等 等一下 哦不".split()
 )
 _CORRECTION_BEFORE = re.compile(
-    rf"(?:\A|[.!?,;:\n(-]) ?(?:(?:oh|hmm|well|but|and|or),? )?{_CORRECTING}(?:[ ,.!:;-]{{1,4}}{_CORRECTING}){{0,4}}[ ,.!:;\n-]{{0,4}}"
+    rf"(?:\A|[.!?,;:\n(-]) ?(?:(?:oh|hmm|well|but|and|or),? )?{_CORRECTINGS}[ ,.!:;\n-]{{0,4}}"
     r"(?:(?:so|the|my|it|that|i|think|correct|right|should be|应该|正确) ?){0,4}\Z",
     re.IGNORECASE,
 )
 # No wait, C | actually C
 _CORRECT_TO = re.compile(
-    rf"(?:\A|(?<=[.!?,;:\n(-])|(?<=[.!?,;:\n(-] )){_CORRECTING}(?:[ ,.!:;-]{{1,4}}{_CORRECTING}){{0,4}}[ ,:]{{1,3}}",
+    rf"(?:\A|(?<=[.!?,;:\n(-])|(?<=[.!?,;:\n(-] )){_CORRECTINGS}[ ,:]{{1,3}}",
     re.IGNORECASE,
 )
 
 _DENIED_CLAUSE = re.compile(
-    rf"""(?<!{WORD})(?:not|never|no\ one|nobody|none|neither|nor|cannot|can't|hardly|unlikely|doubt|deny|wrong|incorrect|false
-    |mistaken|possible|another|other|alternative|might|may|could|than|unlike|except|without|instead\ of|no\ way|no\ reason)(?!{WORD})
-    |n't(?!{WORD})|[不没非别勿除]|错误|可能""",
-    re.IGNORECASE | re.VERBOSE,
+    rf"(?<!{WORD})(?:not|never|no one|nobody|none|neither|nor|cannot|can't|hardly|unlikely|doubt|deny|wrong|incorrect"
+    r"|false|mistaken|possible|another|other|alternative|might|may|could|than|unlike|except|without|instead of|no way"
+    rf"|no reason)(?!{WORD})|n't(?!{WORD})|[不没非别勿除]|错误|可能",
+    re.IGNORECASE,
 )
 _CONDITION = re.compile(
     rf"(?<!{WORD})(?:if|unless|whether|suppose|supposing|assume|assuming|imagine|otherwise)(?!{WORD})"
@@ -119,7 +126,7 @@ _CONDITION = re.compile(
     re.IGNORECASE,
 )
 _NO_DOUBT = re.compile(r"\b(?:no|without(?: an?y?)?|not) doubt(?: that)?\b|\bnot only\b", re.IGNORECASE)
-_CLAUSE_START = re.compile(r"[,:;(\n-]|\b(?:so|therefore|thus|hence|but|because)\b|所以|因此|故|应", re.IGNORECASE)
+_CLAUSE_START = re.compile(r"[,:;(\n-]|\b(?:so|therefore|thus|hence|but|because)\b|所以|因此|故", re.IGNORECASE)
 _SENTENCE_START = re.compile(r"[.!?](?=[\s\"')\]\u2e80-\u9fff])|\n")
 _WINDOW = 300  # characters before a cue that are searched for denials; bounds the work per cue
 

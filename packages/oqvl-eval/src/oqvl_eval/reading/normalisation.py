@@ -50,7 +50,7 @@ _FOLDED = (
 _COMPATIBLE = ((0xFF00, 0xFFEF), (0x2460, 0x24EA), (0x1D400, 0x1D7FF), (0xFB00, 0xFB06), (0x1F110, 0x1F149))
 
 _BREAK_TAG = re.compile(
-    r"</?(?:br|p|div|li|ul|ol|tr|table|h[1-6]|hr|pre|html|body)(?:\s[^<>]{0,200})?\s{0,4}/?>", re.IGNORECASE
+    r"</?(?:br|div|li|ul|ol|tr|table|h[1-6]|hr|pre|html|body)(?:\s[^<>]{0,200})?\s{0,4}/?>", re.IGNORECASE
 )
 _INLINE_TAG = re.compile(
     r"</?(?:em|strong|span|font|center|code|sub|sup|mark|small|big|tt|td|th|del|ins|answer|final_answer|output|solution)"
@@ -142,13 +142,16 @@ def _without_html(normal: NormalText) -> NormalText:
     """
     if "<" not in normal.text:
         return normal
-    normal = _rewrite(
-        normal, _BREAK_TAG, lambda _: "\n", keep=lambda match: len(match.group()) == 3 and match.group()[1] != "/"
-    )
+    normal = _rewrite(normal, _BREAK_TAG, lambda _: "\n")
     for pattern in (_FIRST_TOKEN, _INLINE_TAG):
         normal = _rewrite(normal, pattern, lambda _: "")
     closed = {tag[2].lower() for tag in re.findall(r"</[A-Za-z]>", normal.text)}
-    return _rewrite(normal, _LETTER_TAG, lambda _: "", keep=lambda match: match.group(1).lower() not in closed)
+    return _rewrite(
+        normal,
+        _LETTER_TAG,
+        lambda match: "\n" if match.group(1) in "Pp" else "",
+        keep=lambda match: match.group(1).lower() not in closed,
+    )
 
 
 def _without_markdown(normal: NormalText) -> NormalText:
@@ -164,11 +167,9 @@ def _without_markdown(normal: NormalText) -> NormalText:
 
 def _without_latex(normal: NormalText) -> NormalText:
     r"""Delete the marks of mathematics and the wrappers of text, so that `$\boxed{\text{C}}$` becomes `\boxed{C}`."""
-    if "$" in normal.text:
+    if "\\" in normal.text or "$" in normal.text:
+        normal = _rewrite(normal, _MATHS, lambda match: " " if match.group() in (r"\,", r"\;", r"\quad") else "")
         normal = _rewrite(normal, _DOLLARS, lambda match: match.group(1))
-    if "\\" not in normal.text and "$$" not in normal.text:
-        return normal
-    normal = _rewrite(normal, _MATHS, lambda match: " " if match.group() in (r"\,", r"\;", r"\quad") else "")
     if "\\" not in normal.text:
         return normal
     deleted: list[tuple[int, int, str]] = []

@@ -26,7 +26,7 @@ from oqvl_eval.reading.claim import Claim, standing
 from oqvl_eval.reading.declaration import cues, is_denied
 from oqvl_eval.reading.normalisation import CJK, WORD
 from oqvl_eval.reading.reading import Reading
-from oqvl_eval.reading.refusal import first_doubt, refusals
+from oqvl_eval.reading.refusal import first_doubt, refusals, sentence_end
 from oqvl_eval.reading.scope import answer_scope
 
 _MAX_DIGITS = 40  # of one number; bounds the work, and no benchmark asks for more
@@ -50,21 +50,14 @@ _SCALES = {
 }
 
 _WORDS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
 ).split()
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_NUMBER_WORDS = {word: value for value, word in enumerate(_WORDS)}
-_NUMBER_WORDS |= {word: 10 * value for value, word in enumerate(_TENS, 2)} | {
-    "hundred": 100,
-    "one hundred": 100,
-    "none": 0,
-}
-_NUMBER_WORDS |= {
-    f"{ten}{join}{_WORDS[one]}": _NUMBER_WORDS[ten] + one
-    for ten in _TENS
-    for one in range(1, 10)
-    for join in ("-", " ")
-}
+_NUMBER_WORDS = {word: value for value, word in enumerate(_WORDS)} | {"hundred": 100, "one hundred": 100}
+for _ten, _value_of_ten in zip(_TENS, range(20, 100, 10), strict=True):
+    _NUMBER_WORDS[_ten] = _value_of_ten
+    _NUMBER_WORDS |= {f"{_ten}{join}{_WORDS[one]}": _value_of_ten + one for one in range(1, 10) for join in "- "}
 _NUMBER_WORDS |= dict(zip("零一二三四五六七八九十", range(11), strict=True)) | {"两": 2}
 
 _SIGN = r"(?:(?P<sign>[-+]|(?:minus|negative)\ |负\ ?))?"
@@ -75,7 +68,7 @@ _NUMBER = re.compile(
     | (?:(?P<whole>\d{{1,9}}+)\ )?(?P<numerator>\d{{1,12}}+)\ ?/\ ?(?P<denominator>\d{{1,12}}+)
     | (?P<vulgar_whole>\d{{0,9}}+)\ ?(?P<vulgar>[{_VULGAR_CLASS}])
     | 10(?:\^\{{?(?P<power>[-+]?\d{{1,2}}+)\}}?|(?P<super_power>\u207b?[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]{{1,2}}+))
-    | (?P<plain>(?:\d{{1,3}}(?:,\d{{3}})++(?!\d)|\d{{1,2}}(?:,\d{{2}})++,\d{{3}}(?!\d)|\d++)(?:\.\d++)?|\.\d++)
+    | (?P<plain>(?:\d{{1,3}}(?:,\d{{3}})++(?!\d)|\d{{1,2}}(?:,\d{{2}}(?=,))++,\d{{3}}(?!\d)|\d++)(?:\.\d++)?|\.\d++)
       (?:e(?P<exponent>[-+]?\d{{1,2}}+)|\ ?(?:x|\u00d7|\*|\\times|\\cdot)\ ?10(?:\^\{{?(?P<times>[-+]?\d{{1,2}}+)\}}?
         |(?P<super_times>\u207b?[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]{{1,2}}+)))?
     )(?:\ ?(?P<scale>hundred|thousand|million|billion|trillion|[百千万亿])(?![A-Za-z]))?
@@ -83,16 +76,27 @@ _NUMBER = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _ABOUT = re.compile(
-    r"[(\[{<\"']{0,4}(?:(?:about|approximately|around|roughly|approx\.?|nearly|exactly|only|just|a total of|\u2248|~|大?约|一?共) ?)?[\"']?",
+    r"[(\[{<\"']{0,4}(?:(?:about|approximately|around|roughly|approx\.?|nearly|exactly|only|just|a total of"
+    r"|\u2248|~|大?约|一?共) ?)?[\"']?",
     re.IGNORECASE,
 )
 # x = | 2 + 3 =
 _EQUATION = re.compile(r"(?:[A-Za-z][A-Za-z_0-9]{0,10}|[\d .,+*/\u00d7\u00f7x()^%-]{1,80}+) ?= ?")
-_UNIT = re.compile(
-    r"(?!(?<=\d{4})s(?![A-Za-z])) ?(?:%|per ?cent)?(?: ?(?!(?:k|bn|x|th|st|nd|rd|am|pm|more|less|fewer|or|and|to|than|of|out|dozen|plus|minus|times|is|are|was|because|since)(?![A-Za-z]))"
-    r"(?!(?:[KMBTGD])(?![A-Za-z]))[A-Za-z\u00b5\u00b0\u00b2\u00b3\"'/^\u03a9\u2103]{1,20}){0,4}"
-    rf" ?(?![{CJK}]{{0,8}}(?:以|多|到|至|或|和|点|分之))(?P<measure>[{CJK}]{{0,8}})",
+# Words that are no unit: they go on with the number (k, dozen), compare it (more), or make a sentence (is).
+_NO_UNIT = (
+    r"(?:k|bn|x|th|st|nd|rd|am|pm|dozen|more|less|fewer|than|of|out|or|and|to|plus|minus|times|is|are|was"
+    r"|because|since)"
 )
+_UNIT, _ONE_WORD_UNIT = (
+    re.compile(
+        rf"(?!(?<=\d{{4}})s(?![A-Za-z])) ?(?:%|per ?cent)?(?: ?(?!(?:{_NO_UNIT}|[KMBTGD])(?![A-Za-z]))"
+        r"[A-Za-z$\u20ac\u00a3\u00a5\u00b5\u00b0\u00b2\u00b3\"'/^\u03a9\u2103]{1,20})"
+        rf"{{0,{num_words}}} ?(?![{CJK}]{{0,8}}(?:以|多|到|至|或|和|点|分之))[{CJK}]{{0,8}}",
+    )
+    for num_words in (4, 1)
+)
+# There are 5 or more
+_QUALIFIED = re.compile(rf" ?(?:(?:{_NO_UNIT}|[KMBTGD])(?![A-Za-z])|[+\u00b1?])")
 _JOIN = re.compile(rf" ?(?:[-,/;&~|]|(?:to|or|and|through|vs)(?!{WORD})|[到至或和\u3001])? ?(?:(?:or|and)(?!{WORD}) )?")
 _CLOSE = r"[)\]}>\"']{0,4}"
 _STOP = rf"[.!;](?=[\s\"')\]}}]|\Z|[{CJK}])"
@@ -105,7 +109,8 @@ _ENDS_DECLARED = re.compile(
     re.IGNORECASE,
 )
 _COUNT = re.compile(
-    rf"(?<!{WORD})(?:there (?:is|are|was|were)|(?:is|are|was|equals|equal to|total of|see|sees|count|counted|shows?|contains?|has|have))"
+    rf"(?<!{WORD})(?:there (?:is|are|was|were)|is|are|was|equals|equal to|total of|see|sees|count|counted|shows?"
+    r"|contains?|has|have)"
     r"(?: (?:a total of|equal to))? |= ?|有",
     re.IGNORECASE,
 )
@@ -165,7 +170,7 @@ def _bare_lines(text: str) -> Iterator[Claim]:
         if word is not None:
             yield Claim(start, start + len(line), frozenset([str(word)]), "bare")
         else:
-            yield from _claims_at(text, start, _ENDS_LINE, "bare", start)
+            yield from _claims_at(text, start, _ENDS_LINE, "bare", start, unit=_ONE_WORD_UNIT if start else _UNIT)
 
 
 def _leading(text: str) -> Iterator[Claim]:
@@ -182,7 +187,7 @@ def _boxed(text: str) -> Iterator[Claim]:
 
     Example: `\boxed{5}`, `\boxed{\frac{1}{2}}`.
     """
-    for match in re.finditer(r"\\f?boxed ?\{", text):
+    for match in re.finditer(r"\\(?:boxed|fbox) ?\{", text):
         if not is_denied(text, match.start()):
             yield from _claims_at(text, match.end(), re.compile(r" ?\}"), "boxed", match.start())
 
@@ -211,11 +216,15 @@ def _only_number(text: str) -> Iterator[Claim]:
         return
     for match in _COUNT.finditer(text):
         number = _number_at(text, match.end())
-        if number is not None and not is_denied(text, match.end()):
+        if number is None or is_denied(text, match.end()) or _QUALIFIED.match(text, number.end):
+            continue
+        if not text.startswith("?", sentence_end(text, number.end)):
             yield Claim(match.start(), number.end, number.values, "only_number")
 
 
-def _claims_at(text: str, position: int, ending: re.Pattern[str], rule: str, start: int) -> Iterator[Claim]:
+def _claims_at(
+    text: str, position: int, ending: re.Pattern[str], rule: str, start: int, unit: re.Pattern[str] = _UNIT
+) -> Iterator[Claim]:
     """Yield what the numbers at a place claim, up to the last after which the phrase may end."""
     numbers: list[_Number] = []
     while len(numbers) < 8:
@@ -226,7 +235,7 @@ def _claims_at(text: str, position: int, ending: re.Pattern[str], rule: str, sta
         join = _JOIN.match(text, number.end)
         position = join.end() if join else number.end
     while numbers:
-        end = _end_of_phrase(text, numbers[-1].end, ending)
+        end = _end_of_phrase(text, numbers[-1].end, ending, unit if len(numbers) == 1 else _ONE_WORD_UNIT)
         if end is not None:
             values = frozenset(value for number in numbers for value in number.values)
             yield Claim(start, end, values, rule)
@@ -234,12 +243,12 @@ def _claims_at(text: str, position: int, ending: re.Pattern[str], rule: str, sta
         numbers.pop()
 
 
-def _end_of_phrase(text: str, end: int, ending: re.Pattern[str]) -> int | None:
+def _end_of_phrase(text: str, end: int, ending: re.Pattern[str], unit: re.Pattern[str]) -> int | None:
     """Return where a number's phrase ends, with its unit if it has one; None if the text goes on otherwise."""
     if ending.match(text, end):
         return end
-    unit = _UNIT.match(text, end)
-    for stop in range(unit.end(), end, -1) if unit else ():
+    match = unit.match(text, end)
+    for stop in range(match.end(), end, -1) if match else ():
         if ending.match(text, stop) and (stop == len(text) or not (text[stop].isalnum() and text[stop - 1].isalnum())):
             return stop
     return None

@@ -37,8 +37,8 @@ _TEXT_CLOSE = re.compile(r"[\"')\]]{0,3}")
 _STOP = rf"[.!;](?=[\s\"')\]}}.]|\Z|[{CJK}])"
 _BECAUSE = r"(?:,? ?(?:because|since)(?![A-Za-z])|,? ?[因由])"
 _CONNECTIVE = (
-    r",? (?:because|since|as|due|for|given|based|which|where|with|in|on|at|from|by|but|not|rather|instead|when|while|so|considering"
-    r"|according|of course|and (?:it|this|that|not|here|the (?:reason|explanation)))(?![A-Za-z])"
+    r",? (?:because|since|as|due|for|given|based|which|where|with|in|on|at|from|by|but|not|rather|instead|when|while"
+    r"|so|considering|according|of course|and (?:it|this|that|not|here|the (?:reason|explanation)))(?![A-Za-z])"
 )
 ENDINGS: dict[Ending, re.Pattern[str]] = {
     # After "the answer is": punctuation, a dash, a bracket, a connective, Chinese text.
@@ -52,7 +52,8 @@ ENDINGS: dict[Ending, re.Pattern[str]] = {
     "line": re.compile(r" ?[.,;:!)\]}*\"'-]{0,4} ?(?:\n|\Z)"),
     # At the start of the answer: `B. text`, `B) text`, `B: text`, `B - text`, `B because`.
     "leading": re.compile(
-        rf" ?(?:{_STOP}|[:)](?!\d)|-{{1,3}}(?=\s|\Z)|\n|\Z)|,? (?:because|since|due to|given|based on|as(?! an? | your))(?![A-Za-z])|{_BECAUSE}",
+        rf" ?(?:{_STOP}|[:)](?!\d)|-{{1,3}}(?=\s|\Z)|\n|\Z)"
+        rf"|,? (?:due to|given|based on|as(?! an? | your))(?![A-Za-z])|{_BECAUSE}",
         re.IGNORECASE,
     ),
 }

@@ -16,7 +16,7 @@ class Reading:
     Args:
         status: `read`: exactly one answer was found. `unread`: there is text, and no rule finds an answer in it.
             `ambiguous`: several answers, or one that is taken back. `refused`: the model declines, or declares that
-            it does not know. `no_answer`: nothing is left to read, because the output is blank or its reasoning never ends.
+            it does not know. `no_answer`: nothing is left to read: the output is blank, or its reasoning never ends.
         answer: The answer in its normal form; empty unless `status` is `read`.
         rule: The name of the rule that decided.
         span: Where the deciding text is in the output: start and end, in characters; None if no one place decided.

@@ -5,32 +5,35 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+_NOT_ABLE = r"(?:can ?not|can't|could not|couldn't)"
+_HOW = r"(?:really |actually |honestly |simply |just |entirely |completely |quite |too |accurately |definitively )?"
+_LEARN = r"(?:tell|determine|answer|say|know|identify|count)"
 _ENGLISH = re.compile(
-    r"""(?<![A-Za-z])(?:
-      (?:i|we)(?:\ am|'m|\ are|'re)?\ (?:really\ |just\ |honestly\ |simply\ )?
-        (?:do\ not|don't|did\ not|didn't)\ (?:really\ |actually\ )?(?:know|have\ (?:enough|access|the\ ability))
-    | (?:i|we)(?:\ am|'m|\ are|'re)\ (?:not\ able|unable|not\ (?:entirely\ |really\ |completely\ |quite\ |too\ )?(?:sure|certain))
-    | (?:i|we)\ (?:can\ ?not|can't|could\ not|couldn't|am\ unable\ to|will\ not|won't)\ (?:really\ |accurately\ |definitively\ )?
-        (?:tell|determine|answer|say|provide|identify|assist|help|confirm|verify|comply|know|decide|view|access
-          |see\ (?:the|any|an|this|that)\ (?:image|picture|photo))
-    | not\ (?:entirely\ |really\ |completely\ |quite\ )?(?:sure|certain) | (?:un|not\ )clear (?=\ ?(?:[.!,;]|\n|\Z))
-    | unsure | (?:i\ have\ )?no\ (?:idea|clue) | (?:beats\ me|who\ knows)
-    | (?:it|this|that|which|answer|question|image)\ (?:can\ ?not|can't|could\ not|couldn't)\ be\ (?:determined|answered|known|identified)
-    | (?:it|this|that)(?:'s|\ is)\ (?:impossible|not\ possible|unclear|difficult|hard|not\ clear)\ to\ (?:tell|say|determine|know|answer)
-    | (?:there\ is|there's)\ (?:not\ enough|insufficient)\ information | no\ information\ (?:is\ )?(?:provided|given|available)
-    | as\ an?\ (?:ai|language\ model|artificial)
-    | sorry,?\ (?:but\ )?(?:i|we)\ (?:can\ ?not|can't|do\ not|don't|am\ not|am\ unable)
-    | (?:can\ ?not|can't)\ be\ determined | (?:not\ enough|insufficient)\ information | undetermined | indeterminate
-    | (?:\A|(?<=\n)|(?<=[.!?;,]\ ))(?:dunno|idk|(?:do\ not|don't)\ know
-      |(?:unable|not\ able|impossible|can\ ?not|can't)(?:\ to)?\ (?:tell|determine|answer|say|know|see|view|identify))
-    )(?![A-Za-z])""",
-    re.IGNORECASE | re.VERBOSE,
+    r"(?<![A-Za-z])(?:"
+    # I don't know | I do not have access
+    rf"(?:i|we) {_HOW}(?:do not|don't|did not|didn't) {_HOW}(?:know|have (?:enough|access|the ability))"
+    # I am not sure | not sure | I'm unable
+    rf"|(?:i|we)(?: am|'m| are|'re) (?:not able|unable)|not {_HOW}(?:sure|certain)|unsure"
+    # I cannot tell | I can't see the image
+    rf"|(?:i|we) (?:{_NOT_ABLE}|will not|won't) {_HOW}(?:{_LEARN}|provide|assist|help|confirm|verify|comply|decide|view"
+    r"|access|see (?:the|any|an|this|that) (?:image|picture|photo))"
+    r"|sorry,? (?:but )?(?:i|we) (?:can ?not|can't|do not|don't|am not|am unable)"
+    r"|as an? (?:ai|language model|artificial)"
+    # It cannot be determined | not enough information | it is impossible to tell
+    rf"|(?:it|this|that|which|answer|question|image) {_NOT_ABLE} be (?:determined|answered|known|identified)"
+    r"|(?:can ?not|can't) be determined|(?:not enough|insufficient) information|undetermined|indeterminate"
+    r"|no information (?:is )?(?:provided|given|available)"
+    rf"|(?:it|this|that)(?:'s| is) (?:impossible|not possible|unclear|difficult|hard|not clear) to {_LEARN}"
+    # No idea | dunno | Cannot tell.
+    r"|(?:i have )?no (?:idea|clue)|beats me|who knows|(?:unclear|not clear)(?= ?(?:[.!,;]|\n|\Z))"
+    r"|(?:\A|(?<=\n)|(?<=[.!?;,] ))(?:dunno|idk|(?:do not|don't) know"
+    rf"|(?:unable|not able|impossible|can ?not|can't)(?: to)? (?:{_LEARN}|see|view))"
+    r")(?![A-Za-z])",
+    re.IGNORECASE,
 )
-# 不知道 不确定 不清楚 无法|不能|难以 + 确定 判断 回答 得知 看出 识别 确认 提供 给出 看到 辨认 知道; 抱歉 对不起 不好说 看不清
 _CHINESE = re.compile(
-    "不知道|不确定|不清楚|(?:无法|不能|难以)(?:直接|准确)?"
-    "(?:确定|判断|回答|得知|看出|识别|确认|提供|给出|看到|辨认"
-    "|知道)|抱歉|对不起|不好说|看不清"
+    r"不知道|不确定|不清楚|抱歉|对不起|不好说|看不清"
+    r"|(?:无法|不能|难以)(?:直接|准确)?(?:确定|判断|回答|得知|看出|识别|确认|提供|给出|看到|辨认|知道)"
 )
 _SENTENCE_END = re.compile(r"[.!?](?=[\s\"')\]]|\Z|[\u2e80-\u9fff])|\n")
 

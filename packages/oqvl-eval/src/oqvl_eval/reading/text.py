@@ -23,7 +23,7 @@ from oqvl_eval.reading.scope import answer_scope
 
 _MAX_BOX = 400  # characters in a box
 _MAX_ANSWER = 500  # characters of a declared answer; bounds the work per cue, and a longer one is not short
-_BOX = re.compile(r"\\f?boxed ?(?=\{)")
+_BOX = re.compile(r"\\(?:boxed|fbox) ?(?=\{)")
 _BRACE = re.compile(r"[{}\n]")
 _OPENING, _CLOSING = " \"'([{<", " \"')]}>.,;:!"
 _PAIRS = {")": "(", "]": "[", "}": "{", ">": "<"}

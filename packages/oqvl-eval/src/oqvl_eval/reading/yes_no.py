@@ -64,6 +64,7 @@ _BEGINS_SENTENCE = re.compile(r"\A|(?<=\n)|(?<=[.!?;] )|(?<=[.!?;][)\"'] )|(?<=\
 _LEAD = re.compile(
     r"(?:(?:well|ok|okay|oh|so|um|hmm|overall|therefore|thus|hence|sure|certainly|probably|maybe)[,.:!]? ){0,2}"
 )
+_BOXED = re.compile(r"\\(?:boxed|fbox) ?\{([^{}\n]{0,80})\}")
 _COUNTER = re.compile(
     r"(?:,? but|,? yet|,? however)? ?,? ?(?:actually |there |it |this |that |he |she |they )?"
     r"(?:is|are|was|were|do|does|has|have|can|did)(?:n't| not| no)(?![a-z])|,? but (?:not|no)(?![a-z])"
@@ -140,8 +141,9 @@ def _boxed(text: str) -> Iterator[Claim]:
 
     Example: `\boxed{yes}`.
     """
-    for match in re.finditer(r"\\f?boxed ?(?=\{)", text):
-        yield from _claims_at(text, match.end(), _ENDS_WORD, "boxed", start=match.start())
+    for match in _BOXED.finditer(text):
+        for claim in _claims_at(match.group(1), 0, _ENDS_WORD, "boxed", start=0):
+            yield Claim(match.start(), match.end(), claim.answers, claim.rule)
 
 
 RULES: tuple[Callable[[str], Iterator[Claim]], ...] = (_bare_lines, _leading, _declared, _boxed)
@@ -163,6 +165,8 @@ def _claims_at(text: str, position: int, ending: re.Pattern[str], rule: str, sta
         words.append((match.end(), _ANSWERS[match["word"]]))
         join = _JOIN.match(text, match.end())
         position = join.end() if join else match.end()
+        if position == match.end():
+            break  # "是否" and "是不是" are words of their own
     while words:
         if ending.match(text, words[-1][0]) and not text.startswith("?", words[-1][0]):
             yield Claim(start, words[-1][0], frozenset(answer for _, answer in words), rule)
