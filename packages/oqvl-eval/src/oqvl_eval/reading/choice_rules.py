@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from oqvl_eval.reading.claim import Claim
-from oqvl_eval.reading.declaration import correction, cues, is_denied
+from oqvl_eval.reading.declaration import Strength, correction, declared, is_denied
 from oqvl_eval.reading.normalisation import CJK, WORD
 from oqvl_eval.reading.phrase import Ending, Options, Phrase, lowered, name_of_text, parse_phrase
 
@@ -130,12 +130,14 @@ def _declared(sheet: Sheet) -> Iterator[Claim]:
 
     Example: "The answer is B", "answer: b", "so (B)", "I choose the pear", "故选B".
     """
-    for cue in cues(sheet.text):
-        phrase = sheet.parse(cue.end, cue.strength)
-        if phrase is None:
-            continue
-        if not phrase.is_marked and (cue.strength == "weak" or not _SMALL_ENDS.match(sheet.text, phrase.end)):
-            continue
+
+    def parse(start: int, _rule: str, strength: Strength) -> Phrase | None:
+        phrase = sheet.parse(start, strength)
+        if phrase is None or phrase.is_marked:
+            return phrase
+        return phrase if strength == "strong" and _SMALL_ENDS.match(sheet.text, phrase.end) else None
+
+    for cue, phrase in declared(sheet.text, parse):
         yield Claim(cue.start, phrase.end, phrase.letters, cue.rule, cue.is_final, bool(cue.correction))
 
 

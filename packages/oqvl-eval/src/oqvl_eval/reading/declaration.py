@@ -7,12 +7,13 @@ A cue says where an answer begins, and how firmly it announces one. It is droppe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from oqvl_eval.reading.normalisation import WORD
 
+T = TypeVar("T")
 Strength = Literal["strong", "weak"]
 Correction = Literal["", "no", "word"]
 
@@ -39,7 +40,7 @@ class Cue:
     correction: Correction = ""
 
 
-_IS = r"(?:(?:is|are|was|should be|must be|would be|will be|has to be)(?![A-Za-z']) ?:?|[:=]|->| -(?= ))"
+_IS = r"(?:(?<![A-Za-z])(?:is|are|was|should be|must be|would be|will be|has to be)(?![A-Za-z']) ?:?|[:=]|->| -(?= ))"
 _SURELY = (
     r"(?:(?:definitely|clearly|simply|probably|most likely|likely|therefore|thus|indeed"
     r"|the (?=option|choice|letter)) ?){0,2}"
@@ -131,27 +132,38 @@ _SENTENCE_START = re.compile(r"[.!?](?=[\s\"')\]\u2e80-\u9fff])|\n")
 _WINDOW = 300  # characters before a cue that are searched for denials; bounds the work per cue
 
 
-def cues(text: str) -> Iterator[Cue]:
-    """Yield the cues of a normalised text, rule by rule.
+def declared(text: str, parse: Callable[[int, str, Strength], T | None]) -> Iterator[tuple[Cue, T]]:
+    """Yield the cues of a normalised text that an answer follows, rule by rule, each with that answer.
 
-    Example:
-        >>> [text[cue.end :] for text in ["The answer is B"] for cue in cues(text)]
-        ['B']
+    Args:
+        text: The text.
+        parse: Given the place after a cue, its rule and its strength, returns the answer there; None if there is none.
     """
-    is_ascii = text.isascii()
     for rule, pattern, strength in _RULES:
-        if is_ascii and rule.endswith("_chinese"):
+        if rule.endswith("_chinese") and text.isascii():
             continue
         for match in pattern.finditer(text):
-            if not is_denied(text, match.start()):
+            # Parsed first: most places after a cue hold no answer, and looking back for denials costs more.
+            answer = parse(match.end(), rule, strength)
+            if answer is not None and not is_denied(text, match.start()):
                 groups = match.groupdict()
                 is_final = any(groups.get(name) for name in ("final", "final2"))
-                yield Cue(match.start(), match.end(), rule, strength, is_final, correction(text, match.start()))
+                corrects = correction(text, match.start())
+                yield Cue(match.start(), match.end(), rule, strength, is_final, corrects), answer
     for match in _NOT_BUT.finditer(text):
-        yield Cue(match.start(), match.end(), "not_but", "weak")
+        answer = parse(match.end(), "not_but", "weak")
+        if answer is not None:
+            yield Cue(match.start(), match.end(), "not_but", "weak"), answer
     for match in _CORRECT_TO.finditer(text):
-        # The answer that is withdrawn may be right before it, so it begins where its answer does.
-        yield Cue(match.end(), match.end(), "corrected", "weak", correction=_kind(match.group()))
+        answer = parse(match.end(), "corrected", "weak")
+        if answer is not None:
+            # The answer that is withdrawn may be right before it, so it begins where its answer does.
+            yield Cue(match.end(), match.end(), "corrected", "weak", correction=_kind(match.group())), answer
+
+
+def announces(text: str) -> bool:
+    """Return whether a text says what the answer is, or is not: whether it has a cue of the answer, denied or not."""
+    return any(pattern.search(text) for pattern in (_ANSWER_IS, _CHINESE_IS))
 
 
 def is_denied(text: str, start: int) -> bool:

@@ -23,7 +23,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from oqvl_eval.reading.claim import Claim, standing
-from oqvl_eval.reading.declaration import cues, is_denied
+from oqvl_eval.reading.declaration import Strength, declared, is_denied
 from oqvl_eval.reading.normalisation import CJK, WORD
 from oqvl_eval.reading.reading import Reading
 from oqvl_eval.reading.refusal import first_doubt, refusals, sentence_end
@@ -96,7 +96,10 @@ _UNIT, _ONE_WORD_UNIT = (
     for num_words in (4, 1)
 )
 # There are 5 or more
-_QUALIFIED = re.compile(rf" ?(?:(?:{_NO_UNIT}|[KMBTGD])(?![A-Za-z])|[+\u00b1?])")
+_QUALIFIED = re.compile(
+    r" ?(?:(?:k|bn|x|th|st|nd|rd|am|pm|dozen|more|less|fewer|than|out|or|and|to|plus|minus|times|[KMBTGD])(?![A-Za-z])"
+    r"|[+\u00b1?])"
+)
 _JOIN = re.compile(rf" ?(?:[-,/;&~|]|(?:to|or|and|through|vs)(?!{WORD})|[到至或和\u3001])? ?(?:(?:or|and)(?!{WORD}) )?")
 _CLOSE = r"[)\]}>\"']{0,4}"
 _STOP = rf"[.!;](?=[\s\"')\]}}]|\Z|[{CJK}])"
@@ -197,10 +200,13 @@ def _declared(text: str) -> Iterator[Claim]:
 
     Example: "The answer is 5", "so 5", "答案是5".
     """
-    for cue in cues(text):
-        ending = _ENDS_DECLARED if cue.strength == "strong" else _ENDS_LEADING
-        for claim in _claims_at(text, cue.end, ending, cue.rule, cue.start):
-            yield Claim(claim.start, claim.end, claim.answers, cue.rule, cue.is_final, bool(cue.correction))
+
+    def parse(start: int, rule: str, strength: Strength) -> Claim | None:
+        ending = _ENDS_DECLARED if strength == "strong" else _ENDS_LEADING
+        return next(_claims_at(text, start, ending, rule, start), None)
+
+    for cue, claim in declared(text, parse):
+        yield Claim(cue.start, claim.end, claim.answers, cue.rule, cue.is_final, bool(cue.correction))
 
 
 RULES: tuple[Callable[[str], Iterator[Claim]], ...] = (_bare_lines, _leading, _boxed, _declared)

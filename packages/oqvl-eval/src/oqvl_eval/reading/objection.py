@@ -16,8 +16,8 @@ _NAMED = (
 )
 # not B | isn't B | rules out B | 不是B
 _DENIED_BEFORE = re.compile(
-    rf"(?i:(?<!{WORD})(?:not|nor|neither|never|rules? out|ruled out|ruling out|eliminates?|eliminated|excludes?|excluded"
-    rf"|cannot be|can't be)|n't|不是|不选|排除|而非) ?{_NAMED}"
+    rf"(?i:(?<!{WORD})(?:not|nor|neither|never|rules? out|ruled out|ruling out|eliminates?|eliminated|excludes?"
+    rf"|excluded|cannot be|can't be)|n't|不是|不选|排除|而非) ?{_NAMED}"
     rf"(?= ?(?:[.,;!?\n)]|\Z|(?:or|nor|and|but|so|because)(?!{WORD})|[{CJK}]))"
 )
 # B is wrong | B is clearly not | B can't | B选项错误

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 
 from oqvl_eval.reading.claim import Claim, standing
-from oqvl_eval.reading.declaration import cues, is_denied
+from oqvl_eval.reading.declaration import Strength, announces, declared, is_denied
 from oqvl_eval.reading.normalisation import CJK, WORD
 from oqvl_eval.reading.reading import Reading
 from oqvl_eval.reading.refusal import refusals
@@ -30,7 +30,7 @@ _PAIRS = {")": "(", "]": "[", "}": "{", ">": "<"}
 
 # A full stop ends a sentence, but not after an initial or an abbreviation: "St. Louis", "J. Smith", "U.S. flag".
 _SENTENCE_END = re.compile(
-    rf"(?<!\b[A-Z])(?<!\b(?:St|Mr|Ms|Dr|Mt|Jr|Sr|vs|Ft))(?<!\b(?:Mrs|Inc|Ave|etc))[.!;](?=[\s\"')\]]|\Z|[{CJK}])|\n"
+    rf"(?<!\b[A-Z])(?<!\b(?:St|Mr|Ms|Dr|Mt|Jr|Sr|vs|Ft))(?<!\b(?:Mrs|Inc|Ave|etc))[.!?;](?=[\s\"')\]]|\Z|[{CJK}])|\n"
     rf"|[,]? (?:because|since)(?!{WORD})|[,]? ?因为"
 )
 _EXPLAINED = re.compile(
@@ -87,9 +87,14 @@ def _declared(text: str) -> Iterator[Claim]:
 
     Example: "The answer is Paris.", "Answer: Paris", "答案是巴黎".
     """
-    for cue in cues(text):
-        if cue.rule in _TEXT_RULES and not _DENIED_ANSWER.match(text, cue.end):
-            yield from _claim(text, cue.end, _sentence_end(text, cue.end), cue.rule, cue.is_final, bool(cue.correction))
+
+    def parse(start: int, rule: str, _strength: Strength) -> Claim | None:
+        if rule not in _TEXT_RULES or _DENIED_ANSWER.match(text, start):
+            return None
+        return next(_claim(text, start, _sentence_end(text, start), rule), None)
+
+    for cue, claim in declared(text, parse):
+        yield Claim(claim.start, claim.end, claim.answers, cue.rule, cue.is_final, bool(cue.correction))
 
 
 def _boxed(text: str) -> Iterator[Claim]:
@@ -121,15 +126,11 @@ def _first_line(text: str) -> Iterator[Claim]:
 
 
 def _denies(text: str) -> bool:
-    """Return whether the first line announces what the answer is not."""
-    return any(_DENIED_ANSWER.match(text, cue.end) for cue in cues(text.partition("\n")[0])) or bool(
-        _DENIED_LINE.match(text)
-    )
+    """Return whether the first line announces an answer that is not claimed, or says what the answer is not."""
+    return announces(text.partition("\n")[0]) or bool(_DENIED_LINE.match(text))
 
 
-def _claim(
-    text: str, start: int, end: int, rule: str, is_final: bool = False, is_correction: bool = False
-) -> Iterator[Claim]:
+def _claim(text: str, start: int, end: int, rule: str) -> Iterator[Claim]:
     """Yield a claim of what is at a place, without decoration, unless that is nothing or a question."""
     if text.startswith("?", end):
         return
@@ -145,7 +146,7 @@ def _claim(
             break  # inches and feet
         end -= 1
     if start < end:
-        yield Claim(start, end, frozenset([text[start:end]]), rule, is_final, is_correction)
+        yield Claim(start, end, frozenset([text[start:end]]), rule)
 
 
 def _is_balanced(answer: str) -> bool:

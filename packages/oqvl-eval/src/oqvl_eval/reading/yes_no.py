@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from oqvl_eval.reading.claim import Claim, standing
-from oqvl_eval.reading.declaration import cues
+from oqvl_eval.reading.declaration import Strength, declared
 from oqvl_eval.reading.normalisation import CJK, WORD
 from oqvl_eval.reading.phrase import lowered
 from oqvl_eval.reading.reading import Reading
@@ -129,11 +129,14 @@ def _declared(text: str) -> Iterator[Claim]:
 
     Example: "The answer is yes", "I would say no", "答案是否".
     """
-    for cue in cues(text):
+
+    def parse(start: int, rule: str, _strength: Strength) -> Claim | None:
+        return None if rule == "copula" else next(_claims_at(text, start, _ENDS_WORD, rule, start=start), None)
+
+    for cue, claim in declared(text, parse):
         # "It is true" judges a statement, and "no" corrects nothing where it is an answer itself.
-        if cue.rule != "copula" and not (cue.rule == "corrected" and cue.correction == "no"):
-            for claim in _claims_at(text, cue.end, _ENDS_WORD, cue.rule, start=cue.start):
-                yield Claim(claim.start, claim.end, claim.answers, cue.rule, cue.is_final, cue.correction == "word")
+        if cue.rule != "corrected" or cue.correction == "word":
+            yield Claim(cue.start, claim.end, claim.answers, cue.rule, cue.is_final, cue.correction == "word")
 
 
 def _boxed(text: str) -> Iterator[Claim]:
