@@ -1,4 +1,4 @@
-"""Tables of known answers: `choice.txt` beside `test_choice.py` gives each test of it that asks for `known` its cases."""
+"""Tables of known answers: a test in `test_choice.py` that takes `known` runs once per line of `choice.txt`."""
 
 from __future__ import annotations
 
