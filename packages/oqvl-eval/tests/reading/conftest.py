@@ -34,6 +34,6 @@ def known_answers(table: Path) -> list[Known]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "known" in metafunc.fixturenames:
-        module = Path(str(metafunc.module.__file__))
+        module = metafunc.definition.path
         cases = known_answers(module.with_name(module.stem.removeprefix("test_") + ".txt"))
         metafunc.parametrize("known", cases, ids=[f"{case.status}-{case.output!r}" for case in cases])

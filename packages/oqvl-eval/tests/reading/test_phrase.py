@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from oqvl_eval.reading.phrase import lowered, name_of_text, parse_phrase, prepare, prepared
+from oqvl_eval.reading.phrase import Ending, Options, lowered, name_of_text, parse_phrase, prepare, prepared
 
 ANIMALS = prepared({"A": "cat", "B": "bird", "C": "hot dog", "D": "dog"})
 
 
-def letters(text, ending="line", options=ANIMALS):
+def letters(text: str, ending: Ending = "line", options: Options = ANIMALS) -> str | None:
     phrase = parse_phrase(text, lowered(text), 0, options, ending)
     return None if phrase is None else "".join(sorted(phrase.letters))
 

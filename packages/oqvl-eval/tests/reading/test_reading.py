@@ -20,7 +20,7 @@ from oqvl_eval.reading.reading import Reading
 from oqvl_eval.reading.text import read_text
 from oqvl_eval.reading.yes_no import read_yes_no
 
-THINGS = {letter: f"thing number {number}" for number, letter in enumerate(string.ascii_uppercase)}
+THINGS: dict[str, str] = {letter: f"thing number {number}" for number, letter in enumerate(string.ascii_uppercase)}
 READERS: dict[str, Callable[[str], Reading]] = {
     "choice": lambda output: read_choice(output, THINGS),
     "yes_no": read_yes_no,
@@ -211,8 +211,7 @@ def test_an_explanation_changes_nothing(reader, data):
 )
 def test_letters_are_all_alike(letters, template):
     renamed = dict(zip(letters, THINGS.values(), strict=True))
-    original = dict(zip(string.ascii_uppercase, THINGS.values(), strict=True))
-    first = read_choice(template.format("C", "D"), original)
+    first = read_choice(template.format("C", "D"), THINGS)
     second = read_choice(template.format(letters[2], letters[3]), renamed)
     assert second.status == first.status
     assert second.rule == first.rule
@@ -230,7 +229,8 @@ def test_unknown_phrases_are_never_read(reader, text):
 FRAGMENTS = st.sampled_from(
     [
         *"<think> </think> <answer> </answer> <b> </b> <B> ** __ ` $ \\boxed{ \\text{ \\frac{1}{2} } ( ) [ ]".split(),
-        *"A B I a . , : ; ? ! - / yes no not 5 1,000 % = answer is choose so wait actually final or and because".split(),
+        *"A B I a . , : ; ? ! - / yes no not 5 1,000 % =".split(),
+        *"answer is choose so wait actually final or and because".split(),
         *"选 答案是 不 是 或 <|channel|>final<|message|> Question: thing number 3".split(),
         *("\u200b", "\r", "\n", "\ud800", "\u0130", "\U0001d401"),
     ]

@@ -62,6 +62,7 @@ _LETTER_TAG = re.compile(r"</?([A-Za-z])>")
 _FENCE = re.compile(r"```[A-Za-z]{0,20}(?=\n)|`{1,3}")
 _STRUCK = re.compile(r"~~[^~\n]{1,200}~~")
 _EMPHASIS = re.compile(
+    r"(?m:^[*_]{1,9}+$)|"
     rf"(?<!{WORD})(?<![*_])[*_]{{1,9}}+(?=\S)|(?<=[^\s*_])[*_]{{1,9}}+(?!{WORD})|\*\*(?!{WORD}|\*)|(?<!{WORD})(?<!\*)\*\*"
 )
 _LINE_MARK = re.compile(r"^[ ]{0,20}(?:(?:#{1,6}|[*\u2022>+]|-(?![ ]?\d))[ ]){1,3}", re.MULTILINE)

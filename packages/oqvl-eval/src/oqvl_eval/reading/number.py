@@ -31,10 +31,14 @@ from oqvl_eval.reading.scope import answer_scope
 
 _MAX_DIGITS = 40  # of one number; bounds the work, and no benchmark asks for more
 
-_VULGAR = dict(zip("\u00bd\u00bc\u00be\u2153\u2154\u215b\u215c\u215d\u215e\u2155\u2156\u2157\u2158", (
-    *(Fraction(1, 2), Fraction(1, 4), Fraction(3, 4), Fraction(1, 3), Fraction(2, 3), Fraction(1, 8), Fraction(3, 8)),
-    *(Fraction(5, 8), Fraction(7, 8), Fraction(1, 5), Fraction(2, 5), Fraction(3, 5), Fraction(4, 5)),
-), strict=True))  # fmt: skip
+_VULGAR: dict[str, Fraction] = {
+    character: Fraction(text)
+    for character, text in zip(
+        "\u00bd\u00bc\u00be\u2153\u2154\u215b\u215c\u215d\u215e\u2155\u2156\u2157\u2158",
+        "1/2 1/4 3/4 1/3 2/3 1/8 3/8 5/8 7/8 1/5 2/5 3/5 4/5".split(),
+        strict=True,
+    )
+}
 _VULGAR_CLASS = "".join(_VULGAR)
 _SUPERSCRIPT = str.maketrans("\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b", "0123456789-")
 _SCALES = {

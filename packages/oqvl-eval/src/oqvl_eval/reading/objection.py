@@ -20,12 +20,12 @@ _DENIED_BEFORE = re.compile(
     rf"|excluded|cannot be|can't be)|n't|不是|不选|排除|而非) ?{_NAMED}"
     rf"(?= ?(?:[.,;!?\n)]|\Z|(?:or|nor|and|but|so|because)(?!{WORD})|[{CJK}]))"
 )
-# B is wrong | B is clearly not | B can't | B选项错误
+# B is wrong | B is clearly not | B isn't | B选项错误; not "I cannot", which is a person
 _DENIED_AFTER = re.compile(
     rf"(?<!{WORD}){_NAMED} ?(?:"
-    r"(?:is|are|was|were|seems?|looks?|would be)(?: \w{1,20})?"
+    r"(?:is|are|seems|looks|would be)(?: \w{1,20})?"
     r" (?:not|wrong|incorrect|false|impossible|ruled out)(?![A-Za-z])"
-    r"|(?:is|are|was|were|would|does|do|can|could)(?: not|n't)(?![A-Za-z])|cannot(?![A-Za-z])"
+    r"|(?:is|are)(?: not|n't)(?![A-Za-z])"
     r"|(?:is )?(?:wrong|incorrect|false)(?![A-Za-z])"
     r"|(?:选项|项)?(?:是|为)?(?:错|不对|不正确|不符|有误))"
 )
