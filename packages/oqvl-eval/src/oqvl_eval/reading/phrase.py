@@ -22,7 +22,7 @@ Ending = Literal["strong", "weak", "line", "leading"]
 _MAX_NAMES = 32  # names in one phrase; more than there are letters
 
 _LETTER = re.compile(
-    rf"(?:(?:(?:the )?(?:option|choice|answer|letter)|选项|答案) ?:? ?)?(?P<opening>[(\[{{<#\"']{{0,4}}) ?"
+    rf"(?:(?:(?:the )?(?:option|choice|answer|letter)(?![A-Za-z])|选项|答案) ?:? ?)?(?P<opening>[(\[{{<#\"']{{0,4}}) ?"
     rf"(?P<letter>[A-Za-z])(?!{WORD}|['_-]{WORD})(?P<closing> ?[)\]}}>#\"']{{1,4}}(?!{WORD}{WORD})|)(?:项|选项)?",
     re.IGNORECASE,
 )
