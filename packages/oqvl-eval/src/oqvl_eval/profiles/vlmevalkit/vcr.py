@@ -1,0 +1,22 @@
+"""VCR as VLMEvalKit scores it (e8e78f0): see `oqvl_eval.profiles.ngram_match`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from oqvl_eval.profiles.ngram_match import NgramMatch, Tokenizer, score_covered_text
+
+_TURN = "Assistant: "
+
+
+def match(output: str, covered_texts: Sequence[str], tokenize: Tokenizer, joiner: str = " ") -> list[NgramMatch]:
+    """Match what follows the last `Assistant: ` of an answer with every covered text of a picture.
+
+    Args:
+        output: The answer.
+        covered_texts: The texts the picture covers.
+        tokenize: Turns a text into tokens; the harness uses spaCy's small model of the language.
+        joiner: What stands between tokens: a space in English, nothing in Chinese.
+    """
+    answer = output.rpartition(_TURN)[2]
+    return [score_covered_text(answer, text, tokenize, joiner) for text in covered_texts]

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import re
+
+from oqvl_eval.profiles.vlmevalkit import vcr
+
+
+def words(text):
+    return re.findall(r"\w+|[^\w\s]", text)
+
+
+def scores(output, covered_text, joiner=" "):
+    (match,) = vcr.match(output, [covered_text], words, joiner)
+    return match.text, match.exact_match, match.jaccard
+
+
+def test_match_answers(check):
+    check(scores, "match")
+
+
+def test_only_the_last_turn_counts():
+    assert scores("Assistant: red Assistant: blue", "red") == ("", 0.0, 0.0)
