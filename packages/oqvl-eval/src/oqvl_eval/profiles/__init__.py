@@ -1,4 +1,4 @@
-"""Scoring rules of other harnesses, reproduced so that one set of answers can be scored the way each of them would.
+"""Scoring rules of other harnesses: one set of answers can be scored the way each of them scores it.
 
 One room per harness, one module per benchmark:
 

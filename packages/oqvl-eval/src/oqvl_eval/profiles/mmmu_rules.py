@@ -6,10 +6,10 @@ Bugs kept:
 
 - The sentence splitter of open answers looks for a capital letter in text that is already lower case, so only line
   breaks split.
-- An answer ends with a Draw when no letter is found, even if it is empty or a refusal.
+- A letter is drawn at random if none is found, even for an empty answer or a refusal.
 - A form that accepts `A ` also accepts the end of a word in capitals ("NASA "), see `LOOSE_FORMS`.
-- With several candidates, the loose forms look for the last ` A ` between spaces. A candidate that never occurs so is
-  treated as first in the text.
+- With several candidates, the loose forms look for the last ` A ` between spaces. A candidate that does not occur
+  between spaces is treated as the first in the text.
 - An open answer that contains the gold text anywhere is right: "not 12" holds "12" as a number and as text.
 """
 
@@ -83,8 +83,8 @@ def read_letter(output: str, options: Sequence[str], forms: Sequence[LetterForm]
     """Read the letter of the chosen option.
 
     The first form that any letter has decides. If none has one and the answer is at least six words long, the texts of
-    the options are searched without regard to case. Among several candidates the last in the text wins; among those
-    that are equally far, the first option.
+    the options are searched without regard to case. Of several candidates, the last in the text wins; of those at
+    the same place, the first option.
 
     Args:
         output: The answer.
@@ -126,8 +126,8 @@ def find_numbers(text: str) -> list[str]:
 def normalize(text: str) -> tuple[float | str, ...]:
     """Return the comparable forms of a text.
 
-    A number becomes a float with two decimals. Any other text is lower-cased; one character gets a space before it in
-    one form and behind it in another, so that it does not match inside words.
+    A number becomes a float with two decimals. Any other text is lower-cased. A single character becomes two forms,
+    with a space before it and with a space after it, which keeps it from matching inside words.
     """
     text = text.strip()
     try:
@@ -201,7 +201,7 @@ def summarize(credits_by_subject: Mapping[str, Sequence[float]], num_decimals: i
 
 
 def _shortest_tail(line: str, cues: Sequence[str]) -> str:
-    """Return the shortest text behind the last occurrence of any cue; an empty one gives way to the next cue's."""
+    """Return the shortest text that follows the last occurrence of a cue; the next cue replaces an empty text."""
     shortest = ""
     for cue in cues:
         _, found, tail = line.rpartition(cue)

@@ -48,7 +48,7 @@ def best_ngram(output: str, covered_text: str, tokenize: Tokenizer, joiner: str 
         output: The answer.
         covered_text: The text the picture covers.
         tokenize: Turns a text into tokens.
-        joiner: What stands between tokens: a space in English, nothing in Chinese.
+        joiner: The text between tokens: a space in English, nothing in Chinese.
     """
     said, wanted = list(tokenize(output)), list(tokenize(covered_text))
     starts = range(len(said) - len(wanted) + 1) if wanted else ()

@@ -5,11 +5,11 @@ names.
 
 Bugs kept:
 
-- A period is meant to stay inside a number. The pattern's look-behind is mistyped as a look-ahead, so a period goes
-  unless a digit follows it: "3." becomes "3", "3.5" stays, and so does ".5".
-- A flag is passed where the number of replacements belongs, so only the first 32 periods go.
-- A punctuation mark is removed if a space is next to it anywhere in the text, and becomes a space otherwise. If a comma
-  stands between two digits anywhere, all marks are removed.
+- A period is meant to stay inside a number. The pattern's look-behind is mistyped as a look-ahead, so every
+  period is removed unless a digit follows it: "3." becomes "3", while "3.5" and ".5" are kept.
+- A flag is passed where the number of replacements belongs, so only the first 32 periods are removed.
+- A punctuation mark is removed if a space is next to it anywhere in the text, and becomes a space otherwise. If there
+  is a comma between two digits anywhere, all marks are removed.
 - The contractions of "I" are written with a capital letter and looked up in lower case: they never apply.
 - "somebody'd" loses its apostrophe.
 """
@@ -40,7 +40,7 @@ _CONTRACTIONS = """
 
 
 def contractions() -> dict[str, str]:
-    """Return the spellings that lack one apostrophe, and the contraction each stands for."""
+    """Return the spellings that lack one apostrophe, each with the contraction it means."""
     table: dict[str, str] = {
         contraction[:index] + contraction[index + 1 :]: contraction
         for contraction in _CONTRACTIONS
@@ -55,8 +55,8 @@ class Dialect:
     """In what one harness's copy of the normalisation differs.
 
     Args:
-        comma_in_number: The pattern of a comma between digits, which makes all punctuation marks go.
-        period: The pattern of the periods that go.
+        comma_in_number: The pattern of a comma between digits, which makes all punctuation marks disappear.
+        period: The pattern of the periods to remove.
         contractions: Words and what replaces them.
     """
 

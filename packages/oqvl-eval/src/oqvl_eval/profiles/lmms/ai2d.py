@@ -4,7 +4,7 @@ Bugs kept:
 
 - `A. text` at the beginning is read as A, in capitals only; any other answer must be the letter alone, so "(A)" is
   right and "A: text" is wrong.
-- The letter is read before reasoning is removed, so an answer behind a `</think>` must be the letter alone.
+- The letter is read before reasoning is removed, so an answer after a `</think>` must be the letter alone.
 """
 
 from __future__ import annotations

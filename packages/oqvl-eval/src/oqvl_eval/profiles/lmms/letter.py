@@ -4,8 +4,8 @@ Every way of writing a letter has a rank. The highest rank that occurs decides, 
 
 Bugs kept:
 
-- A phrase such as "the answer is" makes every letter behind it a candidate, wherever it stands, even inside words. The
-  letter whose first occurrence is last wins: "the answer is B, not A" answers A.
+- A phrase such as "the answer is" makes every letter after it a candidate, even inside words. The letter whose first
+  occurrence is last wins: "the answer is B, not A" answers A.
 - "A " at the end of any word counts, and so does a letter in "N.B.".
 - Without any form, a capital letter inside a word counts: "Dog" answers D.
 """

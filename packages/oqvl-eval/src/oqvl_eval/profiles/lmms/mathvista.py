@@ -1,6 +1,6 @@
 """MathVista as lmms-eval scores it (75571cf): the official rules with the differences below.
 
-Bugs kept, beside those of `oqvl_eval.profiles.official.mathvista`:
+Bugs kept, in addition to those of `oqvl_eval.profiles.official.mathvista`:
 
 - The data set stores the precision as a float, which Python's `round` refuses. Every float item therefore normalises to
   None and is wrong.
@@ -19,12 +19,16 @@ from oqvl_eval.profiles.official import mathvista as official
 def extract(
     output: str, choices: Sequence[str] | None, question_type: str, answer_type: str, quick: bool = False
 ) -> str | NeedsJudge:
-    """Extract what an answer says, without the white space around it, as far as the rules decide it."""
+    """Strip an answer and extract what it says, or return NeedsJudge if the rules do not decide."""
     return official.extract(output.strip(), choices, question_type, answer_type, quick)
 
 
 def normalize(
-    extraction: object, choices: Sequence[str] | None, question_type: str, answer_type: str, precision: object
+    extraction: str | float | None,
+    choices: Sequence[str] | None,
+    question_type: str,
+    answer_type: str,
+    precision: float | None,
 ) -> str | None:
     """Normalise an extraction to the type of the gold; None if it has no value of that type.
 
@@ -52,7 +56,7 @@ def credit(
     choices: Sequence[str] | None,
     question_type: str,
     answer_type: str,
-    precision: object,
+    precision: float | None,
     gold: object,
 ) -> Credit:
     """Return the credit of an answer, or NeedsJudge if the rules do not extract anything from it."""
@@ -69,8 +73,8 @@ def summarize(credits: Sequence[float]) -> float | None:
     return round(sum(credits) / len(credits) * 100, 2) or None
 
 
-def _as_rounded_integer(extraction: object) -> str | None:
+def _as_rounded_integer(extraction: str | float | None) -> str | None:
     try:
-        return str(round(float(extraction)))  # pyrefly: ignore
-    except (TypeError, ValueError, OverflowError):
+        return None if extraction is None else str(round(float(extraction)))
+    except (ValueError, OverflowError):
         return None

@@ -1,6 +1,6 @@
 """MMMU as lmms-eval scores it (75571cf).
 
-Bugs kept, beside those of `oqvl_eval.profiles.mmmu_rules`:
+Bugs kept, in addition to those of `oqvl_eval.profiles.mmmu_rules`:
 
 - A letter is recognised as `A ` and `A.` too, which the ends of words match.
 - Of everything an open answer may say, one entry is kept, and it is compared character by character. A single

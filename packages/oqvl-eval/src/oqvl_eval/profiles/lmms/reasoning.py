@@ -1,6 +1,6 @@
 """The removal of reasoning from answers, which the command line of lmms-eval (75571cf) does unless told otherwise.
 
-A block whose closing tag is missing stays. If only the closing tag is there, everything before it goes.
+A block without its closing tag is kept. If there is only a closing tag, everything before it is removed.
 """
 
 from __future__ import annotations

@@ -14,6 +14,6 @@ def match(output: str, covered_texts: Sequence[str], tokenize: Tokenizer, joiner
         output: The answer.
         covered_texts: The texts the picture covers.
         tokenize: Turns a text into tokens; the harness uses spaCy's small model of the language.
-        joiner: What stands between tokens: a space in English, nothing in Chinese.
+        joiner: The text between tokens: a space in English, nothing in Chinese.
     """
     return [score_covered_text(output, text, tokenize, joiner) for text in covered_texts]

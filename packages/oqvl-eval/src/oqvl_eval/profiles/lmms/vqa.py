@@ -1,6 +1,6 @@
 """TextVQA, VQAv2, OK-VQA and VizWiz as lmms-eval scores them (75571cf).
 
-Bugs kept, beside those of `oqvl_eval.profiles.vqa_answer`:
+Bugs kept, in addition to those of `oqvl_eval.profiles.vqa_answer`:
 
 - VQAv2 leaves out all human answers that equal the one left out, entry by entry. Entries without an identifier of their
   own are equal if their texts are.

@@ -4,8 +4,8 @@ Bugs kept:
 
 - The first letter anywhere in the answer counts: "The second" is read as T, and as A to D if the option exists.
 - A letter beyond the options sends the whole answer to a comparison with the right option's text, which must be equal.
-- The answer starts behind "final answer:", "the answer is" or "answer:", each where it first occurs, so a text that
-  repeats the phrase is cut too early.
+- The answer starts after the first "final answer:", "the answer is" or "answer:", so a text that repeats the phrase is
+  cut too early.
 """
 
 from __future__ import annotations

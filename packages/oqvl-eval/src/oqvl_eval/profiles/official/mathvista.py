@@ -1,12 +1,12 @@
 """MathVista as its repository scores it (MathVista 53d5258).
 
-An answer is extracted, normalised by the type of the gold, and compared. What the extraction does not decide by itself
-goes to a judge model.
+An answer is extracted, normalised by the type of the gold, and compared. A judge model extracts what
+the rules cannot.
 
 Bugs kept:
 
-- A multiple-choice extraction that is no letter becomes the option with the smallest Levenshtein distance, whatever it
-  says; an empty one becomes the shortest option.
+- A multiple-choice extraction that is no letter becomes the option with the smallest Levenshtein distance, however
+  unlike it is. An empty one becomes the shortest option.
 - Any letter in brackets decides, so "f(x) is 3" is read as X, which no item has: its nearest option is taken.
 - A number must be the whole extraction: "3 cm" is not a number and wrong.
 - The comparison is exact, so "5.0" is not "5.00".
@@ -23,7 +23,7 @@ from oqvl_eval.profiles.markers import Credit, NeedsJudge
 def extract(
     output: str, choices: Sequence[str] | None, question_type: str, answer_type: str, quick: bool = False
 ) -> str | NeedsJudge:
-    """Extract what an answer says as far as the rules decide it.
+    """Extract what an answer says, or return NeedsJudge if the rules do not decide.
 
     Args:
         output: The answer.
@@ -72,7 +72,7 @@ def chosen_text(extraction: object, choices: Sequence[str]) -> str:
 
 
 def normalize(
-    extraction: object,
+    extraction: str | float | None,
     choices: Sequence[str] | None,
     question_type: str,
     answer_type: str,
@@ -100,19 +100,19 @@ def normalize(
     return str(extraction)
 
 
-def as_integer(extraction: object) -> str | None:
+def as_integer(extraction: str | float | None) -> str | None:
     """Return the text of a number without its decimals; None if it is not a finite number."""
     try:
-        return str(int(float(extraction)))  # pyrefly: ignore
-    except (TypeError, ValueError, OverflowError):
+        return None if extraction is None else str(int(float(extraction)))
+    except (ValueError, OverflowError):
         return None
 
 
-def as_float(extraction: object, precision: float) -> str | None:
+def as_float(extraction: str | float | None, precision: float) -> str | None:
     """Return the text of a number rounded to `precision` decimals; None if it is not a number."""
     try:
-        return str(round(float(extraction), int(precision)))  # pyrefly: ignore
-    except (TypeError, ValueError, OverflowError):
+        return None if extraction is None else str(round(float(extraction), int(precision)))
+    except (ValueError, OverflowError):
         return None
 
 

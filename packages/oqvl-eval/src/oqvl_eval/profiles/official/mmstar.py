@@ -3,7 +3,7 @@
 Bugs kept:
 
 - The first letter of any answer counts, so "Cannot tell" answers C and "A dog" answers A.
-- The denominators are fixed: 250 per category and 1500 overall, whatever the number of answers.
+- The denominators are fixed: 250 per category and 1500 overall, however many answers there are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _NUM_TOTAL = 1500
 def candidate_letters(output: str) -> set[str]:
     """Return the characters that count as the answer's letter, in lower case.
 
-    These are its first character and the one behind `(`, `option ` or `the answer is ` at its beginning.
+    These are its first character and the one after `(`, `option ` or `the answer is ` at its beginning.
     """
     text = _prepare(output)
     return {text[len(lead) : len(lead) + 1] for lead in ("", *_LEADS) if text.startswith(lead)} - {""}

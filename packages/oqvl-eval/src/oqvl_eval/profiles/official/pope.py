@@ -2,9 +2,9 @@
 
 Bugs kept:
 
-- Whatever does not say no means yes, including an empty answer and a refusal.
-- Only "No", "no" and "not" say no. "NO", "Not" and "no!" mean yes, and so does "No" before a line break, because words
-  are parted by spaces alone.
+- An answer that does not say no means yes, even if it is empty or a refusal.
+- Only "No", "no" and "not" say no. "NO", "Not" and "no!" mean yes, and so does "No" before a line break, because only
+  spaces separate words.
 
 The script stops with a division by zero where a figure is undefined; here it is NaN.
 """

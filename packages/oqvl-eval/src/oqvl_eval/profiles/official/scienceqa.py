@@ -1,7 +1,7 @@
 """ScienceQA as LLaVA c121f04 scores it.
 
-Bug kept: the period in the pattern of "The answer is B." stands for any character, which must be there: "The answer is
-B" without anything behind it is not read, "The answer is Because" is read as B.
+Bug kept: the period in the pattern of "The answer is B." matches any character and needs one: "The answer is B" at the
+end of the answer is not read, and "The answer is Because" is read as B.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 It does so for TextVQA, VQAv2, OK-VQA, VizWiz and GQA; the other benchmarks store the answer as it is.
 
-Bugs kept: line breaks go without a space in their place, and decimal points go too, so "1.5" becomes "15".
+Bugs kept: a line break is removed without a space in its place, which joins two words, and decimal points are removed
+too, so "1.5" becomes "15".
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 Bugs kept:
 
 - The harness records the answer type where the question type belongs. No item therefore counts as multiple choice, and
-  all of them are scored as open answers of MMMU. The gold of a multiple-choice item is its letter, which must stand
-  next to a space inside the answer, or be the whole answer.
+  all of them are scored as open answers of MMMU. The gold of a multiple-choice item is its letter, which must be
+  the whole answer or next to a space inside it.
 - Precision and unit are ignored: numbers are compared with two decimals.
 
 The rest, with its bugs, is in `oqvl_eval.profiles.mmmu_rules`.

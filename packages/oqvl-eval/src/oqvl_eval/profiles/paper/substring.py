@@ -2,7 +2,8 @@
 
 Bugs kept:
 
-- The gold letter may stand anywhere, in lower case in MMBench and SEED-Bench, so almost any sentence answers A.
+- The gold letter may be anywhere in the answer, and in MMBench and SEED-Bench in lower case, so almost any sentence
+  answers A.
 - An answer that lists all options is right.
 - MMBench counts every rotation as an item of its own.
 """

@@ -1,6 +1,6 @@
 """TextVQA, VQAv2, OK-VQA and VizWiz as the harness of Open-Qwen2VL scores them (0d76f9f).
 
-Bugs kept, beside those of `oqvl_eval.profiles.vqa_answer` and `oqvl_eval.profiles.paper.answer_text`:
+Bugs kept, in addition to those of `oqvl_eval.profiles.vqa_answer` and `oqvl_eval.profiles.paper.answer_text`:
 
 - In VQAv2 and OK-VQA, human answers lose their punctuation only. Those in capitals, with articles or with number words
   never match the answer, which is fully normalised.

@@ -1,10 +1,10 @@
 """MathVista as VLMEvalKit scores it (e8e78f0), which cannot run without a judge model.
 
-A first pass accepts what the rules read; the rest goes to the judge, whose extraction is then compared.
+A first pass accepts what the rules read; the judge gets the rest, and its extraction is then compared.
 
 Bugs kept:
 
-- Zero is right and still goes to the judge, because the first pass returns the value it read.
+- A right zero is sent to the judge, because the first pass returns the number it read and 0 counts as nothing read.
 - A list is never compared: the extraction is replaced by the text "None".
 - A multiple-choice letter that the rules read is accepted even if it is wrong, a number only if it is right.
 """
@@ -19,17 +19,17 @@ from oqvl_eval.profiles.vlmevalkit.option_inference import infer_option
 _NUMBER_TYPES: Mapping[str, type[int] | type[float]] = {"integer": int, "float": float}
 
 
-def read_number(text: object, answer_type: str) -> float | None:
+def read_number(text: str | float, answer_type: str) -> float | None:
     """Read a text as an integer or a float, as `answer_type` says; None if it is not one or another type is asked."""
     number_type = _NUMBER_TYPES.get(answer_type)
     try:
-        return None if number_type is None else number_type(text)  # pyrefly: ignore
+        return None if number_type is None else number_type(text)
     except ValueError:
         return None
 
 
 def is_right(
-    extraction: object, choices: Sequence[object] | None, question_type: str, answer_type: str, gold: object
+    extraction: str | float, choices: Sequence[object] | None, question_type: str, answer_type: str, gold: str | float
 ) -> bool:
     """Return whether an extraction is right.
 
@@ -49,7 +49,7 @@ def is_right(
 
 
 def first_pass(
-    output: str, choices: Sequence[object] | None, question_type: str, answer_type: str, gold: object
+    output: str, choices: Sequence[object] | None, question_type: str, answer_type: str, gold: str | float
 ) -> str | float | NeedsJudge:
     """Return what the rules accept without the judge: a letter, or a number that is right and not 0."""
     if question_type == "multi_choice":
@@ -59,7 +59,9 @@ def first_pass(
     return "None" if answer_type not in _NUMBER_TYPES else read_number(output, answer_type) or NeedsJudge()
 
 
-def credit(output: str, choices: Sequence[object] | None, question_type: str, answer_type: str, gold: object) -> Credit:
+def credit(
+    output: str, choices: Sequence[object] | None, question_type: str, answer_type: str, gold: str | float
+) -> Credit:
     """Return the credit of an answer, or NeedsJudge if the first pass does not accept it."""
     extraction = first_pass(output, choices, question_type, answer_type, gold)
     if isinstance(extraction, NeedsJudge):

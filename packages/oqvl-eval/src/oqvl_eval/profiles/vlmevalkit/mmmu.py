@@ -2,7 +2,7 @@
 
 Open items become multiple-choice items with two options: A is the gold text, B is "Other Answers".
 
-Bugs kept, beside those of `oqvl_eval.profiles.vlmevalkit.option_inference`:
+Bugs kept, in addition to those of `oqvl_eval.profiles.vlmevalkit.option_inference`:
 
 - An open answer is right if it contains the gold text, or names the letter A.
 - An open item whose gold is one capital letter keeps it as its letter. Of these, only a gold A can be right by letter,

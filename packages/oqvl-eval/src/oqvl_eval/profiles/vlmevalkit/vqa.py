@@ -2,8 +2,8 @@
 
 Differences from `oqvl_eval.profiles.vqa_answer`, whose other bugs are kept:
 
-- The mistyped pattern is repaired in another way: a period goes unless a digit is next to it on either side, so "3."
-  keeps its period.
+- The mistyped pattern is repaired: a period is removed unless there is a digit on either side of it, so "3." keeps its
+  period.
 - Words are not set apart, so commas and possessives are treated as punctuation.
 - A cell that does not hold a list is one human answer. As each is left out in turn, none is left, and the item scores
   0.
