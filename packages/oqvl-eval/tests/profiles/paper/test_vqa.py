@@ -33,7 +33,14 @@ def test_replace_words_answers_of_vizwiz(check):
 
 
 def test_vizwiz_credit_answers(check):
-    check(lambda output, human_answers: vqa.summarize([vqa.vizwiz_credit(output, human_answers)]), "vizwiz_credit")
+    def percent(output, human_answers):
+        return vqa.vizwiz_summarize([vqa.vizwiz_credit(output, human_answers)])
+
+    check(percent, "vizwiz_credit")
+
+
+def test_vizwiz_summarize_answers(check):
+    check(vqa.vizwiz_summarize)
 
 
 def test_human_answers_in_capitals_never_match():

@@ -71,7 +71,12 @@ def vizwiz_credit(output: str, human_answers: Sequence[str]) -> float:
 
 
 def summarize(credits: Sequence[float]) -> float:
-    """Return the accuracy over all answers in percent, with two decimals: VQAv2, OK-VQA and VizWiz."""
+    """Return the accuracy over all answers to VQAv2 or OK-VQA in percent, with two decimals."""
+    return round(100 * _mean(credits), _NUM_DECIMALS)
+
+
+def vizwiz_summarize(credits: Sequence[float]) -> float:
+    """Return the accuracy over all answers to VizWiz in percent; the order of operations decides some roundings."""
     return round(100 * sum(credits) / len(credits), _NUM_DECIMALS)
 
 
