@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oqvl_pack.binpacking.packing import pack
+from oqvl_pack.binpacking.plan import Plan
 from oqvl_pack.binpacking.shuffle import permutation
 from oqvl_shards.errors import ConfigError, DataError
 
@@ -133,7 +134,8 @@ def test_sums_against_a_loop(items: list[tuple[int, int]], seed: int) -> None:
 
 
 def test_the_lists_are_made_once() -> None:
-    plan = pack(LENGTHS, 1000)
+    plan: Plan = pack(LENGTHS, 1000)
+    assert isinstance(plan, Plan)
     assert plan.indices is plan.indices
     assert plan.offsets is plan.offsets
 
