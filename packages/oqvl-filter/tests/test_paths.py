@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
+from pydantic import Field
 
 from oqvl_filter import run
 from oqvl_filter.config import ScoreConfig
@@ -13,8 +14,8 @@ from oqvl_shards.errors import ConfigError, ManifestError
 
 
 class Settings(StageConfig):
-    one: LabelledPath = {}
-    many: LabelledPaths = {}
+    one: LabelledPath = Field(default={}, description="one path per label")
+    many: LabelledPaths = Field(default={}, description="one or more paths per label")
     page: Annotated[Path, ending_in(".html")] = Path("page.html")
 
 

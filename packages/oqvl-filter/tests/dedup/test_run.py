@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from oqvl_filter import run
 from oqvl_filter.config import DedupConfig, ScoreConfig
+from oqvl_filter.dedup import run as dedup_run
 from oqvl_filter.dedup.duplicates import Features, clusters
 from oqvl_filter.score_file import read_table
 from oqvl_shards.dataset import open_dataset
@@ -83,7 +84,7 @@ def scored(make_pool, pair, plain_pairs, uid_of, tmp_path: Path) -> Path:
 
 def dedup(scored: Path, name: str, **values):
     config = {"scores": {"r": scored}, "method": "exact", "output": scored.parent / name, **values}
-    return run.dedup(DedupConfig.from_values(config))
+    return dedup_run.dedup(DedupConfig.from_values(config))
 
 
 def test_the_preferred_copy_represents_its_cluster(scored: Path, uid_of):

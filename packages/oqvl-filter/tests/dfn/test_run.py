@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from oqvl_filter import run
 from oqvl_filter.config import TrainDfnConfig
+from oqvl_filter.dfn.run import train_dfn
 from oqvl_shards.errors import ConfigError, MissingExtraError
 
 
@@ -16,7 +16,7 @@ def config_of(pool: Path, tmp_path: Path, weights: Path) -> TrainDfnConfig:
 
 def test_weights_that_do_not_exist_are_named_before_anything_is_claimed(make_pool, plain_pairs, tmp_path: Path):
     with pytest.raises(ConfigError, match=r"no file at .*none\.pth") as error:
-        run.train_dfn(config_of(make_pool([plain_pairs(2)]).path, tmp_path, tmp_path / "none.pth"))
+        train_dfn(config_of(make_pool([plain_pairs(2)]).path, tmp_path, tmp_path / "none.pth"))
     assert error.value.hint == "check image_trunk_weights="
     assert not (tmp_path / "dfn").exists()
 
@@ -25,5 +25,5 @@ def test_a_missing_extra_is_named_and_leaves_no_output(make_pool, plain_pairs, t
     (tmp_path / "trunk.pth").write_bytes(b"w")
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(MissingExtraError, match="clip"):
-        run.train_dfn(config_of(make_pool([plain_pairs(2)]).path, tmp_path, tmp_path / "trunk.pth"))
+        train_dfn(config_of(make_pool([plain_pairs(2)]).path, tmp_path, tmp_path / "trunk.pth"))
     assert not (tmp_path / "dfn").exists()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oqvl_filter.config import ImportCsvConfig, ImportPromptsConfig
+from oqvl_filter.importers.config import ImportCsvConfig, ImportPromptsConfig
 from oqvl_shards.errors import ConfigError
 
 OURS = ("uid", "uid_derived", "key", "reject")

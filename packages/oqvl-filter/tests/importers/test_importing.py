@@ -19,6 +19,7 @@ from oqvl_filter.config import (
     ImportUidsConfig,
     SelectConfig,
 )
+from oqvl_filter.importers.importing import describe_files, import_jobs
 from oqvl_shards import stage_output
 from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import ConfigError, DataError
@@ -145,3 +146,20 @@ def test_columns_that_are_called_like_ours_are_not_taken_for_them(tmp_path: Path
     assert manifest.details.kind == "scores" and manifest.details.columns == ("q",)
     (row,) = pq.read_table(tmp_path / "a" / "00000.parquet").to_pylist()
     assert row == {"uid": uid_of(1), "uid_derived": False, "key": None, "q": 0.5, "reject": None}
+
+
+def test_metrics_of_a_shard_are_one_job_and_other_files_one_each(tmp_path: Path):
+    for name in ("00000002_su", "00000010_itm", "00000010_su", "00000002_itm"):
+        (tmp_path / f"{name}.parquet").write_bytes(b"")
+    common = {"source": tmp_path, "output": tmp_path / "out", "name": "n"}
+    jobs = import_jobs(ImportMlmFilterConfig(**common))
+    assert [[path.stem for path in job.sources] for job in jobs] == [
+        ["00000002_itm", "00000002_su"],
+        ["00000010_itm", "00000010_su"],
+    ]
+    assert [job.file_name for job in jobs] == ["00000.parquet", "00001.parquet"]
+    single = import_jobs(ImportDatacompConfig(**common))
+    assert [len(job.sources) for job in single] == [1] * 4
+    assert str(single[0]) == str(single[0].sources[0])
+    names = [name for name, _ in describe_files(ImportDatacompConfig(**common), single)]
+    assert names == [job.sources[0].name for job in single]

@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oqvl_filter import run
 from oqvl_filter.config import ImportCsvConfig, ImportPicturesConfig, ImportUidsConfig
+from oqvl_filter.importers import run as importers_run
+from oqvl_filter.importers.run import import_pictures, import_scores
 from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import ConfigError, DataError
 from oqvl_shards.uid import array_to_uids, uids_to_array
 
 
 def import_uids(source: Path, output: Path):
-    return run.import_uids(ImportUidsConfig(source=source, output=output, name="list"))
+    return importers_run.import_uids(ImportUidsConfig(source=source, output=output, name="list"))
 
 
 def test_repeated_uids_are_counted_and_kept_once(tmp_path: Path, uid_of):
@@ -42,7 +43,7 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path, uid_of):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match=r"out holds notes\.txt, which this command has not written"):
-        run.import_scores(ImportCsvConfig(source=tmp_path / "scores.csv", output=tmp_path / "out", name="n"))
+        import_scores(ImportCsvConfig(source=tmp_path / "scores.csv", output=tmp_path / "out", name="n"))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["notes.txt"]
 
 
@@ -51,19 +52,19 @@ def test_an_import_that_failed_leaves_the_place_free(tmp_path: Path, uid_of):
     source.write_text("uid,a,a\n")
     config = ImportCsvConfig(source=source, output=tmp_path / "out", name="n")
     with pytest.raises(DataError, match="several columns"):
-        run.import_scores(config)
+        import_scores(config)
     source.write_text(f"uid,a\n{uid_of(0)},1\n")
-    assert run.import_scores(config).account.num_kept == 1
+    assert import_scores(config).account.num_kept == 1
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["00000.parquet", "manifest.json"]
 
 
 def test_a_finished_import_reads_no_table(tmp_path: Path, uid_of, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "scores.csv").write_text(f"uid,a\n{uid_of(0)},1\nbad,2\n{uid_of(2)},\n")
     config = ImportCsvConfig(source=tmp_path / "scores.csv", output=tmp_path / "out", name="n")
-    first = run.import_scores(config)
+    first = import_scores(config)
     assert first.account.model_dump() == {"num_in": 3, "num_kept": 1, "rejected": {"bad_uid": 1, "no_score": 1}}
     monkeypatch.setattr("oqvl_filter.importers.run.import_file", None)
-    assert run.import_scores(config) == first
+    assert import_scores(config) == first
     assert first.fingerprint == open_dataset(tmp_path / "out").manifest.lineage.config_digest
 
 
@@ -78,7 +79,7 @@ def test_every_picture_of_a_folder_is_accounted_for(tmp_path: Path, picture):
         "c.png": picture((3, 2, 1)),
     }.items():
         (folder / name).write_bytes(content)
-    report = run.import_pictures(ImportPicturesConfig(source=folder, output=tmp_path / "pool", name="eval"))
+    report = import_pictures(ImportPicturesConfig(source=folder, output=tmp_path / "pool", name="eval"))
     account = report.account
     assert (account.num_in, account.num_kept) == (5, 2)
     assert account.rejected["repeated_picture"] == 1

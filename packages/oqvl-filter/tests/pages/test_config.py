@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from oqvl_filter.config import CalibrateConfig, PageConfig
+from oqvl_filter.pages.config import CalibrateConfig, PageConfig
 from oqvl_shards.errors import ConfigError
 
 
@@ -16,7 +16,7 @@ def test_another_subset_needs_one_to_be_compared_with():
 def test_there_is_nothing_to_show_without_scores(config: type):
     with pytest.raises(ConfigError, match="scores: is required"):
         config.from_values({"pools": "p", "output": "o.html"})
-    with pytest.raises(ConfigError, match="scores: .*at least 1 item"):
+    with pytest.raises(ConfigError, match=r"scores: .*at least 1 item"):
         config.from_values({"pools": "p", "output": "o.html", "scores": {}})
 
 

@@ -10,7 +10,9 @@ import pytest
 
 from oqvl_filter import run
 from oqvl_filter.config import DedupConfig, ImportCsvConfig, PageConfig, ScoreConfig
+from oqvl_filter.pages.page import Inputs, assemble_page
 from oqvl_filter.pages.scored_samples import read_scored_samples
+from oqvl_filter.paths import open_scores
 from oqvl_shards.dataset import Dataset, open_dataset
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.uid import array_to_uids, uids_to_array
@@ -177,3 +179,20 @@ def test_what_dedup_has_found_is_pictured(pool: Dataset, make_benchmark, picture
         report_on(tmp_path / "r.html", [pool], scores, benchmarks={"other": benchmark.path})
     with pytest.raises(ConfigError, match="no scores of the pool"):
         report_on(tmp_path / "r.html", [pool], {"dedup": tmp_path / "dedup"})
+
+
+def test_columns_are_compared_with_each_other_and_with_themselves(pool: Dataset, tmp_path: Path):
+    run.score(ScoreConfig(pool=pool.path, output=tmp_path / "rules"))
+    scores = {"rules": [tmp_path / "rules"]}
+    config = PageConfig.from_values({"scores": scores, "output": tmp_path / "p.html", "pictures_per_row": 2})
+    inputs = Inputs(pools=[pool], scores=open_scores(scores), subset=None, against=None, benchmarks={})
+    content = assemble_page(config, inputs)
+    assert content.num_selected is None and content.difference is None
+    for matrix in (content.correlations, content.overlaps):
+        assert matrix.names == content.graded
+        for row, name in enumerate(matrix.names):
+            assert matrix.rows[row][row] == pytest.approx(1), name
+            assert [matrix.rows[other][row] for other in range(len(matrix.names))] == list(matrix.rows[row])
+    shown = {tile.place for panel in content.deciles for strip in panel.strips for tile in strip.tiles}
+    assert shown <= content.pictures.keys()
+    assert assemble_page(config, inputs).pictures == content.pictures

@@ -8,6 +8,8 @@ import pytest
 
 from oqvl_filter import run
 from oqvl_filter.config import CalibrateConfig, PageConfig, ScoreConfig
+from oqvl_filter.pages import run as pages_run
+from oqvl_filter.pages.run import page
 from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import ConfigError, MissingExtraError
 
@@ -21,7 +23,7 @@ def pool(make_pool, plain_pairs, tmp_path: Path) -> Dataset:
 
 def calibrate(pool: Dataset, output: Path, **values):
     config = {"pools": pool.path, "scores": {"r": pool.path.parent / "rules"}, "column": "width", "output": output}
-    return run.calibrate(CalibrateConfig.from_values({**config, **values}))
+    return pages_run.calibrate(CalibrateConfig.from_values({**config, **values}))
 
 
 def test_the_same_scores_give_the_same_sample(pool: Dataset, tmp_path: Path):
@@ -60,13 +62,13 @@ def test_a_page_without_its_extra_is_named(pool: Dataset, tmp_path: Path, monkey
     monkeypatch.setitem(sys.modules, "jinja2", None)
     config = PageConfig.from_values({"scores": {"r": tmp_path / "rules"}, "output": tmp_path / "p.html"})
     with pytest.raises(MissingExtraError, match="report"):
-        run.page(config)
+        page(config)
     assert not (tmp_path / "p.html").exists()
 
 
 def test_a_page_without_pools_has_no_pictures(pool: Dataset, tmp_path: Path):
     config = PageConfig.from_values({"scores": {"r": tmp_path / "rules"}, "output": tmp_path / "p.html"})
-    report = run.page(config)
+    report = page(config)
     text = (tmp_path / "p.html").read_text(encoding="utf-8")
     assert (report.num_samples, report.num_selected) == (24, None)
     assert report.num_bytes == (tmp_path / "p.html").stat().st_size

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oqvl_filter import run
 from oqvl_filter.config import ReshardConfig
+from oqvl_filter.resharding import run as resharding_run
 from oqvl_shards.dataset import Dataset, open_dataset
 from oqvl_shards.errors import ConfigError, DataError
 from oqvl_shards.uid import uids_to_array
@@ -22,7 +22,7 @@ def reshard(pool: Dataset, numbers: range, uid_of, name: str, **values):
     directory = pool.path.parent
     np.save(directory / f"{name}.npy", uids_to_array([uid_of(number) for number in numbers]))
     config = {"pools": pool.path, "subset": directory / f"{name}.npy", "output": directory / name, "name": name}
-    return run.reshard(ReshardConfig.from_values({**config, **values}))
+    return resharding_run.reshard(ReshardConfig.from_values({**config, **values}))
 
 
 def keys_of(directory: Path) -> list[list[str]]:

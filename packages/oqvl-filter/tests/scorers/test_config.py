@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from oqvl_filter.config import EstimateConfig, ScoreConfig, ScorerConfig
+from oqvl_filter.scorers.config import EstimateConfig, ScoreConfig, ScorerConfig
 from oqvl_filter.scorers.scorer import BaseScorerConfig
 from oqvl_shards.errors import ConfigError
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from oqvl_filter.config import CustomScorerConfig
+from oqvl_filter.scorers.custom import CustomScorerConfig
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.tar.sample import ReadLimits
 

@@ -38,8 +38,9 @@ class SumEncoder(ModelEncoder):
         return torch.tensor([[float(len(caption)), 1.0] for caption in captions])
 
 
-def encoder(limits: ReadLimits | None = None, **values) -> SumEncoder:
-    return SumEncoder(PairScorerConfig(model="m", **values), limits or ReadLimits())
+def encoder(**values: Any) -> SumEncoder:
+    limits = values.pop("limits", ReadLimits())
+    return SumEncoder(PairScorerConfig(model="m", **values), limits)
 
 
 def test_embeddings_have_length_one_in_float32():
@@ -75,11 +76,12 @@ def test_the_model_is_loaded_once_and_not_for_the_fingerprint():
 
 def test_what_moves_a_score_is_in_the_fingerprint_and_nothing_else():
     first = encoder().fingerprint()
+    changes: dict[str, Any]
     for changes in ({"decode_threads": 0}, {"device": "cuda"}, {"batch_size": 1}, {"image_embedding": "float16"}):
         assert encoder(**changes).fingerprint() == first
     for changes in ({"precision": "bf16"}, {"decoder": "fast"}):
         assert encoder(**changes).fingerprint() != first
-    assert encoder(ReadLimits(min_image_side=5)).fingerprint() != first
+    assert encoder(limits=ReadLimits(min_image_side=5)).fingerprint() != first
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "nonsense"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from oqvl_shards.manifest import Account
 
 
 def estimate(**values) -> EstimateReport:
-    defaults = {
+    defaults: dict[str, Any] = {
         "scorer": "clip",
         "num_samples": 5_000_000,
         "num_measured": 200,

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oqvl_filter import run
 from oqvl_filter.config import EstimateConfig, ScoreConfig
 from oqvl_filter.score_file import read_table
+from oqvl_filter.scorers import run as scorers_run
 from oqvl_filter.scorers.estimation import Pace, forecast
+from oqvl_filter.scorers.run import estimate
 from oqvl_shards.dataset import Dataset, open_dataset
 from oqvl_shards.errors import DataError
 from oqvl_shards.manifest import Account
@@ -48,7 +49,7 @@ def score(pool: Dataset, name: str, output: Path, tiny_clip: str, **values):
         "clip": {"model": tiny_clip, "batch_size": 2},
     }.get(name, {})
     config = {"pool": pool.path, "output": output, "scorer": {"name": name, **fields}, **values}
-    return run.score(ScoreConfig.from_values(config))
+    return scorers_run.score(ScoreConfig.from_values(config))
 
 
 @pytest.mark.parametrize("name", SCORERS)
@@ -82,14 +83,14 @@ def test_threads_and_workers_change_no_byte(pool: Dataset, tmp_path: Path, tiny_
     score(pool, name, tmp_path / "one", tiny_clip)
     scorer = {"name": name, "decode_threads": 0} | ({"model": tiny_clip, "batch_size": 2} if name == "clip" else {})
     config = {"pool": pool.path, "output": tmp_path / "other", "scorer": scorer}
-    run.score(ScoreConfig.from_values(config))
+    scorers_run.score(ScoreConfig.from_values(config))
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "other" / path.name).read_bytes()
 
 
 def test_an_empty_pool_cannot_be_estimated(make_pool):
     with pytest.raises(DataError, match="has no samples") as error:
-        run.estimate(EstimateConfig(pool=make_pool([]).path))
+        estimate(EstimateConfig(pool=make_pool([]).path))
     assert error.value.hint == "check pool="
 
 

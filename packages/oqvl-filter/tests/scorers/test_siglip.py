@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from oqvl_filter.config import SiglipScorerConfig
 from oqvl_filter.pool import pool_samples
+from oqvl_filter.scorers.siglip import SiglipScorerConfig
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.image import decode_image
 from oqvl_shards.tar.reader import ShardReader

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oqvl_filter.config import Balance, SelectConfig, TokenCount
+from oqvl_filter.selection.config import Balance, SelectConfig, TokenCount
 from oqvl_shards.errors import ConfigError
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from oqvl_filter import run
 from oqvl_filter.config import ScoreConfig, SelectConfig, ShowConfig
+from oqvl_filter.selection.report import SelectReport
 
 
 @pytest.fixture
@@ -14,7 +15,7 @@ def rules(make_pool, plain_pairs, tmp_path: Path) -> Path:
     return tmp_path / "rules"
 
 
-def select(rules: Path, name: str, **values):
+def select(rules: Path, name: str, **values) -> SelectReport:
     config = {"scores": {"r": rules}, "output": rules.parent / name, "keep": "width > 20", **values}
     return run.select(SelectConfig.from_values(config))
 

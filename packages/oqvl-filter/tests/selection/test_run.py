@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from oqvl_filter import run
 from oqvl_filter.config import ScoreConfig, SelectConfig
+from oqvl_filter.selection import run as selection_run
 from oqvl_filter.selection import set_algebra
 from oqvl_filter.selection.budget import divide, fit_budget
 from oqvl_filter.selection.expression import And, Everything, Member, Not, Or, Rule, Then
@@ -112,7 +113,7 @@ def scored(make_pool, plain_pairs, tmp_path: Path) -> Path:
 
 def select(scored: Path, name: str, **values):
     config = {"pools": scored / "pool", "scores": {"r": scored / "rules"}, "output": scored / name, **values}
-    return run.select(SelectConfig.from_values(config))
+    return selection_run.select(SelectConfig.from_values(config))
 
 
 @pytest.mark.parametrize(
