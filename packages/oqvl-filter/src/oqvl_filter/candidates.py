@@ -29,7 +29,7 @@ Mask = NDArray[np.bool_]
 SOURCE = "source"
 """The column that every sample has: the name of its pool."""
 
-NO_CACHE = ColumnCache()
+_NO_CACHE = ColumnCache()
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Candidates:
     labels: Mapping[str, Label]
     pool_sizes: tuple[int, ...]
     rows: NDArray[np.int64] | None = None
-    cache: ColumnCache = NO_CACHE
+    cache: ColumnCache = _NO_CACHE
     named_by: tuple[Dataset, ...] = ()
     _read: dict[str, pa.Array] = field(default_factory=dict)
 
@@ -121,7 +121,7 @@ class Candidates:
 
 
 def read_candidates(
-    pools: Sequence[Dataset], scores: Mapping[str, Sequence[Dataset]], cache: ColumnCache = NO_CACHE
+    pools: Sequence[Dataset], scores: Mapping[str, Sequence[Dataset]], cache: ColumnCache = _NO_CACHE
 ) -> Candidates:
     """Find the samples of `pools` in their scores, and how each label's datasets map to them.
 

@@ -67,7 +67,7 @@ def check_count(reader: ShardReader, num_samples: int) -> None:
     if not num_usable <= num_samples <= num_usable + len(reader.rejects):
         raise DataError(
             f"{reader.path} holds {num_usable} samples, expected {num_samples} as the manifest of its pool says",
-            hint="the file is damaged or has changed: `oqvl-shards check` says how; fetch it again or import it anew",
+            hint="the file is damaged or has changed: `oqvl-shards check` says how; download or import it again",
         )
 
 

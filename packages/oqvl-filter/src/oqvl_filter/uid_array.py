@@ -6,6 +6,7 @@ A uid is a pair of 64-bit words, (high, low), in an array of dtype `UID_DTYPE`; 
 from __future__ import annotations
 
 import binascii
+import tokenize
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ def first_rows(uids_N: NDArray[np.void]) -> NDArray[np.int64] | None:
 
 
 def is_ascending(uids_N: NDArray[np.void]) -> bool:
-    """Tell whether the uids are in ascending order and distinct."""
+    """Return whether the uids are in ascending order and distinct."""
     high, low = uids_N["f0"], uids_N["f1"]
     ties = high[1:] == high[:-1]
     return not (np.any(high[1:] < high[:-1]) or (ties.any() and np.any(low[1:][ties] <= low[:-1][ties])))
@@ -175,7 +176,7 @@ def map_uid_file(path: Path) -> NDArray[np.void]:
     """
     try:
         uids = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, SyntaxError, tokenize.TokenError) as error:  # the last two: a broken header
         raise DataError(f"{path} is not a readable .npy file: {error}") from error
     if not isinstance(uids, np.ndarray) or uids.dtype != UID_DTYPE or uids.ndim != 1:
         found = f"{uids.ndim}-dimensional {uids.dtype}" if isinstance(uids, np.ndarray) else type(uids).__name__

@@ -60,6 +60,7 @@ def test_every_sample_has_scores_or_a_reason(pool: Dataset, tmp_path: Path, tiny
     rows = [row for table in tables for row in table.to_pylist()]
     account = report.account
     assert account.num_in == account.num_kept + sum(account.rejected.values()) == len(rows)
+    assert manifest.details.kind == "scores"
     first, *_ = manifest.details.columns
     for row in rows:
         assert (row["reject"] is None) == (row[first] is not None), row

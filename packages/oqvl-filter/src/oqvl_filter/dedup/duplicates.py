@@ -40,13 +40,13 @@ from oqvl_shards.uid import array_to_uids
 
 DUPLICATES_FILE = "duplicates.parquet"
 
-CLUSTER_FIELDS = (
+_CLUSTER_FIELDS = (
     FieldSpec(name="cluster", dtype="string", description="uid of the sample that stands for the cluster"),
     FieldSpec(name="cluster_size", dtype="int64", description="samples in the cluster, 1: no duplicate"),
     FieldSpec(name="duplicate", dtype="bool", description="whether another sample stands for it"),
     FieldSpec(name="nearness", dtype="float32", description="to that sample: distance in bits, or cosine; exact: 0"),
 )
-MATCH_FIELDS = (
+_MATCH_FIELDS = (
     FieldSpec(name="match", dtype="string", description="nearest benchmark picture, LABEL/NAME; null: none is near"),
     FieldSpec(name="nearness", dtype="float32", description="its distance in bits, or its cosine; exact: 0"),
 )
@@ -137,13 +137,13 @@ def find_duplicates(
         compared = (*candidates.labels[label].datasets, *against.values())
         _check_model(column, [dataset for dataset in compared if dataset is not None])
     if against:
-        parts = [read_pictures(label, dataset, config) for label, dataset in against.items()]
-        fields, result = MATCH_FIELDS, match_table(candidates, features, join_pictures(parts), config)
+        parts = [_read_pictures(label, dataset, config) for label, dataset in against.items()]
+        fields, result = _MATCH_FIELDS, match_table(candidates, features, _join_pictures(parts), config)
     else:
         prefer = candidates.column(config.prefer) if config.prefer else None
         if prefer is not None and not is_number(prefer.type):
             raise ConfigError(f"prefer: {config.prefer} is of type {prefer.type}, expected numbers")
-        fields, result = CLUSTER_FIELDS, cluster_table(candidates, features, config, prefer)
+        fields, result = _CLUSTER_FIELDS, cluster_table(candidates, features, config, prefer)
     identity = (
         format_uids(candidates.uids),
         pa.array(np.zeros(len(candidates), dtype=bool)),
@@ -257,7 +257,7 @@ def connect(count: int, pairs: Pairs) -> NDArray[np.int64]:
 
 
 def cluster_table(candidates: Candidates, features: Features, config: DedupConfig, prefer: pa.Array | None) -> pa.Table:
-    """Return the columns of `CLUSTER_FIELDS` [N]; null for candidates without a feature.
+    """Return the columns of `_CLUSTER_FIELDS` [N]; null for candidates without a feature.
 
     Args:
         candidates: The N samples.
@@ -293,7 +293,7 @@ def cluster_table(candidates: Candidates, features: Features, config: DedupConfi
         pa.array(_nearness(features, best_F, config), pa.float32()),
     )
     return pa.table(
-        {field.name: column.take(features_of_rows) for field, column in zip(CLUSTER_FIELDS, columns, strict=True)}
+        {field.name: column.take(features_of_rows) for field, column in zip(_CLUSTER_FIELDS, columns, strict=True)}
     )
 
 
@@ -310,7 +310,7 @@ def _nearness(features: Features, places: NDArray[np.int64], config: DedupConfig
 
 
 def match_table(candidates: Candidates, features: Features, pictures: Pictures, config: DedupConfig) -> pa.Table:
-    """Return the columns of `MATCH_FIELDS` [N]: the nearest of `pictures` within the limit."""
+    """Return the columns of `_MATCH_FIELDS` [N]: the nearest of `pictures` within the limit."""
     best_N = np.full(len(candidates), -1)
     nearness_N = np.full(len(candidates), np.inf)
     for left, right, cost in _matches(features, pictures.features, config):
@@ -326,10 +326,10 @@ def match_table(candidates: Candidates, features: Features, pictures: Pictures, 
         pa.array(pictures.names, pa.string()).take(pa.array(best_N, mask=~is_near)),
         pa.array(nearness_N, pa.float32(), mask=~is_near),
     )
-    return pa.table({field.name: column for field, column in zip(MATCH_FIELDS, columns, strict=True)})
+    return pa.table({field.name: column for field, column in zip(_MATCH_FIELDS, columns, strict=True)})
 
 
-def read_pictures(label: str, dataset: Dataset, config: DedupConfig) -> Pictures:
+def _read_pictures(label: str, dataset: Dataset, config: DedupConfig) -> Pictures:
     """Return the features of a benchmark's pictures, or of the pictures that scores are about.
 
     A picture that several items of a benchmark share counts once.
@@ -364,7 +364,7 @@ def read_pictures(label: str, dataset: Dataset, config: DedupConfig) -> Pictures
     return Pictures(tuple(name_of.values()), Features(values, np.array(rows, dtype=np.int64)))
 
 
-def join_pictures(parts: Sequence[Pictures]) -> Pictures:
+def _join_pictures(parts: Sequence[Pictures]) -> Pictures:
     """Return the pictures of all `parts`, in their order."""
     names = tuple(name for part in parts for name in part.names)
     starts = np.cumsum([0, *(len(part.names) for part in parts)])[:-1]

@@ -29,7 +29,7 @@ def read_csv(path: Path, identity: str, limits: ImportLimits) -> pa.Table:
         # Arrow reads integers beyond int64, like half of all 64-bit hashes, as floats, which cannot hold them exactly.
         large = [name for name in table.column_names if name != identity and _is_beyond_int64(table[name])]
         texts = _read(path, {**types, **dict.fromkeys(large, pa.string())}) if large else table
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not a readable CSV file: {error}") from error
     for name in large:
         with suppress(pa.ArrowInvalid):  # the column holds floats after all

@@ -7,7 +7,9 @@ al., 2023, arXiv 2304.14108).
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,9 @@ _SCORES = {
     "sha256": "content_sha",
 }
 """The columns that are imported by default, and their names here."""
+
+_BROKEN_HEADER = (SyntaxError, tokenize.TokenError, zlib.error)
+"""What a damaged header or a damaged stream raises in addition to ValueError."""
 
 
 def read_metadata(path: Path, config: ImportDatacompConfig) -> pa.Table:
@@ -60,7 +65,7 @@ def read_vectors(path: Path, name: str, limits: ImportLimits) -> np.ndarray:
                 read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
                 shape, is_fortran, dtype = read_header[version](member)
                 content = member.read(size)
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (*_BROKEN_HEADER, OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
         raise DataError(f"{path} has no readable matrix {name!r}: {error}") from error
     if len(shape) != 2 or dtype not in (np.float16, np.float32) or is_fortran:
         raise DataError(f"{path}: {name} is of shape {shape} and type {dtype}, expected rows of float16 or float32")

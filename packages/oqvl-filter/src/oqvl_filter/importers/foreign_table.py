@@ -23,13 +23,13 @@ from oqvl_shards.errors import ConfigError, DataError
 from oqvl_shards.natural_order import natural_key
 from oqvl_shards.tar.reader import ShardReader
 
-BAD_UID = "bad_uid"
+_BAD_UID = "bad_uid"
 """Reason of a row whose uid is missing or is not 32 hex digits; the row is left out."""
 
-UNKNOWN_KEY = "unknown_key"
+_UNKNOWN_KEY = "unknown_key"
 """Reason of a row whose key no sample of the shard has; the row is left out."""
 
-NO_SCORE = "no_score"
+_NO_SCORE = "no_score"
 """Reason of a row without any value."""
 
 _UID = r"^[0-9a-fA-F]{32}$"
@@ -126,12 +126,12 @@ def to_score_table(table: pa.Table, key_uids: Mapping[str, str] | None) -> tuple
         key_uids: The uid of every key of the shard that the rows are about.
     """
     if key_uids is None:
-        uids, reason = pc.call_function("utf8_lower", [_text(table, "uid")]), BAD_UID
+        uids, reason = pc.call_function("utf8_lower", [_text(table, "uid")]), _BAD_UID
         is_uid = pc.call_function("match_substring_regex", [uids], pc.MatchSubstringOptions(_UID))
         known_N = is_uid.fill_null(False).to_numpy()
     else:
         keys = _text(table, "key").to_pylist()
-        uids, reason = pa.chunked_array([pa.array([key_uids.get(key) for key in keys], pa.string())]), UNKNOWN_KEY
+        uids, reason = pa.chunked_array([pa.array([key_uids.get(key) for key in keys], pa.string())]), _UNKNOWN_KEY
         known_N = uids.is_valid().to_numpy()
     known = pa.array(known_N)
     kept, uids = table.filter(known), uids.filter(known)
@@ -189,11 +189,11 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _rejects(table: pa.Table, columns: Mapping[str, pa.ChunkedArray]) -> pa.Array:
-    """Return the reasons in `table`, and `NO_SCORE` for other rows without a value."""
+    """Return the reasons in `table`, and `_NO_SCORE` for other rows without a value."""
     has_reasons = REJECT_FIELD.name in table.column_names
     reasons = table[REJECT_FIELD.name].combine_chunks() if has_reasons else pa.nulls(len(table), pa.string())
     empty_N = np.full(len(table), bool(columns))
     for column in columns.values():
         empty_N &= column.is_null().to_numpy()
     without = pa.array(empty_N & reasons.is_null().to_numpy(zero_copy_only=False))
-    return pc.call_function("if_else", [without, pa.scalar(NO_SCORE), reasons])
+    return pc.call_function("if_else", [without, pa.scalar(_NO_SCORE), reasons])

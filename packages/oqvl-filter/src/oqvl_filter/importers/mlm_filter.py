@@ -25,7 +25,7 @@ _SHORT_NAMES = {
 }
 """The four metrics of Wang et al., 2024, arXiv 2403.02677, and their names here."""
 
-UNPARSABLE = "unparsable_score"
+_UNPARSABLE = "unparsable_score"
 """Reason of a row whose answers hold no number from 0 to 100."""
 
 _SUFFIX = "_score"
@@ -75,7 +75,7 @@ def read_answers(paths: Sequence[Path], identity: str, limits: ImportLimits) -> 
         metric: pa.array([by_name.get(name) for name in names], pa.int16()) for metric, by_name in scores.items()
     }
     is_unparsable = (all(by_name.get(name) is None for by_name in scores.values()) for name in names)
-    unparsable = [UNPARSABLE if unparsable else None for unparsable in is_unparsable]
+    unparsable = [_UNPARSABLE if unparsable else None for unparsable in is_unparsable]
     return pa.table(
         {identity: pa.array(list(names), pa.string()), **columns, REJECT_FIELD.name: pa.array(unparsable, pa.string())}
     )

@@ -17,7 +17,7 @@ from oqvl_shards.natural_order import natural_key
 from oqvl_shards.tar.sample import IMAGE_TYPES, ReadLimits, RejectReason, SampleError
 from oqvl_shards.tar.writer import TarWriter
 
-REPEATED = "repeated_picture"
+_REPEATED = "repeated_picture"
 """Reason of a picture with the same bytes as an earlier one."""
 
 _SIGNATURES = {b"\xff\xd8\xff": "jpg", b"\x89PNG": "png", b"RIFF": "webp"}
@@ -109,7 +109,7 @@ def _usable(
             counts[str(error.reason)] += 1
             continue
         if digest in seen:
-            counts[REPEATED] += 1
+            counts[_REPEATED] += 1
             continue
         seen.add(digest)
         yield name, suffix, content

@@ -23,7 +23,7 @@ from oqvl_shards.manifest import Account
 from oqvl_shards.tar.index import BLOCK_SIZE, Member
 from oqvl_shards.tar.reader import ShardReader
 
-NOT_SELECTED = "not_selected"
+_NOT_SELECTED = "not_selected"
 """Reason of a sample whose uid is not in the subset."""
 
 
@@ -143,7 +143,7 @@ def find_samples(shard: PoolShard, subset: tuple[Path, ...]) -> FoundSamples:
     uids_N = pack_uids(sample.uid.value for sample in samples)
     selected = np.flatnonzero(locate(_uids_of(subset), uids_N) >= 0).tolist()
     rejected = Counter(str(samples[row].reject) for row in selected if samples[row].reject)
-    rejected[NOT_SELECTED] = len(samples) - len(selected)
+    rejected[_NOT_SELECTED] = len(samples) - len(selected)
     rows = [row for row in selected if not samples[row].reject]
     account = Account(num_in=len(samples), num_kept=len(rows), rejected=dict(+rejected))
     chosen = [samples[row].sample for row in rows]

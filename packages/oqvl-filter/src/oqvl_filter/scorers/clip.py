@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from oqvl_filter.scorers.embedding import PairScorer
     from oqvl_filter.scorers.image_pipeline import Preparation
 
-LOCAL = "local-dir:"
+_LOCAL = "local-dir:"
 """Start of a model's name that is a directory."""
 
 _TRAINED_ON_FILTERED = re.compile(r"dfn[0-9]*b", re.IGNORECASE)
@@ -54,9 +54,9 @@ class OpenClipConfig(EncoderConfig):
 
     def parents(self) -> list[Manifest]:
         """Return the manifest of a data filtering network; models without a manifest have no lineage."""
-        if not self.model.startswith(LOCAL):
+        if not self.model.startswith(_LOCAL):
             return []
-        directory = Path(self.model.removeprefix(LOCAL))
+        directory = Path(self.model.removeprefix(_LOCAL))
         return [open_dataset(directory, Kind.CHECKPOINT).manifest] if (directory / MANIFEST_NAME).exists() else []
 
 
@@ -88,8 +88,8 @@ class OpenClipEncoder(ModelEncoder):
 
     def _weights_identity(self) -> list[Any]:
         name = self.config.model
-        if name.startswith(LOCAL):
-            directory = Path(name.removeprefix(LOCAL))
+        if name.startswith(_LOCAL):
+            directory = Path(name.removeprefix(_LOCAL))
             if not directory.is_dir():
                 raise ConfigError(
                     f"open_clip cannot load the model {name!r}: there is no such directory", hint="check scorer.model="
@@ -103,6 +103,7 @@ class OpenClipEncoder(ModelEncoder):
         return [self.model.visual.preprocess_cfg, tokenizer, weights_digest]
 
     def _load(self, device: torch.device) -> Any:
+        """Return the open_clip model; errors suggest names that are close to the given one."""
         with require_extra("oqvl-filter", "clip"):
             import open_clip
         warn_of_look_alikes(self.config.model, self._pretrained)

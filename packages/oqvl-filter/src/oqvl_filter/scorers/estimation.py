@@ -37,8 +37,8 @@ from oqvl_shards.uid import UID_DTYPE, uid_to_words
 NUM_GROUPS = 8
 """Maximum number of groups of samples, each from a shard of its own if there are as many shards."""
 
-Clock = Callable[[], float]
-Triple = tuple[float, float, float]
+_Clock = Callable[[], float]
+_Triple = tuple[float, float, float]
 """Expected value, and lower and upper end of its 95% interval."""
 
 
@@ -77,8 +77,8 @@ class Forecast:
         num_bytes: Size of the score files.
     """
 
-    hours: Triple
-    cost: Triple
+    hours: _Triple
+    cost: _Triple
     num_bytes: int
 
 
@@ -116,7 +116,7 @@ def measure_pace(
     num_samples: int,
     seed: int,
     batch_size: int = 1,
-    clock: Clock = time.perf_counter,
+    clock: _Clock = time.perf_counter,
 ) -> Pace:
     """Score some samples of `pool` and return what they took; no scores are kept.
 
@@ -185,7 +185,7 @@ def _spread(pool: Dataset, num_samples: int, batch_size: int) -> tuple[list[Shar
     return [shards[place] for place in places], group_size
 
 
-def _mean_with_interval(values: Sequence[float]) -> Triple:
+def _mean_with_interval(values: Sequence[float]) -> _Triple:
     """Return the mean and its 95% interval, cut off at 0; a single value may be anything from 0 to its double."""
     mean = float(np.mean(values))
     error = Z_95 * float(np.std(values, ddof=1)) / len(values) ** 0.5 if len(values) > 1 else mean
@@ -222,7 +222,7 @@ def _measure_group(
     scorer: Scorer,
     batch_size: int,
     reading_seconds: float,
-    clock: Clock,
+    clock: _Clock,
 ) -> _Group:
     """Score the first batch of `samples`, then all of them, and split the difference into pace and cost per shard.
 
@@ -243,7 +243,7 @@ def _measure_group(
     return _Group(first_seconds, reading_seconds + pace, shard_seconds=first_seconds - len(first) * pace, table=table)
 
 
-def _score(reader: ShardReader, samples: Sequence[PoolSample], scorer: Scorer, clock: Clock) -> tuple[float, pa.Table]:
+def _score(reader: ShardReader, samples: Sequence[PoolSample], scorer: Scorer, clock: _Clock) -> tuple[float, pa.Table]:
     """Return how many seconds scoring `samples` took, and the scores."""
     started = clock()
     table = score_table(samples, scorer.score_shard(reader, samples), scorer.columns)

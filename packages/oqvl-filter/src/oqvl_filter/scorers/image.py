@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from oqvl_filter.pool import PoolSample
     from oqvl_shards.tar.reader import ShardReader
 
-IMAGE_VERSION = 1
+_IMAGE_VERSION = 1
 """Incremented if a column changes its meaning; scores of two versions have two fingerprints."""
 
 _BATCH_SIZE = 32
@@ -66,7 +66,7 @@ class ImageScorer:
 
     def fingerprint(self) -> str:
         """Return a sha256 of the version of the measures and of the caps on what is read."""
-        return hashlib.sha256(f"image {IMAGE_VERSION} {self.limits.digest()}".encode()).hexdigest()
+        return hashlib.sha256(f"image {_IMAGE_VERSION} {self.limits.digest()}".encode()).hexdigest()
 
     def score_shard(self, reader: ShardReader, samples: Sequence[PoolSample]) -> list[Row | StrEnum]:
         """Return the columns of each of `samples`, or the reason why it has none."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torchvision.transforms import InterpolationMode
 
-Prepared = TypeVar("Prepared")
+_Prepared = TypeVar("_Prepared")
 
 _SPARE = 2
 """A JPEG that `fast` decodes at a part of its size keeps at least this many times the side length of the result."""
@@ -54,12 +54,12 @@ def prepared_batches(
     reader: ShardReader,
     samples: Sequence[PoolSample],
     wanted: Iterable[int],
-    prepare: Callable[[bytes], Prepared],
+    prepare: Callable[[bytes], _Prepared],
     *,
     batch_size: int,
     num_threads: int,
     results: list[Any],
-) -> Iterator[list[tuple[int, Prepared]]]:
+) -> Iterator[list[tuple[int, _Prepared]]]:
     """Yield batches of (index of the sample, its prepared image); write to `results` why an image cannot be decoded.
 
     Args:
@@ -71,7 +71,7 @@ def prepared_batches(
         num_threads: Threads that prepare; 0: images are prepared between the batches.
         results: [len(samples)] receives the reason why a sample has no image.
     """
-    batch: list[tuple[int, Prepared]] = []
+    batch: list[tuple[int, _Prepared]] = []
     # Two batches ahead: one is full while the model works on the other.
     images = _prepared(
         reader, samples, wanted, prepare, max_ahead=2 * batch_size, num_threads=num_threads, results=results
@@ -89,12 +89,12 @@ def _prepared(
     reader: ShardReader,
     samples: Sequence[PoolSample],
     wanted: Iterable[int],
-    prepare: Callable[[bytes], Prepared],
+    prepare: Callable[[bytes], _Prepared],
     *,
     max_ahead: int,
     num_threads: int,
     results: list[Any],
-) -> Iterator[tuple[int, Prepared]]:
+) -> Iterator[tuple[int, _Prepared]]:
     """Yield (index, prepared image) in order, at most `max_ahead` images ahead of the consumer."""
     if num_threads == 0:
         for index in wanted:
@@ -103,7 +103,7 @@ def _prepared(
             except SampleError as error:
                 results[index] = error.reason
         return
-    pending: deque[tuple[int, Future[Prepared]]] = deque()
+    pending: deque[tuple[int, Future[_Prepared]]] = deque()
     with ThreadPoolExecutor(num_threads, thread_name_prefix="prepare") as pool:
         try:
             for index in wanted:
@@ -121,7 +121,7 @@ def _prepared(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _first(pending: deque[tuple[int, Future[Prepared]]], results: list[Any]) -> Iterator[tuple[int, Prepared]]:
+def _first(pending: deque[tuple[int, Future[_Prepared]]], results: list[Any]) -> Iterator[tuple[int, _Prepared]]:
     index, future = pending.popleft()
     try:
         yield index, future.result()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from oqvl_filter.pool import PoolSample
     from oqvl_shards.tar.reader import ShardReader
 
-MATCH_VERSION = 1
+_MATCH_VERSION = 1
 """Incremented if a caption matches other entries than before."""
 
 _WORD = re.compile(r"[\w']+")
@@ -72,7 +72,7 @@ class MetadataScorer:
 
     def fingerprint(self) -> str:
         """Return a sha256 of the list, of the version of the match and of the caps on what is read."""
-        known = f"metadata {MATCH_VERSION} {self.limits.digest()} {self.matcher.digest}"
+        known = f"metadata {_MATCH_VERSION} {self.limits.digest()} {self.matcher.digest}"
         return hashlib.sha256(known.encode()).hexdigest()
 
     def score_shard(self, reader: ShardReader, samples: Sequence[PoolSample]) -> list[Row | StrEnum]:

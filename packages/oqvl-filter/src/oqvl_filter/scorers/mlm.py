@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from oqvl_filter.pool import PoolSample
     from oqvl_shards.tar.reader import ShardReader
 
-MAX_ANSWER = 64
+_MAX_ANSWER = 64
 """Characters of an answer that are stored."""
 
 _log = logging.getLogger(__name__)
@@ -149,7 +149,7 @@ class MlmScorer:
             for (index, _, _), row in zip(batch, answers, strict=True):
                 results[index] = self._read_answers(row)
                 if results[index] is JudgeReason.UNREADABLE_ANSWER:
-                    unreadable.append(row[0].text[:MAX_ANSWER])
+                    unreadable.append(row[0].text[:_MAX_ANSWER])
         if unreadable:
             _log.warning(
                 "%s: no answer about %d samples holds a score, e.g. %r", reader.name, len(unreadable), unreadable[0]
@@ -189,7 +189,7 @@ class MlmScorer:
         row: dict[str, Any] = {"num_unreadable": num_unreadable}
         for metric, score, answer in zip(self.metrics, scores, answers, strict=True):
             row[metric] = None if score is None else score * 100 / self.prompts.max_score
-            row[f"{metric}_answer"] = answer.text[:MAX_ANSWER]
+            row[f"{metric}_answer"] = answer.text[:_MAX_ANSWER]
         return row
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from oqvl_filter.pool import PoolSample
     from oqvl_shards.tar.reader import ShardReader
 
-PHASH_VERSION = 1
+_PHASH_VERSION = 1
 """Incremented if the hash of an image changes."""
 
 _SIDE = 32
@@ -68,7 +68,7 @@ class PhashScorer:
 
     def fingerprint(self) -> str:
         """Return a sha256 of the version of the hash and of the caps on what is read."""
-        return hashlib.sha256(f"phash {PHASH_VERSION} {self.limits.digest()}".encode()).hexdigest()
+        return hashlib.sha256(f"phash {_PHASH_VERSION} {self.limits.digest()}".encode()).hexdigest()
 
     def score_shard(self, reader: ShardReader, samples: Sequence[PoolSample]) -> list[Row | StrEnum]:
         """Return the hash of each of `samples`, or the reason why it has none."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from oqvl_filter.pool import PoolSample
     from oqvl_shards.tar.reader import ShardReader
 
-RULES_VERSION = 1
+_RULES_VERSION = 1
 """Incremented if a column changes its meaning; scores of two versions have two fingerprints."""
 
 
@@ -64,13 +64,14 @@ class RulesScorer:
 
     def fingerprint(self) -> str:
         """Return a sha256 of the version of the rules and of the caps on what is read."""
-        return hashlib.sha256(f"rules {RULES_VERSION} {self.limits.digest()}".encode()).hexdigest()
+        return hashlib.sha256(f"rules {_RULES_VERSION} {self.limits.digest()}".encode()).hexdigest()
 
     def score_shard(self, reader: ShardReader, samples: Sequence[PoolSample]) -> list[Row | StrEnum]:
         """Return the columns of each of `samples`, or the reason why it has none."""
         return [sample.reject or self._measure(reader, sample) for sample in samples]
 
     def _measure(self, reader: ShardReader, sample: PoolSample) -> Row | StrEnum:
+        """Return the columns of one sample, or why it cannot be read; the image is read up to its header."""
         from oqvl_shards.image import image_size
 
         try:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from oqvl_filter.pool import PoolSample
     from oqvl_shards.tar.reader import ShardReader
 
-TEXT_VERSION = 1
+_TEXT_VERSION = 1
 """Incremented if a column changes its meaning; scores of two versions have two fingerprints."""
 
 
@@ -111,7 +111,7 @@ class TextScorer:
     def fingerprint(self) -> str:
         """Return a sha256 of the rules' version, the files and the caps on what is read."""
         settings = [
-            TEXT_VERSION,
+            _TEXT_VERSION,
             self.limits.digest(),
             self._patterns_digest,
             self._identifier and self._identifier.fingerprint(),

@@ -133,7 +133,7 @@ def select_candidates(
     Raises:
         ConfigError: If a condition does not fit the type of its column, or a source does not exist.
     """
-    selection = RuleReader(config.keep, candidates, subsets, config.seed).select(rule)
+    selection = _RuleReader(config.keep, candidates, subsets, config.seed).select(rule)
     kept, reasons = selection.kept, dict(selection.reasons)
 
     def narrow(remaining: Mask, reason: str) -> None:
@@ -199,7 +199,7 @@ def _mask(rows: NDArray[np.int64], size: int) -> Mask:
     return mask
 
 
-class RuleReader:
+class _RuleReader:
     """Evaluates a rule over candidates.
 
     Args:
