@@ -47,5 +47,5 @@ def test_what_is_no_prompt_set_is_refused(tmp_path: Path, content: str, problem:
 
 
 def test_a_set_that_is_not_there_is_named(tmp_path: Path):
-    with pytest.raises(ConfigError, match="there is not a prompt set"):
+    with pytest.raises(ConfigError, match="there is no prompt set"):
         PromptSet.load(str(tmp_path / "none.toml"))
