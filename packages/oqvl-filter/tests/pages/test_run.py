@@ -10,6 +10,7 @@ from oqvl_filter import run
 from oqvl_filter.config import CalibrateConfig, PageConfig, ScoreConfig
 from oqvl_filter.pages import run as pages_run
 from oqvl_filter.pages.run import page
+from oqvl_shards.claim import claim
 from oqvl_shards.dataset import Dataset
 from oqvl_shards.errors import ConfigError, MissingExtraError
 
@@ -74,3 +75,13 @@ def test_a_page_without_pools_has_no_pictures(pool: Dataset, tmp_path: Path):
     assert report.num_bytes == (tmp_path / "p.html").stat().st_size
     assert "data:image/jpeg" not in text
     assert "r.width" in text
+
+
+def test_a_second_draw_into_one_folder_is_refused_while_the_first_is_written(pool: Dataset, tmp_path: Path):
+    (tmp_path / "j").mkdir()
+    with (
+        claim(tmp_path / "j", "oqvl-filter calibrate"),
+        pytest.raises(ConfigError, match="is being written by oqvl-filter calibrate"),
+    ):
+        calibrate(pool, tmp_path / "j")
+    assert list((tmp_path / "j").iterdir()) == []

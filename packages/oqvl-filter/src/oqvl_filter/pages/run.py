@@ -11,6 +11,7 @@ from oqvl_filter.pages.report import CalibrateReport, PageReport
 from oqvl_filter.pages.scored_samples import read_scored_samples
 from oqvl_filter.paths import open_scores
 from oqvl_filter.subset import open_subset
+from oqvl_shards.claim import claim
 from oqvl_shards.dataset import open_dataset
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.manifest import Kind
@@ -49,7 +50,8 @@ def calibrate(config: CalibrateConfig) -> CalibrateReport:
 
     Raises:
         ManifestError: If an input is of another kind.
-        ConfigError: If the column does not exist, the scores are of another pool, or the labels cannot be read.
+        ConfigError: If the column does not exist, the scores are of another pool, the labels cannot be read, or another
+            run is writing the output.
         DataError: If the labels are not about these scores.
         MissingExtraError: If the extra `report` is not installed.
     """
@@ -65,7 +67,9 @@ def calibrate(config: CalibrateConfig) -> CalibrateReport:
     if config.labels is None:
         drawn = draw_sample(values_N, uids_N, config.per_decile, config.seed)
         pictures = Gallery(pools, data.candidates, config.limits).pictures(row for row, _ in drawn)
-        write_sample(config.output, " + ".join(data.candidates.sources), drawn, pictures)
+        config.output.mkdir(parents=True, exist_ok=True)
+        with claim(config.output, "oqvl-filter calibrate"):  # the page and the labels are of one draw
+            write_sample(config.output, " + ".join(data.candidates.sources), drawn, pictures)
         return CalibrateReport(path=config.output, num_drawn=len(drawn), num_judged=0, thresholds=())
     labels = read_labels(config.labels)
     judged = weigh(values_N, array_to_uids(uids_N), labels)
