@@ -23,10 +23,11 @@ import os, sys, time
 from pathlib import Path
 from oqvl_shards.claim import claim
 with claim(Path(sys.argv[1]), "oqvl-x make"):
-    child = os.fork() if sys.argv[2:] else 0
-    if child == 0 and sys.argv[2:]:
-        time.sleep(600)  # outlives its parent, with what it has inherited
-    print(child, flush=True)
+    is_child = bool(sys.argv[2:]) and os.fork() == 0
+    if is_child or not sys.argv[2:]:
+        print(os.getpid(), flush=True)  # the last one to begin says so
+    if is_child:
+        time.sleep(3600)  # outlives its parent, with what it has inherited
     sys.stdin.read()
 """
 
@@ -88,6 +89,7 @@ def test_a_dead_owner_does_not_block(tmp_path: Path, owner: subprocess.Popen[str
 
 def test_a_dead_owners_forked_child_does_not_block(tmp_path: Path) -> None:
     owner, child = start_owner(tmp_path, "fork")
+    assert child != owner.pid
     owner.kill()
     owner.wait()
     try:
