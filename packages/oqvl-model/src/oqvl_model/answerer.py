@@ -6,6 +6,7 @@ Shape suffixes: B rows (prompts or choices), T tokens of the padded prompt, C to
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -191,8 +192,11 @@ def _cut_at(ids: list[int], end_id: int) -> list[int]:
 
 def _copy_rows(cache: DynamicCache, index: Tensor) -> DynamicCache:
     """Return a new cache with the rows of `cache` that `index` selects."""
-    layers: list[Any] = cache.layers
-    return DynamicCache([(layer.keys[index], layer.values[index]) for layer in layers])
+    copied = copy(cache)
+    # A layer with a sliding window also knows how many tokens it has seen. The copies keep that.
+    copied.layers = [copy(layer) for layer in cache.layers]
+    copied.batch_select_indices(index)
+    return copied
 
 
 def _resolve_device(name: str) -> torch.device:

@@ -16,10 +16,12 @@ class VisionInit(StageConfig):
     """Where the vision tower comes from."""
 
     kind: Literal["siglip", "timm"] = Field(
-        default="siglip", description="siglip, or timm for a stage of a timm network"
+        default="siglip", description="siglip, or timm for a stage of a timm network; a directory says its own kind"
     )
     directory: Path | None = Field(
-        default=None, description="siglip: model directory to take sizes and weights from; unset: fresh weights"
+        default=None,
+        description="model directory (SigLIP, SigLIP2 of fixed resolution, CLIP, DINOv2) to take sizes and weights "
+        "from; unset: a SigLIP with fresh weights",
     )
     image_size: int = Field(default=384, gt=0, description="side of the square input image in pixels")
     hidden_size: int = Field(default=1152, gt=0, description="siglip without directory: width")
@@ -31,7 +33,7 @@ class VisionInit(StageConfig):
         default=16, gt=0, description="siglip without directory: number of attention heads"
     )
     patch_size: int = Field(default=14, gt=0, description="siglip without directory: side of a patch in pixels")
-    trim_blocks: int = Field(default=1, ge=0, description="siglip: number of final blocks to leave out")
+    trim_blocks: int = Field(default=1, ge=0, description="transformers: number of final blocks to leave out")
     hidden_act: Literal["gelu", "gelu_pytorch_tanh"] = Field(
         default="gelu", description="siglip: activation function; the original weights were trained with the exact gelu"
     )
@@ -46,6 +48,8 @@ class VisionInit(StageConfig):
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> Self:
+        if self.kind == "timm" and self.directory is not None:
+            raise ValueError("kind=timm takes a network's state dict from weights, but directory is set: unset it")
         if self.kind == "siglip" and self.directory is None and self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size={self.hidden_size} is not a multiple of num_attention_heads={self.num_attention_heads}"
@@ -57,7 +61,9 @@ class TextInit(StageConfig):
     """Where the decoder comes from."""
 
     directory: Path | None = Field(
-        default=None, description="Qwen2 model directory to take sizes and weights from; unset: fresh weights"
+        default=None,
+        description="model directory of a decoder (Qwen2, Qwen3, Llama, SmolLM3, Gemma, Mistral) to take sizes and "
+        "weights from; unset: a Qwen2 with fresh weights",
     )
     hidden_size: int = Field(default=1536, gt=0, description="without directory: width")
     intermediate_size: int = Field(default=8960, gt=0, description="without directory: width of the MLP")

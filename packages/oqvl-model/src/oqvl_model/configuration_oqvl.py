@@ -1,8 +1,8 @@
 """The model's configuration as transformers saves it: `config.json`.
 
     OqvlConfig
-    ├── vision_config   SiglipVisionConfig, or TimmTowerConfig for a stage of any timm network with feature maps
-    └── text_config     Qwen2Config
+    ├── vision_config   one of `TOWER_CONFIGS`: SigLIP, CLIP, DINOv2, or a stage of any timm network with feature maps
+    └── text_config     one of `oqvl_model.decoder.DECODERS`, by its `model_type`
 
 The configurations of the commands are in `config.py`.
 """
@@ -12,15 +12,30 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from transformers import PreTrainedConfig, Qwen2Config, SiglipVisionConfig
+from transformers import (
+    CLIPVisionConfig,
+    Dinov2Config,
+    Dinov2WithRegistersConfig,
+    PreTrainedConfig,
+    SiglipVisionConfig,
+)
 
+from oqvl_model.decoder import decoder_config
 from oqvl_shards.errors import ConfigError
 
-SIGLIP_MEAN = (0.5, 0.5, 0.5)
-"""Mean of SigLIP's pixel normalisation, per RGB channel of values in [0, 1]."""
+_Rgb = tuple[float, ...]
 
-SIGLIP_STD = (0.5, 0.5, 0.5)
-"""Standard deviation of SigLIP's pixel normalisation; with `SIGLIP_MEAN` it maps pixels to [-1, 1]."""
+PIXEL_STATISTICS: dict[str, tuple[_Rgb, _Rgb]] = {
+    "siglip_vision_model": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "clip_vision_model": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "dinov2": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "dinov2_with_registers": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+"""Mean and standard deviation of each tower's pixel normalisation, per RGB channel of values in [0, 1].
+
+They are those that the original weights were trained with. SigLIP maps pixels to [-1, 1]. A `vision_config` with an
+`image_mean` and an `image_std` of its own overrides them.
+"""
 
 
 class TimmTowerConfig(PreTrainedConfig):
@@ -46,9 +61,17 @@ class TimmTowerConfig(PreTrainedConfig):
     image_std: list[float] | tuple[float, ...] = (0.5, 0.5, 0.5)
 
 
-_VISION_CONFIGS: dict[str, type[PreTrainedConfig]] = {
-    SiglipVisionConfig.model_type: SiglipVisionConfig,
-    TimmTowerConfig.model_type: TimmTowerConfig,
+TOWER_CONFIGS: dict[str, type[PreTrainedConfig]] = {
+    config.model_type: config
+    for config in (SiglipVisionConfig, CLIPVisionConfig, Dinov2Config, Dinov2WithRegistersConfig, TimmTowerConfig)
+}
+"""Every kind of tower by its `model_type`."""
+
+_NAFLEX = "it takes images of any shape; take a SigLIP2 of fixed resolution, whose model_type is siglip"
+_TOWER_REASONS = {
+    "siglip2": _NAFLEX,
+    "siglip2_vision_model": _NAFLEX,
+    "dinov3_vit": "its rotary positions are not built here; take a DINOv2, with or without registers",
 }
 
 
@@ -56,20 +79,21 @@ class OqvlConfig(PreTrainedConfig):
     """Configuration of `OqvlForConditionalGeneration`.
 
     Args:
-        vision_config: `SiglipVisionConfig`, `TimmTowerConfig`, or the dict of either with its `model_type`.
-        text_config: `Qwen2Config`, or its dict.
+        vision_config: The tower's configuration, or its dict with its `model_type`. Without one it is a SigLIP.
+        text_config: The decoder's configuration, or its dict with its `model_type`. Without one it is a Qwen2.
         image_token_id: Id of the image placeholder. `input_ids` holds one placeholder per visual token.
-        visual_tokens_per_image: Visual tokens per image: a square number, at most the features of the tower's map.
+        visual_tokens_per_image: Visual tokens per image: a square number, at most the features of the tower's map. A
+            batch may name another number for each image.
         projector_hidden_size: Width between the projector's two layers. None means the decoder's width.
-        trim_vision_blocks: Number of final SigLIP blocks to leave out. With 1, the features are the output of the
-            second-to-last block.
+        trim_vision_blocks: Number of final blocks to leave out of a transformer tower. With 1, the features are the
+            output of the second-to-last block. A timm tower ends at its stage, whatever this is.
 
     Raises:
         ConfigError: If the parts do not fit together.
     """
 
     model_type = "oqvl"
-    sub_configs = {"vision_config": PreTrainedConfig, "text_config": Qwen2Config}  # noqa: RUF012  # pyrefly: ignore[bad-override]
+    sub_configs = {"vision_config": PreTrainedConfig, "text_config": PreTrainedConfig}  # noqa: RUF012  # pyrefly: ignore[bad-override]
 
     # Typed as Any because dicts and None are accepted too; `__post_init__` turns them into configurations.
     vision_config: Any = None
@@ -83,9 +107,10 @@ class OqvlConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         """Turn the parts' dicts into configurations, and check that they fit together."""
         self.vision_config = _vision_config(self.vision_config)
-        self.text_config = _text_config(self.text_config)
+        self.text_config = decoder_config(self.text_config)
         # transformers reads this flag from the top-level configuration when it ties the head to the embedding.
         self.tie_word_embeddings = self.text_config.tie_word_embeddings
+        _check_trim(self.trim_vision_blocks, self.vision_config)
         check_visual_tokens(self.visual_tokens_per_image, self.grid_size)
         super().__post_init__(**kwargs)
 
@@ -94,18 +119,25 @@ class OqvlConfig(PreTrainedConfig):
         """Number of features along one side of the tower's square feature map."""
         vision = self.vision_config
         return vision.image_size // (
-            vision.patch_size if isinstance(vision, SiglipVisionConfig) else vision.feature_stride
+            vision.feature_stride if isinstance(vision, TimmTowerConfig) else vision.patch_size
         )
+
+    @property
+    def num_prefix_tokens(self) -> int:
+        """Number of tokens that go through the tower's blocks before the patches: a class token, registers."""
+        vision = self.vision_config
+        has_class_token = isinstance(vision, CLIPVisionConfig | Dinov2Config | Dinov2WithRegistersConfig)
+        return int(has_class_token) + getattr(vision, "num_register_tokens", 0)
 
     @property
     def image_mean(self) -> tuple[float, ...]:
         """Mean of the pixel normalisation, per RGB channel of values in [0, 1]."""
-        return tuple(getattr(self.vision_config, "image_mean", SIGLIP_MEAN))
+        return pixel_statistics(self.vision_config)[0]
 
     @property
     def image_std(self) -> tuple[float, ...]:
         """Standard deviation of the pixel normalisation, per RGB channel."""
-        return tuple(getattr(self.vision_config, "image_std", SIGLIP_STD))
+        return pixel_statistics(self.vision_config)[1]
 
 
 def check_visual_tokens(num_tokens: int, grid_size: int) -> None:
@@ -119,15 +151,42 @@ def check_visual_tokens(num_tokens: int, grid_size: int) -> None:
         )
 
 
-def _text_config(config: dict[str, Any] | Qwen2Config | None) -> Qwen2Config:
-    return config if isinstance(config, Qwen2Config) else Qwen2Config(**(config or {}))
+def pixel_statistics(vision: PreTrainedConfig) -> tuple[_Rgb, _Rgb]:
+    """Return the mean and the standard deviation of a tower's pixel normalisation; see `PIXEL_STATISTICS`."""
+    mean, std = PIXEL_STATISTICS.get(vision.model_type, (None, None))
+    return tuple(getattr(vision, "image_mean", mean)), tuple(getattr(vision, "image_std", std))
+
+
+def check_tower(model_type: str | None) -> None:
+    """Raise `ConfigError` unless `model_type` is a tower's."""
+    if model_type not in TOWER_CONFIGS:
+        reason = _TOWER_REASONS.get(model_type or "", "it is not built here")
+        raise ConfigError(
+            f"vision_config.model_type is {model_type!r}; expected one of {sorted(TOWER_CONFIGS)}: {reason}",
+            hint="docs/towers-and-decoders.md lists the towers",
+        )
 
 
 def _vision_config(config: dict[str, Any] | PreTrainedConfig | None) -> PreTrainedConfig:
-    if isinstance(config, PreTrainedConfig):
-        return config
-    values = dict(config or {})
-    model_type = values.get("model_type", SiglipVisionConfig.model_type)
-    if model_type not in _VISION_CONFIGS:
-        raise ConfigError(f"vision_config.model_type is {model_type!r}; expected one of {sorted(_VISION_CONFIGS)}")
-    return _VISION_CONFIGS[model_type](**values)
+    if not isinstance(config, PreTrainedConfig):
+        values = dict(config or {})
+        model_type = values.get("model_type", SiglipVisionConfig.model_type)
+        check_tower(model_type)
+        config = TOWER_CONFIGS[model_type](**values)
+    check_tower(config.model_type)
+    vision: Any = config
+    if not isinstance(vision.image_size, int):
+        raise ConfigError(
+            f"the tower's image_size is {vision.image_size}, expected one number of pixels",
+            hint="images are resized to a square; give its side",
+        )
+    return config
+
+
+def _check_trim(trim: int, vision: Any) -> None:
+    """Raise `ConfigError` unless a transformer tower keeps at least one block."""
+    if not isinstance(vision, TimmTowerConfig) and not 0 <= trim < vision.num_hidden_layers:
+        raise ConfigError(
+            f"trim_vision_blocks is {trim}, but the tower has {vision.num_hidden_layers} blocks",
+            hint="leave out fewer blocks than there are; 1 gives the second-to-last block's output",
+        )

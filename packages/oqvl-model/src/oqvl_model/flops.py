@@ -4,7 +4,8 @@ What counts:
 
 - A multiplication and an addition count as two operations.
 - Matrix products and convolutions count; element-wise work does not.
-- Attention counts the pairs of tokens that the causal mask within documents leaves: n(n + 1) / 2 for n tokens.
+- Attention counts the pairs of tokens that the causal mask within documents leaves: n(n + 1) / 2 for n tokens. A layer
+  with a sliding window of w tokens has (n - w)(n - w + 1) / 2 fewer, if n exceeds w.
 - In the backward pass, a product counts once for the gradient of its input and once for the gradient of its weight, if
   these are needed.
 - Recomputed activations never count: they are not work of the model.
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 
 from oqvl_model.configuration_oqvl import OqvlConfig, TimmTowerConfig
+from oqvl_model.decoder import layer_windows
 
 
 @dataclass(frozen=True)
@@ -45,21 +47,32 @@ def training_flops(
     num_images: int,
     num_logits: int,
     trainable: Collection[str],
+    image_tokens: Sequence[int] | None = None,
 ) -> FlopCount:
     """Return the operations of one forward and backward pass.
 
     Args:
         config: The model's configuration.
         document_lengths: Tokens of each document, including visual tokens.
-        num_images: Number of images in all documents.
+        num_images: Number of images that the tower encodes.
         num_logits: Number of positions at which the head runs.
         trainable: The parts that train: any of `vision`, `projector` and `text`.
+        image_tokens: Visual tokens of each image that the projector makes. None means `num_images` images with the
+            model's own number each.
     """
-    forward = forward_flops(config, document_lengths=document_lengths, num_images=num_images, num_logits=num_logits)
+    if image_tokens is None:
+        image_tokens = [config.visual_tokens_per_image] * num_images
+    forward = forward_flops(
+        config,
+        document_lengths=document_lengths,
+        num_images=num_images,
+        num_logits=num_logits,
+        image_tokens=image_tokens,
+    )
     trains_vision, trains_projector, trains_text = (part in trainable for part in ("vision", "projector", "text"))
     # The backward pass goes back to the first part that trains. The pixels, the tower's input, never have a gradient.
     reaches_text, reaches_projector = True, trains_vision or trains_projector
-    first, second, pool = _projector_flops(config, num_images)
+    first, second, pool = _projector_flops(config, image_tokens)
     return FlopCount(
         vision=vision_flops(config, trains=trains_vision) * num_images,
         projector=pool * (2 if trains_vision else 1)
@@ -72,19 +85,26 @@ def training_flops(
 
 
 def forward_flops(
-    config: OqvlConfig, *, document_lengths: Sequence[int], num_images: int, num_logits: int
+    config: OqvlConfig,
+    *,
+    document_lengths: Sequence[int],
+    num_images: int,
+    num_logits: int,
+    image_tokens: Sequence[int] | None = None,
 ) -> FlopCount:
     """Return the operations of one forward pass; see `training_flops` for the arguments."""
     text = config.text_config
     head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     query_width, key_width = text.num_attention_heads * head_dim, text.num_key_value_heads * head_dim
     weights_per_layer = text.hidden_size * (2 * query_width + 2 * key_width + 3 * text.intermediate_size)
-    num_pairs = sum(length * (length + 1) // 2 for length in document_lengths)
+    num_pairs = sum(_num_pairs(length, window) for window in layer_windows(text) for length in document_lengths)
+    if image_tokens is None:
+        image_tokens = [config.visual_tokens_per_image] * num_images
     return FlopCount(
         vision=vision_flops(config) * num_images,
-        projector=sum(_projector_flops(config, num_images)),
+        projector=sum(_projector_flops(config, image_tokens)),
         decoder=2 * text.num_hidden_layers * weights_per_layer * sum(document_lengths),
-        attention=4 * text.num_hidden_layers * query_width * num_pairs,
+        attention=4 * query_width * num_pairs,
         head=2 * text.hidden_size * text.vocab_size * num_logits,
     )
 
@@ -101,16 +121,38 @@ def vision_flops(config: OqvlConfig, *, trains: bool = False) -> float:
         return _measured_flops(
             vision.architecture, vision.image_size, vision.feature_stride, vision.hidden_size, trains
         )
-    num_patches, num_blocks = config.grid_size**2, vision.num_hidden_layers - config.trim_vision_blocks
-    return _siglip_flops(vision, num_patches, num_blocks, trains)
+    return _transformer_flops(config, trains)
 
 
-def _siglip_flops(vision: Any, num_patches: int, num_blocks: int, trains: bool) -> float:
+def _num_pairs(length: int, window: int | None) -> int:
+    """Return the number of pairs (token, token it attends to) in a document of `length` tokens."""
+    num_hidden = 0 if window is None else max(length - window, 0)
+    return (length * (length + 1) - num_hidden * (num_hidden + 1)) // 2
+
+
+def _transformer_flops(config: OqvlConfig, trains: bool) -> float:
+    """Return the operations of a transformer tower for one image."""
+    vision, num_patches = config.vision_config, config.grid_size**2
+    num_blocks, num_tokens = (
+        vision.num_hidden_layers - config.trim_vision_blocks,
+        num_patches + config.num_prefix_tokens,
+    )
     width = vision.hidden_size
     embedding = 2 * num_patches * width * vision.num_channels * vision.patch_size**2
-    products = 2 * num_patches * (4 * width * width + 2 * width * vision.intermediate_size)
-    attention = 4 * num_patches**2 * width
+    products = 2 * num_tokens * (4 * width * width + _mlp_weights(vision))
+    attention = 4 * num_tokens**2 * width
     return embedding * (2 if trains else 1) + num_blocks * (products + attention) * (3 if trains else 1)
+
+
+def _mlp_weights(vision: Any) -> int:
+    """Return the number of weights, without biases, of the MLP of one block."""
+    if not hasattr(vision, "mlp_ratio"):
+        return 2 * vision.hidden_size * vision.intermediate_size
+    inner = int(vision.hidden_size * vision.mlp_ratio)
+    if not vision.use_swiglu_ffn:
+        return 2 * vision.hidden_size * inner
+    # DINOv2-giant has three matrices of two thirds the width, rounded up to a multiple of 8.
+    return 3 * vision.hidden_size * ((int(inner * 2 / 3) + 7) // 8 * 8)
 
 
 @lru_cache
@@ -130,14 +172,14 @@ def _measured_flops(architecture: str, image_size: int, feature_stride: int, hid
     return counter.get_total_flops()
 
 
-def _projector_flops(config: OqvlConfig, num_images: int) -> tuple[float, float, float]:
+def _projector_flops(config: OqvlConfig, image_tokens: Sequence[int]) -> tuple[float, float, float]:
     """Return the forward operations of the projector's first layer, its second layer, and the pooling."""
-    num_features, num_tokens = config.grid_size**2, config.visual_tokens_per_image
+    num_features, num_tokens = config.grid_size**2, sum(image_tokens)
     width, text_width = config.vision_config.hidden_size, config.text_config.hidden_size
     hidden = config.projector_hidden_size or text_width
-    pool = 2 * num_tokens * num_features * width if num_tokens != num_features else 0
+    num_pooled = sum(number for number in image_tokens if number != num_features)
     return (
-        2.0 * num_images * num_tokens * width * hidden,
-        2.0 * num_images * num_tokens * hidden * text_width,
-        float(num_images * pool),
+        2.0 * num_tokens * width * hidden,
+        2.0 * num_tokens * hidden * text_width,
+        2.0 * num_pooled * num_features * width,
     )

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import GenerationConfig, PreTrainedConfig, Qwen2Config, SiglipVisionConfig
+from transformers import CLIPVisionConfig, GenerationConfig, PreTrainedConfig, Qwen2Config, SiglipVisionConfig
 
 from oqvl_model.config import InitConfig, TextInit, VisionInit
-from oqvl_model.configuration_oqvl import SIGLIP_MEAN, SIGLIP_STD, OqvlConfig, TimmTowerConfig
+from oqvl_model.configuration_oqvl import (
+    TOWER_CONFIGS,
+    OqvlConfig,
+    TimmTowerConfig,
+    check_tower,
+    pixel_statistics,
+)
+from oqvl_model.decoder import load_decoder, read_decoder_config
 from oqvl_model.modeling_oqvl import OqvlForConditionalGeneration
 from oqvl_model.processing_oqvl import OqvlProcessor, ProcessorConfig
-from oqvl_model.vision import SiglipTower, TimmTower, timm_stage_channels
-from oqvl_model.weights import load_siglip, load_text, load_timm
+from oqvl_model.vision import TimmTower, TransformerTower, timm_stage_channels
+from oqvl_model.weights import load_timm
 from oqvl_shards.errors import ConfigError
+
+_TOWERS_OF_PAIRS = {"siglip": SiglipVisionConfig.model_type, "clip": CLIPVisionConfig.model_type}
+"""The tower's `model_type` in a directory that also has the text encoder it was trained with."""
 
 
 def build_model(config: InitConfig) -> tuple[OqvlForConditionalGeneration, OqvlProcessor]:
@@ -38,17 +50,17 @@ def build_model(config: InitConfig) -> tuple[OqvlForConditionalGeneration, OqvlP
     model.generation_config = GenerationConfig(
         bos_token_id=processor.bos_token_id, eos_token_id=processor.end_token_id, pad_token_id=processor.pad_token_id
     )
-    if isinstance(model.vision, SiglipTower) and config.vision.directory is not None:
-        load_siglip(model.vision, config.vision.directory)
+    if isinstance(model.vision, TransformerTower) and config.vision.directory is not None:
+        model.vision.load_directory(config.vision.directory)
     if isinstance(model.vision, TimmTower) and config.vision.weights is not None:
         load_timm(model.vision, config.vision.weights)
     if config.text.directory is not None:
-        load_text(model.text, config.text.directory)
+        load_decoder(model.text, config.text.directory)
     return model, processor
 
 
 def _vision_config(vision: VisionInit) -> PreTrainedConfig:
-    """Return the tower's configuration: of a timm stage, of a local SigLIP, or of a fresh SigLIP."""
+    """Return the tower's configuration: of a timm stage, of a local model directory, or of a fresh SigLIP."""
     if vision.kind == "timm":
         return TimmTowerConfig(
             architecture=vision.architecture,
@@ -59,9 +71,7 @@ def _vision_config(vision: VisionInit) -> PreTrainedConfig:
             image_std=list(vision.image_std),
         )
     if vision.directory is not None:
-        siglip = SiglipVisionConfig.from_pretrained(_check_model_directory("vision.directory", vision.directory))
-        siglip.hidden_act = vision.hidden_act
-        return siglip
+        return _read_tower_config(_check_model_directory("vision.directory", vision.directory), vision)
     return SiglipVisionConfig(
         image_size=vision.image_size,
         patch_size=vision.patch_size,
@@ -73,6 +83,27 @@ def _vision_config(vision: VisionInit) -> PreTrainedConfig:
     )
 
 
+def _read_tower_config(directory: Path, init: VisionInit) -> PreTrainedConfig:
+    """Read the tower's configuration from a model directory of the tower alone, or of tower and text encoder."""
+    values, _ = PreTrainedConfig.get_config_dict(directory)
+    model_type = values.get("model_type")
+    model_type = _TOWERS_OF_PAIRS.get(model_type, model_type)
+    check_tower(model_type)
+    vision: Any = TOWER_CONFIGS[model_type].from_pretrained(directory)
+    if isinstance(vision, SiglipVisionConfig):
+        vision.hidden_act = init.hidden_act
+    # The weights fit their own pixel normalisation. It is recorded if it is not the usual one of the architecture.
+    own = _read_json(directory / "preprocessor_config.json")
+    mean, std = pixel_statistics(vision)
+    if tuple(own.get("image_mean", mean)) != mean or tuple(own.get("image_std", std)) != std:
+        vision.image_mean, vision.image_std = own["image_mean"], own["image_std"]
+    return vision
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
 def _processor(config: InitConfig, vision: PreTrainedConfig) -> OqvlProcessor:
     """Return the processor: the configured tokenizer and special tokens, and the tower's pixel normalisation."""
     try:
@@ -81,11 +112,12 @@ def _processor(config: InitConfig, vision: PreTrainedConfig) -> OqvlProcessor:
         raise ConfigError(
             f"tokenizer: {config.tokenizer} cannot be read: {error}", hint="give the path of a tokenizer.json"
         ) from error
+    mean, std = pixel_statistics(vision)
     return OqvlProcessor(
         ProcessorConfig(
             image_size=vision.image_size,
-            image_mean=tuple(getattr(vision, "image_mean", SIGLIP_MEAN)),
-            image_std=tuple(getattr(vision, "image_std", SIGLIP_STD)),
+            image_mean=mean,
+            image_std=std,
             visual_tokens_per_image=config.visual_tokens_per_image,
             image_token=config.image_token,
             end_token=config.end_token,
@@ -98,13 +130,13 @@ def _processor(config: InitConfig, vision: PreTrainedConfig) -> OqvlProcessor:
     )
 
 
-def _text_config(text: TextInit, processor: OqvlProcessor) -> Qwen2Config:
+def _text_config(text: TextInit, processor: OqvlProcessor) -> PreTrainedConfig:
     """Return the decoder's configuration, with an embedding row for every id of the tokenizer."""
     num_rows = -(-processor.vocab_size // text.vocab_multiple) * text.vocab_multiple
     if text.directory is not None:
-        qwen = Qwen2Config.from_pretrained(_check_model_directory("text.directory", text.directory))
-        qwen.vocab_size = max(qwen.vocab_size, num_rows)
-        return qwen
+        decoder: Any = read_decoder_config(_check_model_directory("text.directory", text.directory))
+        decoder.vocab_size = max(decoder.vocab_size, num_rows)
+        return decoder
     return Qwen2Config(
         vocab_size=num_rows,
         hidden_size=text.hidden_size,

@@ -1,30 +1,32 @@
 """Open-Qwen2VL as a transformers model.
 
     pixel_values [N, 3, H, W] -> vision tower -> average pool -> Linear, GELU, Linear -> visual tokens [N, V, D]
-    input_ids [B, T] -> embedding, with the visual tokens in place of the image placeholders -> Qwen2 -> logits
+    input_ids [B, T] -> embedding, with the visual tokens in place of the image placeholders -> decoder -> logits
 
 There are two ways to call it:
 
 - Ordinary: a padded batch with `attention_mask`, or `generate`, as with any transformers model.
 - Packed: one row of documents with `cu_seqlens`. Attention stays inside each document (see `attention.py`).
 
-Shape suffixes: B rows, T tokens per row, D width of the decoder, N images, V visual tokens per image, P features of the
-tower's map.
+Shape suffixes: B rows, T tokens per row, D width of the decoder, N images, V visual tokens per image, X visual tokens of
+all images, P features of the tower's map.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import GenerationMixin, PreTrainedModel, Qwen2ForCausalLM
+from transformers import GenerationMixin, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from oqvl_model.attention import DOCUMENT_ATTENTION
+from oqvl_model.attention import DOCUMENT_ATTENTION, NO_MASK_SHAPE
 from oqvl_model.configuration_oqvl import OqvlConfig
+from oqvl_model.decoder import build_decoder
 from oqvl_model.projector import AveragePool, Projector
 from oqvl_model.vision import build_tower
 from oqvl_shards.errors import DataError, UsageError
@@ -42,9 +44,10 @@ class OqvlOutput(CausalLMOutputWithPast):
 
 
 class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
-    """A vision tower, a projector and a Qwen2 decoder.
+    """A vision tower, a projector and a decoder.
 
-    The tower is frozen. Call `model.vision.requires_grad_()` to train it.
+    The tower is frozen. Call `model.vision.requires_grad_()` to train it. Which parameters are tied, and which modules
+    stay on one device, transformers gathers from the parts.
 
     Args:
         config: The model's configuration.
@@ -55,8 +58,6 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
     main_input_name = "input_ids"
     input_modalities = ["image", "text"]  # noqa: RUF012
     supports_gradient_checkpointing = True
-    _tied_weights_keys = {"text.lm_head.weight": "text.model.embed_tokens.weight"}  # noqa: RUF012
-    _no_split_modules = ["Qwen2DecoderLayer", "SiglipEncoderLayer"]  # noqa: RUF012
     _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
     _supports_sdpa = True
     _supports_flash_attn = True
@@ -68,7 +69,7 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
             config.text_config._attn_implementation = DOCUMENT_ATTENTION
         self.vision = build_tower(config).requires_grad_(False)
         self.projector = Projector(config)
-        self.text = Qwen2ForCausalLM(config.text_config)
+        self.text = build_decoder(config.text_config)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -87,7 +88,7 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def get_output_embeddings(self) -> nn.Module:
         """Return the decoder's head."""
-        return self.text.lm_head
+        return self.text.get_output_embeddings()
 
     def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
         """Replace the decoder's head."""
@@ -107,9 +108,27 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """Return the visual tokens [N, V, D] of normalised pixels [N, 3, H, W]."""
         return self.project(self.encode_images(pixel_values))
 
-    def project(self, vision_features: Tensor) -> Tensor:
-        """Return the visual tokens [N, V, D] of the tower's features [N, P, tower width]."""
-        return self.projector(vision_features.to(self.projector.linear_1.weight.dtype))
+    def project(self, vision_features: Tensor, image_tokens: Sequence[int] | None = None) -> Tensor:
+        """Return the visual tokens of the tower's features [N, P, tower width].
+
+        Args:
+            vision_features: [N, P, tower width].
+            image_tokens: Number of visual tokens of each image, square numbers. None means the model's own number for
+                all.
+
+        Returns:
+            [N, V, D], or [X, D] if `image_tokens` is given.
+
+        Raises:
+            UsageError: If images and `image_tokens` differ in number.
+            ConfigError: If the map cannot be pooled to one of the numbers.
+        """
+        if image_tokens is not None and len(image_tokens) != vision_features.shape[0]:
+            raise UsageError(
+                f"image_tokens has {len(image_tokens)} numbers, but there are {vision_features.shape[0]} images",
+                hint="pass one number of visual tokens per image",
+            )
+        return self.projector(vision_features.to(self.projector.linear_1.weight.dtype), image_tokens)
 
     def encode_images(self, pixel_values: Tensor) -> Tensor:
         """Return the tower's features [N, P, tower width] of normalised pixels [N, 3, H, W].
@@ -139,6 +158,7 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
         cu_seqlens: Tensor | None = None,
         max_seqlen: int | None = None,
         vision_features: Tensor | None = None,
+        image_tokens: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> OqvlOutput:
         """Run the model on an ordinary batch, or on packs.
@@ -162,6 +182,8 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
             cu_seqlens: int32 [documents + 1]. If given, the batch is one row (B = 1) of packed documents.
             max_seqlen: Tokens of the longest document. Required with `cu_seqlens`.
             vision_features: [N, P, tower width] as returned by `encode_images`, used in place of `pixel_values`.
+            image_tokens: [N], number of visual tokens of each image: square numbers, at most the features of the
+                tower's map. None means `config.visual_tokens_per_image` for all.
             **kwargs: Passed to the decoder.
 
         Raises:
@@ -174,12 +196,11 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 raise UsageError("forward got neither input_ids nor inputs_embeds", hint="pass one of the two")
             if vision_features is None and pixel_values is not None:
                 vision_features = self.encode_images(pixel_values)
-            inputs_embeds = self._embed(input_ids, vision_features, is_checked=cu_seqlens is not None)
+            inputs_embeds = self._embed(input_ids, vision_features, image_tokens, is_checked=cu_seqlens is not None)
         mask: Any = attention_mask
         if cu_seqlens is not None:
             self._check_packed(inputs_embeds, attention_mask, position_ids, past_key_values, use_cache)
-            # Packs need no mask. The decoder builds none if it gets a dict with one entry per layer type.
-            mask = dict.fromkeys(self.config.text_config.layer_types)
+            mask = torch.empty(NO_MASK_SHAPE, dtype=torch.bool, device=inputs_embeds.device)
             use_cache = False
             kwargs |= {"cu_seqlens": cu_seqlens, "max_seqlen": max_seqlen}
         outputs = self.text(
@@ -194,12 +215,23 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
         )
         return OqvlOutput(**outputs)
 
-    def _embed(self, input_ids: Tensor, vision_features: Tensor | None, *, is_checked: bool) -> Tensor:
+    def _embed(
+        self,
+        input_ids: Tensor,
+        vision_features: Tensor | None,
+        image_tokens: Sequence[int] | None,
+        *,
+        is_checked: bool,
+    ) -> Tensor:
         """Embed the tokens, and put the images' visual tokens in place of their placeholders.
+
+        A decoder that scales its embeddings (Gemma: by the square root of its width) does so in the embedding module, so
+        tokens are scaled here and visual tokens are not. They reach the first layer as the projector gives them.
 
         Args:
             input_ids: int64 [B, T].
             vision_features: [N, P, tower width], or None if there are no images.
+            image_tokens: [N], number of visual tokens of each image. None means the model's own number for all.
             is_checked: Whether the caller has made sure that placeholders and visual tokens are equal in number.
 
         Returns:
@@ -211,16 +243,17 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
         embeds_BTD = self.get_input_embeddings()(input_ids)
         if vision_features is None:
             return embeds_BTD
-        images_NVD = self.project(vision_features)
+        images_XD = self.project(vision_features, image_tokens).flatten(0, -2)
         is_image_BT = input_ids == self.config.image_token_id
         # Counting makes the CPU wait for the device, which a training step must avoid. Packs are checked when collated.
-        if not is_checked and int(is_image_BT.sum()) != images_NVD.shape[0] * images_NVD.shape[1]:
+        if not is_checked and int(is_image_BT.sum()) != images_XD.shape[0]:
+            num_images, per_image = vision_features.shape[0], image_tokens or self.config.visual_tokens_per_image
             raise DataError(
-                f"input_ids has {int(is_image_BT.sum())} image placeholders, expected {images_NVD.shape[0]} images x "
-                f"{images_NVD.shape[1]} visual tokens",
+                f"input_ids has {int(is_image_BT.sum())} image placeholders, expected {num_images} images x "
+                f"{per_image} visual tokens",
                 hint="the processor and the model must be set to the same number of visual tokens per image",
             )
-        return embeds_BTD.masked_scatter(is_image_BT.unsqueeze(-1), images_NVD.to(embeds_BTD.dtype))
+        return embeds_BTD.masked_scatter(is_image_BT.unsqueeze(-1), images_XD.to(embeds_BTD.dtype))
 
     def _check_packed(
         self,

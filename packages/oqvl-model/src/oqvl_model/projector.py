@@ -1,11 +1,13 @@
 """The projector turns the tower's features into visual tokens: average pooling, then Linear, GELU, Linear.
 
-Shape suffixes: N images, P features of the tower's map (grid * grid), V visual tokens per image, D tower width.
+Shape suffixes: N images, P features of the tower's map (grid * grid), V visual tokens per image, X visual tokens of all
+images, D tower width.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -37,8 +39,24 @@ class AveragePool(nn.Module):
 
     def make_matrix(self) -> Tensor:
         """Return the pooling matrix, float32 [V, P]."""
-        rows = _pooling_rows(self.grid_size, math.isqrt(self.num_tokens))
-        return torch.kron(rows, rows)
+        return _pooling_matrix(self.grid_size, self.num_tokens)
+
+    def pool_each(self, features_NPD: Tensor, image_tokens: Sequence[int]) -> Tensor:
+        """Return the features [X, D] of all images, each pooled to its own number, one image after another.
+
+        Raises:
+            ConfigError: If a number is not a square number, or exceeds the number of features of the map.
+        """
+        pooled: list[Tensor] = [features_NPD.new_empty(0)] * len(image_tokens)
+        for num_tokens in sorted(set(image_tokens)):
+            check_visual_tokens(num_tokens, self.grid_size)
+            members = [image for image, number in enumerate(image_tokens) if number == num_tokens]
+            features = features_NPD[members]
+            if num_tokens != self.grid_size**2:
+                features = _pooling_matrix(self.grid_size, num_tokens).to(features) @ features
+            for image, image_VD in zip(members, features, strict=True):
+                pooled[image] = image_VD
+        return torch.cat(pooled) if pooled else features_NPD.flatten(0, 1)
 
     def forward(self, features_NPD: Tensor) -> Tensor:
         """Return the pooled features [N, V, D], in row order."""
@@ -62,10 +80,24 @@ class Projector(nn.Module):
         self.linear_1 = nn.Linear(config.vision_config.hidden_size, hidden_size)
         self.linear_2 = nn.Linear(hidden_size, width)
 
-    def forward(self, features_NPD: Tensor) -> Tensor:
-        """Return the visual tokens [N, V, text width] of the tower's features [N, P, D]."""
-        pooled_NVD = self.pool(features_NPD)
-        return self.linear_2(nn.functional.gelu(self.linear_1(pooled_NVD)))
+    def forward(self, features_NPD: Tensor, image_tokens: Sequence[int] | None = None) -> Tensor:
+        """Return the visual tokens of the tower's features [N, P, D].
+
+        Args:
+            features_NPD: The features.
+            image_tokens: Number of visual tokens of each image. None means the configured number for all.
+
+        Returns:
+            [N, V, text width], or [X, text width] if `image_tokens` is given.
+        """
+        pooled = self.pool(features_NPD) if image_tokens is None else self.pool.pool_each(features_NPD, image_tokens)
+        return self.linear_2(nn.functional.gelu(self.linear_1(pooled)))
+
+
+def _pooling_matrix(grid_size: int, num_tokens: int) -> Tensor:
+    """Return the matrix, float32 [V, P], that pools a square map in row order."""
+    rows = _pooling_rows(grid_size, math.isqrt(num_tokens))
+    return torch.kron(rows, rows)
 
 
 def _pooling_rows(size: int, num_outputs: int) -> Tensor:

@@ -44,6 +44,7 @@ class PackedBatch:
         targets: int64 [N].
         pixel_values: float32 [I, 3, H, W], without the images of packs whose features are cached.
         document_lengths: Tokens of each document.
+        image_tokens: Visual tokens of each image, also of images whose features are cached.
         pack_images: One (pack id, number of its rows in `pixel_values`) per pack; the number is 0 for a cached pack.
     """
 
@@ -55,6 +56,7 @@ class PackedBatch:
     targets: Tensor
     pixel_values: Tensor
     document_lengths: tuple[int, ...]
+    image_tokens: tuple[int, ...]
     pack_images: tuple[tuple[int, int], ...]
 
     def to(self, device: torch.device | str, *, non_blocking: bool = True) -> Self:
@@ -76,7 +78,8 @@ class PackedTrainee:
 
     Args:
         checkpoint: The model directory.
-        packed: Description of the packed data. It sets the number of visual tokens per image.
+        packed: Description of the packed data. It sets the number of visual tokens per image. If that is 0, the packs
+            name one for each image, and the model keeps its own for later.
         trainable: The parts that train: one or several of `vision`, `projector` and `text`. They are kept in float32;
             the other parts are frozen.
         frozen_dtype: Name of the torch dtype that frozen parts are kept in, e.g. `bfloat16`.
@@ -104,7 +107,9 @@ class PackedTrainee:
         _check_tokenizer(self.processor, packed, checkpoint)
         self.model = OqvlForConditionalGeneration.from_pretrained(checkpoint, dtype=torch.float32)
         _check_model(self.model, packed, checkpoint)
-        self.model.set_visual_tokens(packed.visual_tokens_per_image)
+        self._is_mixed = packed.visual_tokens_per_image == 0
+        if not self._is_mixed:
+            self.model.set_visual_tokens(packed.visual_tokens_per_image)
         for part in PARTS:
             module = getattr(self.model, part).requires_grad_(part in self.trainable)
             if part not in self.trainable:
@@ -141,6 +146,7 @@ class PackedTrainee:
             targets=torch.from_numpy(sequence.labels[target_positions_N]),
             pixel_values=self.processor.pixels([image for images in images_of_packs for image in images]),
             document_lengths=tuple(document_lengths.tolist()),
+            image_tokens=tuple(number for pack in packs for number in pack.record.image_tokens.tolist()),
             pack_images=tuple((pack.pack_id, len(images)) for pack, images in zip(packs, images_of_packs, strict=True)),
         )
 
@@ -148,15 +154,14 @@ class PackedTrainee:
         """Raise `DataError` unless the pack's images and token ids fit the model."""
         record, config = pack.record, self.model.config
         placeholders = np.flatnonzero(record.input_ids == config.image_token_id)
-        expected = config.visual_tokens_per_image
         problems = {
             "its images and image positions differ in number": len(pack.images) != len(record.image_positions),
             "its image positions do not hold the model's image token": not np.array_equal(
                 placeholders, record.image_positions
             ),
-            f"an image does not have the model's {expected} visual tokens": bool(
-                (record.image_tokens != expected).any()
-            ),
+            f"an image does not have {self._expected_tokens()} visual tokens": not np.isin(
+                record.image_tokens, self._possible_tokens()
+            ).all(),
             "a token id is outside the model's vocabulary": bool(
                 ((record.input_ids < 0) | (record.input_ids >= config.text_config.vocab_size)).any()
             ),
@@ -164,6 +169,18 @@ class PackedTrainee:
         for problem, is_present in problems.items():
             if is_present:
                 raise DataError(f"pack {pack.pack_id}: {problem}", hint="pack the data for this model again")
+
+    def _possible_tokens(self) -> list[int]:
+        """Return the numbers of visual tokens that an image may have."""
+        config = self.model.config
+        if not self._is_mixed:
+            return [config.visual_tokens_per_image]
+        return [side * side for side in range(1, config.grid_size + 1)]
+
+    def _expected_tokens(self) -> str:
+        if not self._is_mixed:
+            return f"the model's {self.model.config.visual_tokens_per_image}"
+        return f"a square number from 1 to {self.model.config.grid_size**2} of"
 
     def _images(self, pack: Pack) -> Iterable[Any]:
         for index, data in enumerate(pack.images):
@@ -191,25 +208,29 @@ class PackedTrainee:
         loss = cross_entropy(logits_1NV[0].float(), batch.targets, reduction="sum")
         return loss, torch.tensor(batch.targets.numel(), device=loss.device)
 
-    def _image_arguments(self, model: Any, batch: PackedBatch) -> dict[str, Tensor]:
-        """Return the forward pass's arguments for images: the pixels, or the features [I, P, D] if there is a cache."""
+    def _image_arguments(self, model: Any, batch: PackedBatch) -> dict[str, Any]:
+        """Return the forward pass's arguments for images: the pixels, or the features [I, P, D] if there is a cache.
+
+        If the packs name a number of visual tokens for each image, the numbers are among the arguments.
+        """
         cache = self._feature_cache
+        arguments: dict[str, Any] = {"image_tokens": batch.image_tokens} if self._is_mixed else {}
         if cache is None:
-            return {"pixel_values": batch.pixel_values}
+            return {"pixel_values": batch.pixel_values, **arguments}
         pixels_of_packs = batch.pixel_values.split([num_images for _, num_images in batch.pack_images])
         features = []
         for (pack_id, _), pixels in zip(batch.pack_images, pixels_of_packs, strict=True):
             features_IPD = cache[pack_id] if pack_id in cache else model.encode_images(pixels)
             cache.add(pack_id, features_IPD)
             features.append(features_IPD)
-        return {"vision_features": torch.cat(features)}
+        return {"vision_features": torch.cat(features), **arguments}
 
     def shard_units(self, model: OqvlForConditionalGeneration) -> list[nn.Module]:
         """Return the modules to shard one by one: the decoder's layers.
 
         The projector stays with the root module. Every process gathers it there, whether or not it has an image.
         """
-        return list(model.text.model.layers)
+        return list(model.text.base_model.layers)
 
     def replicated_modules(self, model: OqvlForConditionalGeneration) -> list[nn.Module]:
         """Return the frozen modules to keep whole on every process: the tower, unless it trains."""
@@ -223,6 +244,7 @@ class PackedTrainee:
             num_images=batch.pixel_values.shape[0],
             num_logits=batch.targets.numel(),
             trainable=self.trainable,
+            image_tokens=batch.image_tokens,
         ).total
 
     def save(self, directory: Path, state_dict: Mapping[str, Tensor]) -> None:
@@ -234,8 +256,8 @@ class PackedTrainee:
         """
         directory.mkdir(parents=True, exist_ok=True)
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
-        if self.model.config.tie_word_embeddings:
-            weights.pop("text.lm_head.weight", None)
+        for tied in self.model.all_tied_weights_keys:
+            weights.pop(tied, None)
         save_torch_state_dict(weights, directory, metadata={"format": "pt"})
         self.model.config.save_pretrained(directory)
         self.model.generation_config.save_pretrained(directory)
