@@ -153,7 +153,7 @@ def check_visual_tokens(num_tokens: int, grid_size: int) -> None:
 
 def pixel_statistics(vision: PreTrainedConfig) -> tuple[_Rgb, _Rgb]:
     """Return the mean and the standard deviation of a tower's pixel normalisation; see `PIXEL_STATISTICS`."""
-    mean, std = PIXEL_STATISTICS.get(vision.model_type, (None, None))
+    mean, std = PIXEL_STATISTICS.get(vision.model_type, ((), ()))
     return tuple(getattr(vision, "image_mean", mean)), tuple(getattr(vision, "image_std", std))
 
 

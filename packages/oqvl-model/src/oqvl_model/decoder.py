@@ -1,7 +1,7 @@
-"""The decoders that a model can have, and what is refused by name because packs could not keep its documents apart.
+"""The decoders that a model can have, and those that are refused by name because packs could not keep documents apart.
 
-transformers builds a decoder from its `model_type`. The list is closed on purpose: a decoder is on it when the tests show
-that its packs equal its documents one by one. Another decoder may ignore `cu_seqlens`, which would silently let
+transformers builds a decoder from its `model_type`. The list is closed on purpose: a decoder is on it if the tests show
+that its packs equal its documents one by one. Another decoder might ignore `cu_seqlens`, which would silently let
 documents see each other.
 """
 
@@ -70,10 +70,9 @@ def check_decoder(config: PreTrainedConfig) -> None:
     """Raise `ConfigError` unless packs of this decoder equal its documents one by one."""
     _check_model_type(config.model_type)
     rope = getattr(config, "rope_parameters", None) or {}
-    rope_types = {
-        rope.get("rope_type"),
-        *(value.get("rope_type") for value in rope.values() if isinstance(value, dict)),
-    }
+    # Some decoders have one rotary embedding for all layers, others one per layer type.
+    per_layer_type = [value for value in rope.values() if isinstance(value, dict)]
+    rope_types = {parameters.get("rope_type") for parameters in [rope, *per_layer_type]}
     layer_types = set(getattr(config, "layer_types", None) or ())
     problems = {
         "attention soft-capping (attn_logit_softcapping), which no packed attention kernel computes": getattr(
@@ -108,7 +107,8 @@ def layer_windows(config: PreTrainedConfig) -> tuple[int | None, ...]:
 
 def build_decoder(config: PreTrainedConfig) -> Any:
     """Build the decoder with its head, with fresh weights. It keeps `config` itself and not a copy."""
-    return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)](config)
+    decoder_class: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    return decoder_class(config)
 
 
 def load_decoder(text: PreTrainedModel, directory: Path) -> None:

@@ -86,7 +86,7 @@ def _vision_config(vision: VisionInit) -> PreTrainedConfig:
 def _read_tower_config(directory: Path, init: VisionInit) -> PreTrainedConfig:
     """Read the tower's configuration from a model directory of the tower alone, or of tower and text encoder."""
     values, _ = PreTrainedConfig.get_config_dict(directory)
-    model_type = values.get("model_type")
+    model_type = values.get("model_type", "")
     model_type = _TOWERS_OF_PAIRS.get(model_type, model_type)
     check_tower(model_type)
     vision: Any = TOWER_CONFIGS[model_type].from_pretrained(directory)

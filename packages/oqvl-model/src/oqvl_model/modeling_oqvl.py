@@ -8,8 +8,8 @@ There are two ways to call it:
 - Ordinary: a padded batch with `attention_mask`, or `generate`, as with any transformers model.
 - Packed: one row of documents with `cu_seqlens`. Attention stays inside each document (see `attention.py`).
 
-Shape suffixes: B rows, T tokens per row, D width of the decoder, N images, V visual tokens per image, X visual tokens of
-all images, P features of the tower's map.
+Shape suffixes: B rows, T tokens per row, D width of the decoder, N images, V visual tokens per image, X visual tokens
+of all images, P features of the tower's map.
 """
 
 from __future__ import annotations
@@ -225,8 +225,9 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
     ) -> Tensor:
         """Embed the tokens, and put the images' visual tokens in place of their placeholders.
 
-        A decoder that scales its embeddings (Gemma: by the square root of its width) does so in the embedding module, so
-        tokens are scaled here and visual tokens are not. They reach the first layer as the projector gives them.
+        A decoder that scales its embeddings (Gemma: by the square root of its width) does so in the embedding module.
+        Text is therefore scaled here, and visual tokens are not: they reach the first layer as the projector gives
+        them.
 
         Args:
             input_ids: int64 [B, T].

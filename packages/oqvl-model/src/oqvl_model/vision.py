@@ -1,8 +1,9 @@
 """Vision towers turn pixels into a square map of features.
 
-A transformer tower gives the hidden state after its last block but `trim_vision_blocks`, as transformers' `hidden_states`
-hold it: without the final norm, without the class token and registers. The default, one block less, is what LLaVA and
-Open-Qwen2VL take from CLIP and SigLIP, and Prismatic from DINOv2: the last block is shaped by the tower's own objective.
+A transformer tower leaves out its last `trim_vision_blocks` blocks and gives what transformers' `hidden_states` hold
+there: no final norm, and neither class token nor registers. The default leaves out one block, as LLaVA and
+Open-Qwen2VL do with CLIP and SigLIP, and Prismatic with DINOv2: the last block serves the objective that the tower was
+trained for.
 
 A tower always stays in inference mode. Its parameters are frozen unless training asks for them.
 
