@@ -191,7 +191,12 @@ def make_pack(processor: OqvlProcessor) -> Callable[..., Pack]:
 
 
 @pytest.fixture
-def packed(processor: OqvlProcessor) -> PackedDetails:
+def packed(packed_details: PackedDetails) -> PackedDetails:
+    return packed_details
+
+
+@pytest.fixture(scope="session")
+def packed_details(processor: OqvlProcessor) -> PackedDetails:
     return PackedDetails(
         bin_capacity=128,
         visual_tokens_per_image=VISUAL_TOKENS,

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tiny_parts import DECODERS, WINDOWED
 
 from oqvl_model.answerer import VlmAnswerer
+from oqvl_model.modeling_oqvl import OqvlForConditionalGeneration
 from oqvl_shards.errors import DataError, HardwareError, UsageError
 
 
@@ -71,6 +73,20 @@ def test_an_answer_ends_at_the_end_token(checkpoint, prompts, monkeypatch):
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
 def test_choices_score_like_a_forward_pass_over_prompt_and_choice(checkpoint, prompts, chat, batch_size):
     answerer = VlmAnswerer(checkpoint, batch_size=batch_size, device="cpu")
+    assert_scores(answerer, prompts, chat=chat)
+
+
+@pytest.mark.parametrize("decoder", WINDOWED)
+def test_choices_score_alike_with_prompts_longer_than_a_window(
+    make_config, enliven, processor, tmp_path, prompts, decoder
+):
+    config = make_config(text_config=dict(DECODERS[decoder]))
+    enliven(OqvlForConditionalGeneration(config)).save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    assert_scores(VlmAnswerer(tmp_path, batch_size=3, device="cpu"), prompts, chat=False)
+
+
+def assert_scores(answerer, prompts, *, chat):
     scores = answerer.choice_logprobs(prompts, CHOICES, chat=chat)
     processor, model = answerer.processor, answerer.model
     for prompt, choices, item in zip(prompts, CHOICES, scores, strict=True):

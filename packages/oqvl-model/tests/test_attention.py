@@ -32,10 +32,13 @@ def bounds(lengths):
     return torch.tensor([0, *lengths]).cumsum(0).int()
 
 
-def reference(query, key, value, lengths, scaling):
-    """One attention over the whole row with a mask that is causal and block-diagonal."""
+def reference(query, key, value, lengths, scaling, window=None):
+    """One attention over the whole row with a mask that is causal and block-diagonal, and maybe a band."""
     document = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
     mask = (document[:, None] == document[None, :]).tril().to(query.device)
+    if window is not None:
+        place = torch.arange(sum(lengths), device=query.device)
+        mask &= place[:, None] - place[None, :] < window
     group_size = query.shape[1] // key.shape[1]
     key, value = (x.repeat_interleave(group_size, dim=1) for x in (key, value))
     return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling).transpose(1, 2)
@@ -46,37 +49,50 @@ def reference(query, key, value, lengths, scaling):
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=6),
     num_key_heads=st.sampled_from([1, 2, 4]),
     scaling=st.sampled_from([None, 0.5]),
+    window=st.sampled_from([None, 1, 2, 4, 20]),
 )
-def test_documents_are_attended_to_one_by_one(max_padding, lengths, num_key_heads, scaling):
+def test_documents_are_attended_to_one_by_one(max_padding, lengths, num_key_heads, scaling, window):
     query, key, value = inputs(sum(lengths), num_key_heads=num_key_heads)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(attention, "MAX_PADDING", max_padding)
         output, weights = document_attention(
-            MODULE, query, key, value, None, cu_seqlens=bounds(lengths), max_seqlen=max(lengths), scaling=scaling
+            MODULE,
+            query,
+            key,
+            value,
+            None,
+            cu_seqlens=bounds(lengths),
+            max_seqlen=max(lengths),
+            scaling=scaling,
+            sliding_window=window,
         )
     assert weights is None
     assert output.shape == (1, sum(lengths), 4, 8)
-    torch.testing.assert_close(output, reference(query, key, value, lengths, scaling), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(output, reference(query, key, value, lengths, scaling, window), atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("window", [None, 2])
 @pytest.mark.parametrize("max_padding", [0, 100])
-def test_gradients_stay_inside_documents(monkeypatch, max_padding):
+def test_gradients_stay_inside_documents(monkeypatch, max_padding, window):
     monkeypatch.setattr(attention, "MAX_PADDING", max_padding)
     lengths = [3, 1, 5]
     query, key, value = (x.requires_grad_() for x in inputs(9))
-    output, _ = document_attention(MODULE, query, key, value, None, cu_seqlens=bounds(lengths), max_seqlen=5)
+    output, _ = document_attention(
+        MODULE, query, key, value, None, cu_seqlens=bounds(lengths), max_seqlen=5, sliding_window=window
+    )
     (output[:, :4] ** 2).sum().backward()
     found = [cast(torch.Tensor, x.grad).clone() for x in (query, key, value)]
     for x in (query, key, value):
         x.grad = None
-    (reference(query, key, value, lengths, None)[:, :4] ** 2).sum().backward()
+    (reference(query, key, value, lengths, None, window)[:, :4] ** 2).sum().backward()
     for gradient, x in zip(found, (query, key, value), strict=True):
         torch.testing.assert_close(gradient, x.grad, atol=1e-6, rtol=1e-5)
         assert not gradient[:, :, 4:].any()
 
 
+@pytest.mark.parametrize(("window", "kernel_window"), [(None, -1), (5, -1), (2, 1), (1, 0)])
 @pytest.mark.parametrize("takes_gqa", [False, True])
-def test_the_flash_kernel_is_called_with_its_own_layout(monkeypatch, takes_gqa):
+def test_the_flash_kernel_is_called_with_its_own_layout(monkeypatch, takes_gqa, window, kernel_window):
     """A stand-in with the kernel's signature, since the kernel itself needs a CUDA device."""
     calls = []
 
@@ -84,30 +100,36 @@ def test_the_flash_kernel_is_called_with_its_own_layout(monkeypatch, takes_gqa):
         calls.append(SimpleNamespace(key=key, max=(max_q, max_k), window=window_size, options=options))
         assert torch.equal(cu_q, cu_k)
         query, key, value = (x.transpose(0, 1)[None] for x in (query, key, value))
-        return reference(query, key, value, cu_q.diff().tolist(), scale)[0]
+        reached = None if window_size[0] < 0 else window_size[0] + 1
+        return reference(query, key, value, cu_q.diff().tolist(), scale, reached)[0]
 
     monkeypatch.setattr(attention, "_varlen_attention", kernel)
     monkeypatch.setattr(attention, "_VARLEN_TAKES_GQA", takes_gqa)
     monkeypatch.setattr(attention, "_can_use_varlen", lambda query: True)
     lengths = [3, 1, 5]
     query, key, value = inputs(9)
-    output, _ = document_attention(MODULE, query, key, value, None, cu_seqlens=bounds(lengths), max_seqlen=5)
-    torch.testing.assert_close(output, reference(query, key, value, lengths, None), atol=1e-6, rtol=1e-5)
+    output, _ = document_attention(
+        MODULE, query, key, value, None, cu_seqlens=bounds(lengths), max_seqlen=5, sliding_window=window
+    )
+    torch.testing.assert_close(output, reference(query, key, value, lengths, None, window), atol=1e-6, rtol=1e-5)
     (call,) = calls
     assert call.max == (5, 5)
-    assert call.window == (-1, 0)
+    assert call.window == (kernel_window, 0)
     assert call.options == ({"enable_gqa": True} if takes_gqa else {})
     assert call.key.shape[1] == (2 if takes_gqa else 4)
 
 
 @pytest.mark.gpu
-def test_the_flash_kernel_gives_the_same_result():
+@pytest.mark.parametrize("window", [None, 100, 7])
+def test_the_flash_kernel_gives_the_same_result(window):
     lengths = [3, 130, 64, 1]
     query, key, value = inputs(sum(lengths), device="cuda", dtype=torch.bfloat16)
     cu_seqlens = bounds(lengths).cuda()
     assert attention._can_use_varlen(query)
-    output, _ = document_attention(MODULE, query, key, value, None, cu_seqlens=cu_seqlens, max_seqlen=130)
-    expected = reference(query.float(), key.float(), value.float(), lengths, None)
+    output, _ = document_attention(
+        MODULE, query, key, value, None, cu_seqlens=cu_seqlens, max_seqlen=130, sliding_window=window
+    )
+    expected = reference(query.float(), key.float(), value.float(), lengths, None, window)
     torch.testing.assert_close(output.float(), expected, atol=0.02, rtol=0.02)
 
 
@@ -152,6 +174,21 @@ def test_what_would_leak_is_refused(change, message):
     }
     with pytest.raises(UsageError, match=message):
         document_attention(MODULE, **{**arguments, **change}, cu_seqlens=bounds([2, 4]), max_seqlen=4)
+
+
+def test_an_empty_mask_is_none():
+    query, key, value = inputs(6)
+    options = {"cu_seqlens": bounds([2, 4]), "max_seqlen": 4}
+    expected, _ = document_attention(MODULE, query, key, value, None, **options)
+    found, _ = document_attention(MODULE, query, key, value, torch.empty(attention.NO_MASK_SHAPE), **options)
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("packed", [{}, {"cu_seqlens": bounds([2, 4]), "max_seqlen": 4}])
+def test_a_soft_cap_is_refused(packed):
+    query, key, value = inputs(6)
+    with pytest.raises(UsageError, match="a soft cap of 50"):
+        document_attention(MODULE, query, key, value, None, softcap=50.0, **packed)
 
 
 def test_several_rows_are_refused():

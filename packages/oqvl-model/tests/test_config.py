@@ -42,6 +42,11 @@ def test_heads_that_do_not_fit_are_refused(override, message):
         InitConfig.from_values(REQUIRED, [override])
 
 
+def test_a_directory_and_a_timm_network_exclude_each_other():
+    with pytest.raises(ConfigError, match="kind=timm takes a network's state dict"):
+        InitConfig.from_values(REQUIRED, ["vision.kind=timm", "vision.directory=siglip"])
+
+
 def test_heads_of_a_model_directory_are_its_own():
     assert TextInit(directory="qwen", num_attention_heads=1).num_attention_heads == 1
     assert VisionInit(directory="siglip", num_attention_heads=7).num_attention_heads == 7

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_parts import TOWERS
 
-from oqvl_model.configuration_oqvl import OqvlConfig, TimmTowerConfig, check_visual_tokens
+from oqvl_model.configuration_oqvl import TOWER_CONFIGS, OqvlConfig, TimmTowerConfig, check_visual_tokens
 from oqvl_shards.errors import ConfigError
 
 
@@ -36,9 +37,46 @@ def test_numbers_of_visual_tokens_that_cannot_be_are_refused(make_config, num_to
         make_config(visual_tokens_per_image=num_tokens)
 
 
-def test_an_unknown_kind_of_tower_is_refused(make_config):
-    with pytest.raises(ConfigError, match="model_type"):
-        make_config(vision_config={"model_type": "resnet"})
+@pytest.mark.parametrize(
+    ("model_type", "reason"),
+    [
+        ("resnet", "not built here"),
+        ("siglip2_vision_model", "fixed resolution"),
+        ("dinov3_vit", "rotary positions"),
+    ],
+)
+def test_other_towers_are_refused_by_name(make_config, model_type, reason):
+    with pytest.raises(ConfigError, match=f"model_type is '{model_type}'.*{reason}"):
+        make_config(vision_config={"model_type": model_type})
+
+
+def test_the_tower_keeps_a_block_and_takes_squares(make_config):
+    with pytest.raises(ConfigError, match="trim_vision_blocks is 3, but the tower has 3 blocks"):
+        make_config(trim_vision_blocks=3)
+    with pytest.raises(ConfigError, match="expected one number of pixels"):
+        make_config(vision_config=TOWERS["dinov2"] | {"image_size": [24, 36]})
+
+
+@pytest.mark.parametrize(
+    ("tower", "mean", "num_prefix_tokens"),
+    [
+        ("siglip", 0.5, 0),
+        ("clip", 0.48145466, 1),
+        ("dinov2", 0.485, 1),
+        ("dinov2_with_registers", 0.485, 4),
+        ("timm", 0.5, 0),
+    ],
+)
+def test_each_tower_has_its_own_pixels_and_tokens(make_config, tower, mean, num_prefix_tokens):
+    config = make_config(vision_config=dict(TOWERS[tower]))
+    assert config.image_mean[0] == mean
+    assert config.num_prefix_tokens == num_prefix_tokens
+    own = make_config(vision_config=TOWERS[tower] | {"image_mean": [0.1, 0.2, 0.3], "image_std": [1.0, 1.0, 1.0]})
+    assert (own.image_mean, own.image_std) == ((0.1, 0.2, 0.3), (1.0, 1.0, 1.0))
+
+
+def test_every_tower_is_tested():
+    assert {tower["model_type"] for tower in TOWERS.values()} == set(TOWER_CONFIGS)
 
 
 @given(st.integers(-3, 800), st.integers(1, 27))

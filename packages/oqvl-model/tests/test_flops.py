@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from tiny_parts import DECODERS, TOWERS, TRANSFORMERS, WINDOWED
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import Qwen2Config, SiglipVisionConfig
 
 from oqvl_model.configuration_oqvl import OqvlConfig, TimmTowerConfig
 from oqvl_model.flops import forward_flops, training_flops, vision_flops
+from oqvl_model.modeling_oqvl import OqvlForConditionalGeneration
 from oqvl_model.trainee import PackedTrainee
 from oqvl_model.vision import TimmTower
 
@@ -40,6 +44,47 @@ def test_the_flops_are_those_that_torch_counts(checkpoint, packed, make_pack, tr
         trainee.loss(trainee.model, batch)[0].backward()
     assert counter.get_flop_counts()["Global"][attention] > 0
     assert trainee.num_flops(batch) == counter.get_total_flops()
+
+
+@pytest.mark.parametrize(
+    ("decoder", "tower"),
+    [(decoder, "siglip") for decoder in DECODERS if decoder not in WINDOWED]
+    + [("qwen2", tower) for tower in TRANSFORMERS if tower != "siglip"],
+)
+def test_the_flops_of_every_family_are_those_that_torch_counts(make_config, decoder, tower):
+    config = make_config(text_config=dict(DECODERS[decoder]), vision_config=dict(TOWERS[tower]))
+    model: Any = OqvlForConditionalGeneration(config)
+    ids = torch.tensor([[1, *[config.image_token_id] * 4, 2, 3, 4]])
+    mapping = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: causal_attention_flops}
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=mapping) as counter:
+        model(input_ids=ids, pixel_values=torch.zeros(1, 3, 24, 24))
+    flops = forward_flops(config, document_lengths=[8], num_images=1, num_logits=8)
+    assert flops.total == counter.get_total_flops()
+
+
+@pytest.mark.parametrize(
+    ("decoder", "query_width", "key_width", "pairs"),
+    [
+        # A document of 7 tokens has 28 pairs of a token and one it attends to, and 25 within a window of 5.
+        ("qwen2", 32, 16, 28 + 28),
+        ("qwen2 with windows", 32, 16, 28 + 25),
+        ("qwen3", 64, 32, 28 + 28),
+        ("llama", 32, 16, 28 + 28),
+        ("smollm3", 32, 16, 28 + 28),
+        ("mistral", 32, 16, 25 + 25),
+        ("gemma", 64, 16, 28 + 28),
+        ("gemma2", 64, 32, 25 + 28),
+        ("gemma3_text", 64, 32, 25 + 28),
+    ],
+)
+def test_the_flops_of_every_family_are_those_of_a_hand_count(make_config, decoder, query_width, key_width, pairs):
+    config = make_config(text_config=dict(DECODERS[decoder]))
+    flops = forward_flops(config, document_lengths=[7, 1], num_images=0, num_logits=3)
+    # Two layers: queries and output, keys and values, three matrices of the MLP; 8 tokens.
+    assert flops.decoder == 2 * 2 * 8 * (2 * 32 * query_width + 2 * 32 * key_width + 3 * 32 * 48)
+    # Scores and weighted values, in both layers; the document of 1 token has one pair in each.
+    assert flops.attention == 2 * 2 * query_width * (pairs + 2)
+    assert flops.head == 2 * 32 * 320 * 3
 
 
 @pytest.mark.parametrize("trains", [False, True])

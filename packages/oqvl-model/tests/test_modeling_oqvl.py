@@ -76,6 +76,16 @@ def test_images_and_placeholders_must_agree(model, inputs):
 
 
 @torch.no_grad()
+def test_a_batch_may_name_a_number_of_visual_tokens_for_each_image(model, inputs):
+    expected = model(**inputs).logits
+    torch.testing.assert_close(model(**inputs, image_tokens=[4, 4, 4]).logits, expected, atol=1e-5, rtol=1e-5)
+    with pytest.raises(DataError, match=r"12 image placeholders, expected 3 images x \[4, 1, 4\]"):
+        model(**inputs, image_tokens=[4, 1, 4])
+    with pytest.raises(UsageError, match="image_tokens has 2 numbers, but there are 3 images"):
+        model(**inputs, image_tokens=[4, 4])
+
+
+@torch.no_grad()
 def test_logits_are_computed_where_they_are_wanted(model, inputs):
     packed = packed_inputs(inputs)
     index = torch.tensor([3, 9, 1])

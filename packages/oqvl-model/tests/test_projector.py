@@ -31,6 +31,35 @@ def test_the_original_pools_729_features_to_144():
     torch.testing.assert_close(pool(features), reference(features, 27, 12), atol=5e-7, rtol=1e-5)
 
 
+def test_a_map_of_24_pools_to_144_tokens_of_four_features_each():
+    features = torch.randn(1, 576, 4, generator=torch.Generator().manual_seed(0))
+    pool = AveragePool(24, 144)
+    assert pool.matrix_VP is not None
+    assert ((pool.matrix_VP == 0.25).sum(1) == 4).all()
+    assert ((pool.matrix_VP != 0).sum(0) == 1).all()
+    maps = features.transpose(1, 2).unflatten(2, (24, 24))
+    expected = torch.nn.functional.avg_pool2d(maps, 2).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(pool(features), expected, atol=5e-7, rtol=1e-5)
+
+
+@given(st.lists(st.sampled_from([1, 4, 9, 16]), min_size=1, max_size=6))
+def test_each_image_is_pooled_to_its_own_number_in_order(image_tokens):
+    generator = torch.Generator().manual_seed(2)
+    features = torch.randn(len(image_tokens), 16, 3, generator=generator, requires_grad=True)
+    pooled = AveragePool(4, 4).pool_each(features, image_tokens)
+    expected = [AveragePool(4, number)(features[i : i + 1])[0] for i, number in enumerate(image_tokens)]
+    torch.testing.assert_close(pooled, torch.cat(expected), atol=1e-6, rtol=1e-5)
+
+
+def test_no_image_is_pooled_to_no_token():
+    features = torch.zeros(0, 16, 3, requires_grad=True)
+    pooled = AveragePool(4, 4).pool_each(features, [])
+    assert pooled.shape == (0, 3)
+    assert pooled.requires_grad
+    with pytest.raises(ConfigError, match="visual_tokens_per_image is 5"):
+        AveragePool(4, 4).pool_each(torch.zeros(1, 16, 3), [5])
+
+
 def test_as_many_tokens_as_features_is_the_identity():
     features = torch.randn(1, 729, 4)
     assert AveragePool(27, 729)(features) is features

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_parts import TOWERS, TRANSFORMERS
+from transformers import CLIPConfig, CLIPModel, SiglipConfig, SiglipModel
 
 from oqvl_model.configuration_oqvl import TimmTowerConfig
 from oqvl_model.modeling_oqvl import OqvlForConditionalGeneration
@@ -12,6 +14,13 @@ from oqvl_model.weights import load_timm
 from oqvl_shards.errors import ConfigError
 
 LITE0 = "tf_efficientnet_lite0"
+SMALL_TEXT = {
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "vocab_size": 99,
+}
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +68,67 @@ def test_the_tower_is_the_configured_one(make_config):
     assert (len(trimmed.layers), len(whole.layers)) == (2, 3)
     vision = TimmTowerConfig(image_size=64, feature_stride=16, hidden_size=112)
     assert isinstance(build_tower(make_config(vision_config=vision)), TimmTower)
+
+
+@pytest.fixture(params=TRANSFORMERS)
+def whole_and_config(request, make_config):
+    """A whole transformer of transformers, its weights far from fresh, and a configuration of a model on it."""
+    config = make_config(vision_config=dict(TOWERS[request.param]))
+    torch.manual_seed(4)
+    whole = build_tower(config).source_class(config.vision_config).eval()
+    with torch.no_grad():
+        for parameter in whole.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape)
+    return whole, config
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("trim", [0, 1, 2])
+def test_a_tower_gives_the_hidden_state_of_its_layer(whole_and_config, tmp_path, trim):
+    whole, config = whole_and_config
+    config.trim_vision_blocks = trim
+    whole.save_pretrained(tmp_path)
+    tower: Any = build_tower(config)
+    tower.load_directory(tmp_path)
+    pixels = torch.randn(2, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+    hidden = whole(pixels, output_hidden_states=True).hidden_states[-1 - trim]
+    assert hidden.shape[1] == 16 + config.num_prefix_tokens
+    assert torch.equal(tower(pixels), hidden[:, config.num_prefix_tokens :])
+    assert not tower.train().training
+
+
+def test_every_parameter_of_a_tower_has_a_part_in_its_features(whole_and_config):
+    _, config = whole_and_config
+    tower = build_tower(config).requires_grad_()
+    tower(torch.randn(2, 3, 24, 24)).pow(2).sum().backward()
+    assert [name for name, parameter in tower.named_parameters() if parameter.grad is None] == []
+
+
+@pytest.mark.parametrize(
+    ("tower", "pair_class"),
+    [
+        ("siglip", lambda vision: SiglipModel(SiglipConfig(vision_config=vision, text_config=SMALL_TEXT))),
+        ("clip", lambda vision: CLIPModel(CLIPConfig(vision_config=vision, text_config=SMALL_TEXT))),
+    ],
+)
+def test_a_tower_comes_out_of_a_pair_with_its_text_encoder(make_config, tmp_path, tower, pair_class):
+    config = make_config(vision_config=dict(TOWERS[tower]))
+    pair = pair_class(config.vision_config.to_dict())
+    pair.save_pretrained(tmp_path)
+    built: Any = build_tower(config)
+    built.load_directory(tmp_path)
+    assert torch.equal(built.layers[1].mlp.fc1.weight, pair.vision_model.encoder.layers[1].mlp.fc1.weight)
+    weight = pair.vision_model.embeddings.position_embedding.weight
+    assert torch.equal(built.embeddings.position_embedding.weight, weight)
+
+
+def test_a_directory_that_lacks_blocks_is_refused(make_config, tmp_path):
+    config = make_config(vision_config=TOWERS["clip"] | {"num_hidden_layers": 2})
+    build_tower(config).source_class(config.vision_config).save_pretrained(tmp_path)
+    whole = make_config(vision_config=dict(TOWERS["clip"]))
+    whole.vision_config.save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match="lacks 16 weights, for example"):
+        build_tower(whole).load_directory(tmp_path)
 
 
 def test_networks_and_stages_that_do_not_exist_are_refused():
