@@ -54,7 +54,7 @@ def test_the_flops_are_those_that_torch_counts(checkpoint, packed, make_pack, tr
 def test_the_flops_of_every_family_are_those_that_torch_counts(make_config, decoder, tower):
     config = make_config(text_config=dict(DECODERS[decoder]), vision_config=dict(TOWERS[tower]))
     model: Any = OqvlForConditionalGeneration(config)
-    ids = torch.tensor([[1, *[config.image_token_id] * 4, 2, 3, 4]])
+    ids = torch.tensor([[1, *[config.image_token_id] * 4, 5, 6, 7]])
     mapping = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: causal_attention_flops}
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=mapping) as counter:
         model(input_ids=ids, pixel_values=torch.zeros(1, 3, 24, 24))

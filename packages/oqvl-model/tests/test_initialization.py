@@ -79,6 +79,7 @@ def test_a_decoder_of_every_family_is_taken_from_its_directory(tmp_path, tokeniz
         visual_tokens_per_image=4,
     )
     model: Any = build_model(config)[0]
+    assert str(tmp_path) not in model.config.to_json_string()
     assert model.config.text_config.model_type == DECODERS[name]["model_type"]
     table = model.get_input_embeddings().weight
     assert table.shape == (320, 32)
@@ -93,7 +94,8 @@ def test_a_tower_of_every_family_is_taken_from_its_directory(
 ):
     torch.manual_seed(1)
     expected = make_config(vision_config=dict(TOWERS[name]))
-    source: Any = build_tower(expected).source_class(expected.vision_config)
+    tower: Any = build_tower(expected)
+    source: Any = tower.source_class(expected.vision_config)
     source.save_pretrained(tmp_path / "vision")
     if has_own_pixels:
         values = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}
@@ -108,6 +110,7 @@ def test_a_tower_of_every_family_is_taken_from_its_directory(
     )
     built, processor = build_model(config)
     model: Any = built
+    assert str(tmp_path) not in model.config.to_json_string()
     assert model.config.vision_config.model_type == TOWERS[name]["model_type"]
     assert len(model.vision.layers) == 1
     assert processor.config.image_mean == ((0.1, 0.2, 0.3) if has_own_pixels else expected.image_mean)

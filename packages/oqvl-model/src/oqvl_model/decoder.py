@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 from transformers import (
+    CONFIG_MAPPING,
     MODEL_FOR_CAUSAL_LM_MAPPING,
-    AutoConfig,
     AutoModelForCausalLM,
     PreTrainedConfig,
     PreTrainedModel,
@@ -48,7 +48,7 @@ def decoder_config(values: Mapping[str, Any] | PreTrainedConfig | None) -> PreTr
         fields = dict(values or {})
         model_type = fields.pop("model_type", Qwen2Config.model_type)
         _check_model_type(model_type)
-        values = AutoConfig.for_model(model_type, **fields)
+        values = CONFIG_MAPPING[model_type](**fields)
     check_decoder(values)
     return values
 
@@ -61,7 +61,8 @@ def read_decoder_config(directory: Path) -> PreTrainedConfig:
     """
     values, _ = PreTrainedConfig.get_config_dict(directory)
     _check_model_type(values.get("model_type"))
-    config = AutoConfig.from_pretrained(directory)
+    # AutoConfig.from_pretrained would also store the directory's path in the configuration.
+    config = CONFIG_MAPPING[values["model_type"]].from_pretrained(directory)
     check_decoder(config)
     return config
 
