@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import zipfile
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import Qwen2Config, Qwen2ForCausalLM, SiglipVisionModel
 
 from oqvl_model.configuration_oqvl import TimmTowerConfig
-from oqvl_model.vision import SiglipTower, TimmTower, timm_network
-from oqvl_model.weights import load_siglip, load_text, load_timm
+from oqvl_model.vision import TimmTower, timm_network
+from oqvl_model.weights import load_timm
 from oqvl_shards.errors import ConfigError
 
 LITE0 = "tf_efficientnet_lite0"
@@ -85,31 +83,3 @@ def test_another_file_is_described_and_nobody_advised_to_run_it(tmp_path):
             load_timm(tower, tmp_path / name)
         assert found in caught.value.message
         assert "weights_only" not in str(caught.value)
-
-
-def test_a_siglip_gives_its_embeddings_and_first_blocks(make_config, tmp_path):
-    torch.manual_seed(1)
-    config = make_config()
-    siglip: Any = SiglipVisionModel(config.vision_config)
-    siglip.save_pretrained(tmp_path)
-    tower = SiglipTower(config.vision_config, num_blocks=2)
-    load_siglip(tower, tmp_path)
-    assert torch.equal(tower.embeddings.patch_embedding.weight, siglip.embeddings.patch_embedding.weight)
-    for layer, source in zip(tower.layers, siglip.encoder.layers[:2], strict=True):
-        expected = source.state_dict()
-        assert all(torch.equal(tensor, expected[name]) for name, tensor in layer.state_dict().items())
-
-
-@pytest.mark.parametrize("num_rows", [320, 352])
-def test_a_longer_embedding_keeps_its_fresh_rows(make_config, tmp_path, num_rows):
-    torch.manual_seed(1)
-    values = make_config().text_config.to_dict()
-    source = Qwen2ForCausalLM(Qwen2Config(**values))
-    source.save_pretrained(tmp_path)
-    text = Qwen2ForCausalLM(Qwen2Config(**values | {"vocab_size": num_rows}))
-    fresh = text.model.embed_tokens.weight.detach().clone()
-    load_text(text, tmp_path)
-    assert torch.equal(text.model.embed_tokens.weight[:320], source.model.embed_tokens.weight)
-    assert torch.equal(text.model.embed_tokens.weight[320:], fresh[320:])
-    assert text.lm_head.weight is text.model.embed_tokens.weight
-    assert torch.equal(text.model.norm.weight, source.model.norm.weight)

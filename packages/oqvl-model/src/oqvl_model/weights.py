@@ -1,4 +1,4 @@
-"""Load weights from local files into the parts of a fresh model."""
+"""Load the state dict of a timm network into a tower of a fresh model. Other parts load themselves."""
 
 from __future__ import annotations
 
@@ -10,21 +10,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import Qwen2ForCausalLM, SiglipVisionModel
 
-from oqvl_model.vision import SiglipTower, TimmTower, timm_network
+from oqvl_model.vision import TimmTower, timm_network
 from oqvl_shards.errors import ConfigError
 
 _BATCH_COUNTER = "num_batches_tracked"
 _NUM_BYTES_SHOWN = 32
-
-
-def load_siglip(tower: SiglipTower, directory: Path) -> None:
-    """Copy the embeddings and the first blocks of a SigLIP model directory into `tower`."""
-    siglip = SiglipVisionModel.from_pretrained(directory, dtype=torch.float32)
-    tower.embeddings.load_state_dict(siglip.embeddings.state_dict())
-    for layer, source in zip(tower.layers, siglip.encoder.layers, strict=False):
-        layer.load_state_dict(source.state_dict())
 
 
 def load_timm(tower: TimmTower, path: Path) -> None:
@@ -49,23 +40,6 @@ def load_timm(tower: TimmTower, path: Path) -> None:
             )
     tower_names = _without_batch_counters(tower.network.state_dict())
     tower.network.load_state_dict({name: weights[name] for name in tower_names}, strict=False)
-
-
-def load_text(text: Qwen2ForCausalLM, directory: Path) -> None:
-    """Copy the weights of a Qwen2 model directory into `text`.
-
-    If `text` has more embedding rows than the source, the rows at the end keep their fresh weights.
-    """
-    source = Qwen2ForCausalLM.from_pretrained(directory, dtype=torch.float32)
-    tables = {
-        name for name, module in source.named_modules() if module in (source.get_input_embeddings(), source.lm_head)
-    }
-    state = source.state_dict()
-    target = text.state_dict()
-    for table in tables:
-        rows = min(len(state[f"{table}.weight"]), len(target[f"{table}.weight"]))
-        target[f"{table}.weight"][:rows] = state.pop(f"{table}.weight")[:rows]
-    text.load_state_dict(state, strict=False)
 
 
 def _without_batch_counters(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
