@@ -1,4 +1,4 @@
-"""The Open-Qwen2VL architecture as a transformers model: vision tower, projector, Qwen2 decoder, packed forward.
+"""The Open-Qwen2VL architecture as a transformers model: vision tower, projector, decoder, packed forward.
 
 Importing this package is cheap: torch and transformers are imported when a name that needs them is first used. Call
 `oqvl_model.register()` once to make the model known to transformers' auto classes.
