@@ -6,6 +6,7 @@ trainer states the protocol that it needs, and `bind` joins the two. Plug-ins of
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
 import traceback
@@ -77,7 +78,7 @@ def _import_factory(path: str, key: str) -> Callable[..., Any]:
         except AttributeError as error:
             raise ConfigError(
                 f"{key}={path!r}: {module_name} has no attribute {attributes!r}",
-                hint=_names_in(factory) or "check the spelling",
+                hint=_suggest(name, factory),
             ) from error
         except OqvlError:
             raise
@@ -180,8 +181,15 @@ def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {error}{place}"
 
 
-def _names_in(namespace: Any) -> str:
-    """Return a hint that names what could be meant: the public callables of a module or class."""
+def _suggest(name: str, namespace: Any) -> str:
+    """Return a hint that says what `name` could mean: public callables of a module or class, the most similar first.
+
+    Names that a module merely imports are left out unless they are similar.
+    """
     members = getattr(namespace, "__dict__", {})
-    names = [name for name in members if not name.startswith("_") and callable(getattr(namespace, name))]
-    return f"it has {', '.join(sorted(names)[:10])}" if names else ""
+    names = sorted(member for member in members if not member.startswith("_") and callable(getattr(namespace, member)))
+    if similar := difflib.get_close_matches(name, names):
+        return f"did you mean {' or '.join(similar)}?"
+    if isinstance(namespace, ModuleType):
+        names = [member for member in names if getattr(members[member], "__module__", "") == namespace.__name__]
+    return f"it has {', '.join(names[:10])}" if names else "check the spelling"
