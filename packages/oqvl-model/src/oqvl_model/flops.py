@@ -133,10 +133,8 @@ def _num_pairs(length: int, window: int | None) -> int:
 def _transformer_flops(config: OqvlConfig, trains: bool) -> float:
     """Return the operations of a transformer tower for one image."""
     vision, num_patches = config.vision_config, config.grid_size**2
-    num_blocks, num_tokens = (
-        vision.num_hidden_layers - config.trim_vision_blocks,
-        num_patches + config.num_prefix_tokens,
-    )
+    num_blocks = vision.num_hidden_layers - config.trim_vision_blocks
+    num_tokens = num_patches + config.num_prefix_tokens
     width = vision.hidden_size
     embedding = 2 * num_patches * width * vision.num_channels * vision.patch_size**2
     products = 2 * num_tokens * (4 * width * width + _mlp_weights(vision))
