@@ -20,75 +20,100 @@ from oqvl_pack.binpacking.shuffle import mix
 NUM_ITEMS = 120_000  # enough for the compiled kernels
 SCRIPT = """
 import hashlib, sys
+from unittest import mock
 import numpy as np
-{prelude}
-from oqvl_pack import pack
+from oqvl_pack import binpacking, pack
+from oqvl_pack.binpacking import compiled
+
 lengths = np.minimum(144 + np.ceil(np.random.default_rng(5).lognormal(3.1, 0.7, {num_items})).astype(np.int64), 4096)
-digest = hashlib.sha256()
 weights = np.arange({num_items}) % 3
-plans = [pack(lengths, 4096, algorithm=algorithm) for algorithm in ("best", "bfd", "ffd", "next_fit")]
-plans += [pack(lengths, 4096, weights=weights, weight_capacity=20, algorithm=name) for name in ("ffd", "next_fit")]
-for plan in plans:
-    for one in (plan, plan.shuffled(3)):
-        digest.update(one.indices.tobytes() + one.offsets.tobytes() + one[len(one) // 2].tobytes())
-print(digest.hexdigest(), bool(sys.modules.get("numba")))
+
+def print_digest():
+    compiled._import_kernels.cache_clear()
+    sys.modules.pop("oqvl_pack.binpacking.kernels", None)
+    vars(binpacking).pop("kernels", None)
+    digest = hashlib.sha256()
+    plans = [pack(lengths, 4096, algorithm=algorithm) for algorithm in ("best", "bfd", "ffd", "next_fit")]
+    plans += [pack(lengths, 4096, weights=weights, weight_capacity=20, algorithm=name) for name in ("ffd", "next_fit")]
+    for plan in plans:
+        for one in (plan, plan.shuffled(3)):
+            digest.update(one.indices.tobytes() + one.offsets.tobytes() + one[len(one) // 2].tobytes())
+    print(digest.hexdigest(), bool(sys.modules.get("numba")), "oqvl_pack.binpacking.kernels" in sys.modules)
+
+{body}
 """
 
 
-def run_script(prelude: str = "", num_items: int = NUM_ITEMS, **environment: str) -> tuple[str, bool]:
-    script = SCRIPT.format(prelude=prelude, num_items=num_items)
+def run_script(
+    body: str = "print_digest()", num_items: int = NUM_ITEMS, **environment: str
+) -> list[tuple[str, bool, bool]]:
+    """Pack in a process of its own; return for each call the digest, and whether numba and the kernels are loaded."""
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env={**os.environ, **environment}
+        [sys.executable, "-c", SCRIPT.format(body=body, num_items=num_items)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **environment},
     )
-    digest, imported = done.stdout.split()
-    return digest, imported == "True"
+    rows = [line.split() for line in done.stdout.splitlines()]
+    return [(digest, numba == "True", kernels == "True") for digest, numba, kernels in rows]
 
 
-def test_same_bits_with_and_without_numba() -> None:
-    compiled = run_script()
-    blocked = run_script("sys.modules['numba'] = None")
-    disabled = run_script(NUMBA_DISABLE_JIT="1")
-    assert compiled[1]
-    assert not blocked[1]
-    assert compiled[0] == blocked[0] == disabled[0]
+@pytest.fixture(scope="module")
+def expected_digest() -> str:
+    """The digest of the plans of compiled kernels."""
+    [(digest, numba, kernels)] = run_script()
+    assert numba and kernels
+    return digest
 
 
-def test_works_where_numba_cannot_cache() -> None:
-    prelude = (
-        "from numba.core import caching\n"
-        "found = caching.CacheImpl.__init__\n"
-        "def refuse(self, function):\n"
-        "    if function.__module__ == 'oqvl_pack.binpacking.kernels': raise RuntimeError('no locator available')\n"
-        "    found(self, function)\n"
-        "caching.CacheImpl.__init__ = refuse\n"
-    )
-    assert run_script(prelude) == run_script()
+def test_same_bits_where_numba_is_disabled(expected_digest: str) -> None:
+    [(digest, _, kernels)] = run_script(NUMBA_DISABLE_JIT="1")
+    assert (digest, kernels) == (expected_digest, False)
 
 
-@pytest.mark.parametrize("error", ["OSError(28, 'No space left on device')", "EOFError('Ran out of input')"])
-def test_works_where_the_cache_is_full_or_damaged(error: str) -> None:
-    prelude = (
-        "from numba.core import caching\n"
-        "def fail(self, *arguments):\n"
-        f"    raise {error}\n"
-        "caching.IndexDataCacheFile.load = caching.IndexDataCacheFile.save = fail\n"
-    )
-    assert run_script(prelude) == run_script()
+def test_works_where_the_cache_is_missing_full_or_damaged(expected_digest: str) -> None:
+    body = """
+from numba.core import caching
+found, failures = caching.CacheImpl.__init__, []
+def refuse(self, function):
+    if function.__module__ == 'oqvl_pack.binpacking.kernels':
+        failures.append(function)
+        raise RuntimeError('no locator available')
+    found(self, function)
+def fail_with(error):
+    def fail(self, *arguments):
+        failures.append(error)
+        raise error
+    return fail
+
+with mock.patch.object(caching.CacheImpl, '__init__', refuse): print_digest()
+cache = caching.IndexDataCacheFile
+for error in (OSError(28, 'No space left on device'), EOFError('Ran out of input')):
+    with mock.patch.multiple(cache, load=fail_with(error), save=fail_with(error)): print_digest()
+assert {type(failure).__name__ for failure in failures} == {'function', 'OSError', 'EOFError'}, failures
+"""
+    assert run_script(body) == [(expected_digest, True, True)] * 3
 
 
-@pytest.mark.parametrize("error", ["SystemError('initialization of _internal failed')", "OSError('no libllvmlite.so')"])
-def test_works_where_numba_cannot_be_loaded(error: str) -> None:
-    prelude = (
-        "class Broken:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        f"        if name == 'numba': raise {error}\n"
-        "sys.meta_path.insert(0, Broken())\n"
-    )
-    assert run_script(prelude) == (run_script()[0], False)
+def test_works_where_numba_is_missing_or_cannot_be_loaded(expected_digest: str) -> None:
+    body = """
+class Broken:
+    def find_spec(self, name, path=None, target=None):
+        if name == 'numba': raise self.error
+
+for error in (SystemError('initialization of _internal failed'), OSError('no libllvmlite.so')):
+    Broken.error = error
+    with mock.patch.object(sys, 'meta_path', [Broken(), *sys.meta_path]): print_digest()
+sys.modules['numba'] = None
+print_digest()
+"""
+    assert run_script(body) == [(expected_digest, False, False)] * 3
 
 
 def test_few_items_never_import_numba() -> None:
-    assert not run_script(num_items=compiled.MIN_COMPILED_ITEMS - 1)[1]
+    [(_, numba, kernels)] = run_script(num_items=compiled.MIN_COMPILED_ITEMS - 1)
+    assert not numba and not kernels
 
 
 @pytest.mark.parametrize("num_threads", [1, 2, 3, 8])
