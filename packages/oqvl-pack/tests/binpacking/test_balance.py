@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -157,3 +158,52 @@ def test_fewer_packs_than_a_batch_are_only_shuffled() -> None:
     order = balanced_order([5, 1, 3], num_ranks=4, seed=2)
     assert order.tolist() == permutation(3, 2).tolist()
     assert imbalance([5, 1, 3], num_ranks=4) == Imbalance((0.0,), (0.0,))
+
+
+def pairings(packs: tuple[int, ...]) -> Iterator[list[tuple[int, int]]]:
+    """Yield every way to put an even number of packs into batches of two."""
+    if not packs:
+        yield []
+        return
+    first, *rest = packs
+    for partner in rest:
+        others = tuple(pack for pack in rest if pack != partner)
+        yield from ([(first, partner), *pairs] for pairs in pairings(others))
+
+
+@given(
+    st.integers(1, 4).flatmap(lambda num: st.lists(st.integers(0, 99), min_size=2 * num, max_size=2 * num)),
+    st.integers(0, 3),
+    st.booleans(),
+)
+def test_no_pairing_has_a_cheaper_most_expensive_batch(costs: list[int], seed: int, is_one_rank: bool) -> None:
+    shape = {"num_ranks": 1, "packs_per_rank": 2} if is_one_rank else {"num_ranks": 2, "packs_per_rank": 1}
+    order = balanced_order(costs, **shape, seed=seed)
+    totals = np.asarray(costs)[order].reshape(-1, 2).sum(axis=1)
+    every = [max(costs[a] + costs[b] for a, b in pairs) for pairs in pairings(tuple(range(len(costs))))]
+    assert totals.max() == min(every)
+    # The measure agrees: of all pairings, this one has the least imbalance across batches.
+    if sum(costs):
+        measured = imbalance(np.asarray(costs)[order], **shape).across_batches[0]
+        assert measured == pytest.approx(min(every) * len(totals) / sum(costs) - 1)
+
+
+@given(
+    st.lists(st.integers(0, 99), min_size=1, max_size=60),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.integers(0, 3),
+)
+def test_batches_and_ranks_differ_by_less_than_one_pack(
+    costs: list[int], num_ranks: int, packs_per_rank: int, seed: int
+) -> None:
+    batch_size = num_ranks * packs_per_rank
+    num_batches = len(costs) // batch_size
+    order = balanced_order(costs, num_ranks=num_ranks, packs_per_rank=packs_per_rank, seed=seed)
+    dealt = np.asarray(costs)[order[: num_batches * batch_size]].reshape(num_batches, packs_per_rank, num_ranks)
+    totals = dealt.sum(axis=(1, 2))
+    # A round gives every batch one pack, the most expensive to the cheapest batch, so gaps never add up.
+    assert not num_batches or totals.max() - totals.min() <= dealt.max() - dealt.min()
+    for batch in dealt:
+        ranks = batch.sum(axis=0)
+        assert ranks.max() - ranks.min() <= batch.max() - batch.min()

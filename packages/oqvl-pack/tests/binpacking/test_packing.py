@@ -260,3 +260,22 @@ def test_errors_say_what_to_do(call: Callable[[], object], hint: str) -> None:
     assert hint in caught.value.hint
     assert caught.value.exit_code in (3, 5)
     assert str(caught.value).endswith(f"hint: {caught.value.hint}")
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([3, 5, 8]), st.integers(0, 4)), min_size=1, max_size=7),
+    st.sampled_from(["best", "exact_fill", "ffd", "next_fit"]),
+)
+def test_equal_lengths_with_different_weights_against_every_packing(
+    optimum: Callable[..., int], items: list[tuple[int, int]], algorithm: Algorithm
+) -> None:
+    lengths, weights = map(list, zip(*items, strict=True))
+    plan = pack(lengths, 10, weights=weights, weight_capacity=4, algorithm=algorithm)
+    fewest = optimum(lengths, 10, weights=weights, weight_capacity=4)
+    assert plan.lower_bound <= fewest <= plan.num_bins
+    # The ids must lead to the very items: an item of the right length and the wrong weight breaks a bin.
+    bins = [ids.tolist() for ids in plan]
+    assert sorted(item for ids in bins for item in ids) == list(range(len(items)))
+    assert [sum(lengths[item] for item in ids) for ids in bins] == plan.fill.tolist()
+    assert [sum(weights[item] for item in ids) for ids in bins] == plan.weight.tolist()
+    assert max(plan.fill) <= 10 and max(plan.weight) <= 4

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -152,3 +156,26 @@ def test_the_smallest_orders(order: list[int], num_bins: int) -> None:
     plan = pack([5] * num_bins, 10)
     assert len(plan.reordered(order)) == num_bins
     assert plan.balanced(np.zeros(num_bins), num_ranks=4).num_bins == num_bins
+
+
+def test_a_plan_comes_back_from_json_arrays_and_pickle(tmp_path: Path) -> None:
+    plan = pack(LENGTHS, 1000, weights=LENGTHS % 5, weight_capacity=20).shuffled(3)
+    pickled = pickle.dumps(plan)  # before its lists are made
+    bins = [items.tolist() for items in plan]
+    columns = json.loads(json.dumps({"indices": plan.indices.tolist(), "offsets": plan.offsets.tolist()}))
+    assert [columns["indices"][begin:end] for begin, end in itertools.pairwise(columns["offsets"])] == bins
+    np.savez(tmp_path / "plan.npz", allow_pickle=False, indices=plan.indices, offsets=plan.offsets)
+    with np.load(tmp_path / "plan.npz", allow_pickle=False) as file:
+        assert [items.tolist() for items in np.split(file["indices"], file["offsets"][1:-1])] == bins
+    for data in (pickled, pickle.dumps(plan)):
+        again = pickle.loads(data)
+        assert [items.tolist() for items in again] == [again[index].tolist() for index in range(len(again))] == bins
+        assert (again.fill.tolist(), again.weight.tolist()) == (plan.fill.tolist(), plan.weight.tolist())
+        assert (again.lower_bounds, again.algorithm, again.gap) == (plan.lower_bounds, plan.algorithm, plan.gap)
+        assert again.shuffled(4)[7].tolist() == plan.shuffled(4)[7].tolist()
+
+
+def test_a_split_plan_comes_back_from_pickle() -> None:
+    plan = pack([3, 25, 7, 40], 10, overlong="split").shuffled(1)
+    again = pickle.loads(pickle.dumps(plan))
+    assert [again.spans(index) for index in range(len(again))] == [plan.spans(index) for index in range(len(plan))]

@@ -144,7 +144,9 @@ def test_numbers_of_numpy_count() -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [{"buffer": [["a", 5]]}, {"buffer": [["a", 11, 0, 0]]}, {"buffer": None}, {"num_items": "3"}, {"num_bins": None}],
+    [{"buffer": [["a", 5]]}, {"buffer": [["a", 11, 0, 0]]}, {"buffer": None}, {"num_items": "3"}, {"num_bins": None}]
+    + [{"buffer": [waiting]} for waiting in (["a", 5, None, 0], ["a", 5, 0, "0"], ["a", 5, -1, 0], ["a", 5, 0.5, 0])]
+    + [{"buffer": value} for value in ([5], ["ab"], [["a", 5, 0, 0, 0]], 7)],
 )
 def test_a_damaged_state_changes_nothing(damage: dict[str, object]) -> None:
     packer = StreamingPacker(10)
@@ -212,3 +214,48 @@ def test_long_items_go_first_until_the_oldest_has_waited_long_enough() -> None:
         leaves |= dict.fromkeys(members, packer.num_bins)
     # Four buffers' worth of bins, two items each, pass by the small item; then its turn comes.
     assert leaves["small"] == 4 * 2 + 1
+
+
+ADVERSARIAL = {
+    "just over half, in turns with just half": [51, 50] * 60,
+    "whole bins among crumbs": [100, 1, 1, 1] * 40,
+    "ascending": [*range(1, 101)] * 2,
+    "descending": [*range(100, 0, -1)] * 2,
+    "a crumb for every gap": [99, 1] * 60,
+    "partners come last": [60] * 80 + [40] * 80,
+    "thirds that never add up": [34, 33, 34] * 50,
+    "one length": [37] * 150,
+    "one long item under a thousand crumbs": [100, *[1] * 1000],
+}
+
+
+@pytest.mark.parametrize("items", ADVERSARIAL.values(), ids=ADVERSARIAL)
+@pytest.mark.parametrize(("buffer_size", "max_age"), [(1, 0), (5, 0), (5, 3), (1000, 0)])
+def test_a_stream_is_a_packing_of_its_items(items: list[int], buffer_size: int, max_age: int) -> None:
+    packer = StreamingPacker(100, buffer_size=buffer_size, max_age=max_age)
+    bins = list(packer.pack(enumerate(items)))
+    assert sorted(member for members in bins for member in members) == list(range(len(items)))
+    assert all(members == sorted(members) for members in bins)
+    fills = [sum(items[member] for member in members) for members in bins]
+    assert max(fills) <= 100
+    at_once = pack(items, 100)
+    assert len(bins) >= at_once.lower_bound
+    # With everything in the buffer, the stream is packed about as well as all items at once.
+    assert buffer_size < 1000 or len(bins) <= 1.05 * at_once.num_bins + 1
+    assert (packer.num_items, packer.num_bins, packer.num_buffered) == (len(items), len(bins), 0)
+    assert packer.utilization == sum(items) / (100 * len(bins))
+
+
+@given(st.integers(1, 60), st.integers(0, 90), st.integers(1, 9), st.integers(0, 9))
+def test_items_of_one_length_keep_their_order(length: int, num: int, buffer_size: int, max_age: int) -> None:
+    packer = StreamingPacker(60, buffer_size=buffer_size, max_age=max_age)
+    bins = list(packer.pack((item, length) for item in range(num)))
+    assert [member for members in bins for member in members] == list(range(num))
+
+
+@given(st.lists(st.integers(1, 30), max_size=90), st.integers(1, 9), st.integers(0, 9))
+def test_bins_of_short_items_begin_with_the_oldest(items: list[int], buffer_size: int, max_age: int) -> None:
+    waiting = set(range(len(items)))
+    for members in StreamingPacker(60, buffer_size=buffer_size, max_age=max_age).pack(enumerate(items)):
+        assert members[0] == min(waiting)
+        waiting -= set(members)

@@ -230,3 +230,36 @@ def test_any_layout(places: list[str | None], cut: bool) -> None:
         with pytest.raises(SampleError) as caught:
             interleaved_layout(places, images, min_images=0, max_images=len(found.images) - 1, cut_trailing=cut)
         assert caught.value.reason is PackReason.TOO_MANY_IMAGES
+
+
+def test_empty_questions_and_systems_are_turns() -> None:
+    turns = [{"from": "system", "value": ""}, {"from": "human", "value": ""}, {"from": "gpt", "value": "A"}]
+    assert text(conversation_document(turns, 0, NO_BOS, "Default.")) == (
+        "<|im_start|>system\n<|im_end|>\n<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\nA<|im_end|>\n"
+    )
+
+
+def test_turns_may_come_in_any_order() -> None:
+    turns = [{"from": speaker, "value": value} for speaker, value in (("gpt", "A"), ("gpt", "B"), ("human", "Q"))]
+    segments = conversation_document(turns, 0, NO_BOS, "")
+    assert targets(segments) == ["A", "<|im_end|>", "B", "<|im_end|>"]
+    assert text(segments).endswith("B<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n")
+
+
+@pytest.mark.parametrize("speaker", ["gpt", "system"])
+def test_a_mark_outside_questions_claims_no_image(speaker: str) -> None:
+    turns = [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]
+    marked = {"from": speaker, "value": "look: <image>"}
+    turns = [marked, *turns] if speaker == "system" else [*turns, marked]
+    assert "look: <image>" in text(conversation_document(turns, 0, TOKENS, ""))
+    with pytest.raises(SampleError) as caught:
+        conversation_document(turns, 1, TOKENS, "")
+    assert (caught.value.reason, caught.value.detail) == (PackReason.IMAGE_MARK_MISMATCH, "0 marks, 1 images")
+
+
+@pytest.mark.parametrize("answer", ["", " ", "\n\t", "\u3000", "\u00a0"])
+def test_one_empty_answer_among_others_is_enough(answer: str) -> None:
+    turns = [{"from": speaker, "value": value} for speaker, value in (("human", "Q"), ("gpt", "A"), ("gpt", answer))]
+    with pytest.raises(SampleError) as caught:
+        conversation_document(turns, 0, TOKENS, "")
+    assert caught.value.reason is PackReason.EMPTY_ANSWER

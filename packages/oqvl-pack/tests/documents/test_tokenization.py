@@ -166,3 +166,54 @@ def test_errors_say_what_to_do(byte_tokenizer_json: bytes) -> None:
     with pytest.raises(ConfigError) as caught:
         tokenizer.special_id("<nothing>")
     assert "add it to tokenizer.json with special=true" in caught.value.hint
+
+
+@given(st.lists(st.none() | hostile_text.filter(str.strip), min_size=1, max_size=6))
+def test_interleaved_round_trips(byte_tokenizer_json: bytes, places: list[str | None]) -> None:
+    tokens = SpecialTokens(
+        image="<image>", bos="<s>", start="", end="<|im_end|>", pad="<|pad|>", chunk="<|endofchunk|>"
+    )
+    tokenizer = DocumentTokenizer(byte_tokenizer_json, tokens)
+    segments = interleaved_document(places, tokens)
+    [document] = tokenizer.encode([segments])
+    ids = document.input_ids.tolist()
+    special = [token for token in ids if token >= FIRST_SPECIAL_ID]
+    assert special == [260, *(261 if place is None else 262 for place in places), 258]
+    assert tokenizer.decode(ids) == "".join(segment.text for segment in segments)
+    assert [token for token, is_target in zip(ids, document.is_target, strict=True) if not is_target] == [
+        260,
+        *[261] * places.count(None),
+    ]
+
+
+@given(st.lists(st.tuples(hostile_text, hostile_text), min_size=1, max_size=3))
+def test_hostile_questions_open_no_turn_and_no_image(
+    byte_tokenizer_json: bytes, exchanges: list[tuple[str, str]]
+) -> None:
+    tokenizer = DocumentTokenizer(byte_tokenizer_json, TOKENS)
+    turns = [
+        {"from": speaker, "value": value}
+        for question, answer in exchanges
+        for speaker, value in (("human", question), ("gpt", f"A{answer}"))
+    ]
+    # Only marks in questions are images, also where spellings around a mark seem to close the turn.
+    num_images = sum(question.count("<image>") for question, _ in exchanges)
+    [document] = tokenizer.encode([conversation_document(turns, num_images, TOKENS, "")])
+    ids = document.input_ids.tolist()
+    assert ids.count(ID_OF["<image>"]) == num_images
+    assert ids.count(ID_OF["<|im_start|>"]) == ids.count(ID_OF["<|im_end|>"]) == len(turns)
+    assert ids.count(ID_OF["<s>"]) == 1 and ids.count(ID_OF["<|pad|>"]) == 0
+    learned = tokenizer.decode(document.input_ids[document.is_target].tolist())
+    assert learned == "".join(f"A{answer}<|im_end|>" for _, answer in exchanges)
+
+
+@pytest.mark.parametrize(
+    "text", ["<ima", "<image", "image>", "<|im_end|", "<|im_end|>>", "<<s>", "\u00a0<image>\u200b"]
+)
+def test_halves_of_special_tokens_stay_text(byte_tokenizer_json: bytes, text: str) -> None:
+    tokenizer = DocumentTokenizer(byte_tokenizer_json, TOKENS)
+    assert max(spell(tokenizer, text)) < FIRST_SPECIAL_ID
+    # A half at the end of a segment and the other half at the beginning of the next do not join.
+    [document] = tokenizer.encode([[Segment(text[:3]), Segment(text[3:])]])
+    assert max(document.input_ids.tolist()) < FIRST_SPECIAL_ID
+    assert tokenizer.decode(document.input_ids.tolist()) == text

@@ -143,14 +143,18 @@ class StreamingPacker:
                 )
         try:
             counts = [whole_number(name, state[name], 0) for name in ("num_items", "num_bins", "num_tokens")]
-            buffer = [_Waiting(*waiting) for waiting in state["buffer"]]
-            lengths = [self._checked(waiting.length) for waiting in buffer]
-        except (KeyError, TypeError, OqvlError) as error:
+            buffer = [
+                _Waiting(
+                    item, self._checked(length), whole_number("position", position, 0), whole_number("bin", closed, 0)
+                )
+                for item, length, position, closed in state["buffer"]
+            ]
+        except (KeyError, TypeError, ValueError, OqvlError) as error:
             raise ConfigError(
                 f"the state is damaged: {error!r}", hint="pass what state_dict returned, unchanged"
             ) from error
         self.num_items, self.num_bins, self.num_tokens = counts
-        self._buffer, self._buffered_length = buffer, sum(lengths)
+        self._buffer, self._buffered_length = buffer, sum(waiting.length for waiting in buffer)
 
     def _checked(self, length: SupportsIndex) -> int:
         try:
