@@ -16,7 +16,7 @@ from oqvl_pack.documents.document_table import DocumentTable
 from oqvl_pack.documents.drafting import read_documents
 from oqvl_pack.documents.source import list_shards, open_sources
 from oqvl_shards.errors import DataError
-from oqvl_shards.manifest import ConversationDetails, ImageTextDetails
+from oqvl_shards.manifest import ConversationDetails, ImageTextDetails, InterleavedDetails
 from oqvl_shards.tar.sample import Sample
 from oqvl_shards.uid import sample_uid, uid_to_words
 
@@ -184,3 +184,90 @@ def test_a_system_prompt_is_for_conversations_alone(conversations: Path, caption
     assert set((with_prompt.lengths() - without.lengths()).tolist()) == {2 + len("system\n") + len(prompt) + 1}
     captioned = [read(captions, tokenizer_file, system_prompt=text)[0].lengths().tolist() for text in (prompt, "")]
     assert captioned[0] == captioned[1]
+
+
+def flip(path: Path, place: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[place] ^= 0x15
+    path.write_bytes(data)
+
+
+def test_a_damaged_header_does_not_hide_the_samples_after_it(captions: Path, tokenizer_file: Path) -> None:
+    path = captions / "00000.tar"
+    flip(path, path.read_bytes().index(b"000020.jpg") + 150)  # in the checksum of the header
+    with pytest.raises(DataError, match=r"00000\.tar holds 19 samples, expected 40 as its manifest says") as caught:
+        read(captions, tokenizer_file)
+    assert "`oqvl-shards check` says how" in caught.value.hint
+
+
+def test_samples_that_nobody_counted_are_refused(
+    make_dataset: Callable[..., Path], png: bytes, tmp_path: Path, tokenizer_file: Path
+) -> None:
+    sample = {"png": png, "txt": b"a"}
+    few = make_dataset(tmp_path / "few", [[sample] * 2], ImageTextDetails())
+    config = PackConfig(source=few, output=few, tokenizer=tokenizer_file)
+    [shard] = list_shards(open_sources(config))
+    many = make_dataset(tmp_path / "many", [[sample] * 3], ImageTextDetails())
+    (many / "00000.tar").replace(shard.path)
+    with pytest.raises(DataError, match=r"holds 3 samples, expected 2"):
+        read_documents(shard, config, Job(config, frozenset({"caption"})).tokenizer())
+
+
+def test_no_flipped_byte_opens_the_account(
+    make_dataset: Callable[..., Path], png: bytes, tmp_path: Path, tokenizer_file: Path
+) -> None:
+    samples = [{"png": png, "txt": b"caption %d" % number} for number in range(3)]
+    source = make_dataset(tmp_path / "pairs", [samples], ImageTextDetails())
+    config = PackConfig(source=source, output=source, tokenizer=tokenizer_file, visual_tokens_per_image=4)
+    [shard] = list_shards(open_sources(config))
+    tokenizer = Job(config, frozenset({"caption"})).tokenizer()
+    whole = shard.path.read_bytes()
+    outcomes: Counter[str] = Counter()
+    for place in range(0, len(whole), 53):
+        flip(shard.path, place)
+        try:
+            documents = read_documents(shard, config, tokenizer)
+        except DataError:
+            outcomes["refused"] += 1
+        else:
+            # A new name may split a sample into two, each of which lacks a member and is counted.
+            num_rejected = sum(documents.rejected.values())
+            assert len(documents.table) + num_rejected >= 3
+            assert len(set(documents.table.keys)) == len(documents.table)
+            outcomes["rejected" if num_rejected else "packed"] += 1
+        shard.path.write_bytes(whole)
+    assert set(outcomes) == {"refused", "rejected", "packed"}
+
+
+@pytest.mark.parametrize("name", ["json", "", ".", "../0.png", "0.PNG", "0", "png", "0.png\0", "é.png", "9" * 5000])
+def test_images_are_named_by_the_suffix_of_a_member(
+    make_dataset: Callable[..., Path], png: bytes, tmp_path: Path, tokenizer_file: Path, name: str
+) -> None:
+    documents = [{"texts": [None, "a"], "images": [image, None]} for image in ("0.png", name)]
+    samples = [{"json": json.dumps(document).encode(), "0.png": png} for document in documents]
+    source = make_dataset(tmp_path / "documents", [samples], InterleavedDetails())
+    table, rejected = read(source, tokenizer_file)
+    assert (table.keys, rejected) == (("00000.tar/000000",), {"missing_image": 1})
+
+
+def test_one_image_may_come_twice(
+    make_dataset: Callable[..., Path], png: bytes, tmp_path: Path, tokenizer_file: Path
+) -> None:
+    document = json.dumps({"texts": [None, None, "a"], "images": ["0.png", "0.png", None]}).encode()
+    source = make_dataset(tmp_path / "documents", [[{"json": document, "0.png": png}]], InterleavedDetails())
+    table, rejected = read(source, tokenizer_file)
+    assert (len(table), rejected) == (1, {})
+    assert table.image_spans[0].tolist() == table.image_spans[1].tolist()
+
+
+@pytest.mark.parametrize("uid", [5, "", "g" * 32, "a" * 31, None, True, ["a"], {"a": 1}, "a" * 5000])
+def test_a_malformed_uid_is_derived_from_the_key(
+    make_dataset: Callable[..., Path], png: bytes, tmp_path: Path, tokenizer_file: Path, uid: object
+) -> None:
+    sample = {"png": png, "txt": b"a", "json": json.dumps({"uid": uid}).encode()}
+    source = make_dataset(tmp_path / "pairs", [[sample]], ImageTextDetails(), "pairs")
+    mixture = [{"source": source, "num_samples": 1}]
+    config = PackConfig.model_validate({"mixture": mixture, "output": tmp_path, "tokenizer": tokenizer_file})
+    [shard] = list_shards(open_sources(config))
+    table = read_documents(shard, config, Job(config, frozenset({"caption"})).tokenizer()).table
+    assert table.uids.tolist() == [derived_uid("pairs", "00000.tar", "000000")]

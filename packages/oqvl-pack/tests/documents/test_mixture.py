@@ -182,3 +182,27 @@ def test_errors_say_what_to_do(values: dict[str, int], hint: str) -> None:
     with pytest.raises(ConfigError) as caught:
         choose([LENGTHS], [part(**values)])
     assert hint in caught.value.hint
+
+
+def test_a_budget_below_the_shortest_document_takes_nothing() -> None:
+    choice = choose_documents([LENGTHS], [UIDS], [part(num_tokens=int(LENGTHS.min()) - 1)], 0)
+    assert choice.is_chosen[0] is not None and not choice.is_chosen[0].any()
+    [shortest] = choose([LENGTHS], [part(num_tokens=int(LENGTHS.min()))])
+    assert LENGTHS[shortest].tolist() == [LENGTHS.min()]
+
+
+@pytest.mark.parametrize(("weight", "expected"), [(1e-12, 0), (1e-3, 20), (0.0125, 250)])
+def test_a_small_weight_is_a_small_share(weight: float, expected: int) -> None:
+    tokens = np.full(1000, 20)
+    choice = choose_documents([tokens, tokens], [UIDS, UIDS], [part(weight=1), part(weight=weight)], 0)
+    assert choice.token_budgets == [20_000, expected]
+    assert choice.is_chosen[1] is not None
+    # Documents of 20 tokens: a budget of 250 takes twelve of them.
+    assert tokens[choice.is_chosen[1]].sum() == expected // 20 * 20
+
+
+def test_everything_may_be_asked_for() -> None:
+    everything: list[dict[str, float]] = [{"num_samples": 1000}, {"num_tokens": int(LENGTHS.sum())}, {"weight": 1e300}]
+    for values in everything:
+        [chosen] = choose([LENGTHS], [part(**values)])
+        assert chosen.all()

@@ -81,3 +81,8 @@ def test_a_directory_next_to_its_output(captions: Path, tmp_path: Path) -> None:
     assert relative_directory(source, captions) == "."
     (tmp_path / "link").symlink_to(captions.parent, target_is_directory=True)
     assert relative_directory(source, tmp_path / "link" / "packed") == "../captions"
+
+
+def test_shards_know_how_many_samples_they_must_hold(captions: Path, conversations: Path, tmp_path: Path) -> None:
+    shards = list_shards(open_sources(config(tmp_path, captions, conversations)))
+    assert [shard.num_samples for shard in shards] == [40, 40, 40, 30, 30]

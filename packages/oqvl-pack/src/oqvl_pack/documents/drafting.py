@@ -58,12 +58,14 @@ def read_documents(shard: SourceShard, config: PackConfig, tokenizer: DocumentTo
         tokenizer: A tokenizer for the special tokens of `config`.
 
     Raises:
-        DataError: If the shard cannot be read, or (by default) a document is longer than a pack.
+        DataError: If the shard cannot be read or lacks samples of its manifest, or (by default) a document is longer
+            than a pack.
     """
     rejected: Counter[str] = Counter()
     statistics: Counter[str] = Counter()
     drafts = []
     with ShardReader(shard.path, config.limits, name=shard.relative_path) as reader:
+        _check_count(reader, shard)
         rejected.update(reject.reason.value for reject in reader.rejects)
         drafting = _Drafting(reader, shard, config, tokenizer.tokens, statistics)
         for sample in reader.samples:
@@ -73,6 +75,20 @@ def read_documents(shard: SourceShard, config: PackConfig, tokenizer: DocumentTo
                 rejected[error.reason.value] += 1
     table = _drop_overlong(DocumentTable.from_drafts(shard.name, drafts, tokenizer), config, rejected)
     return ShardDocuments(table, dict(sorted(rejected.items())), dict(sorted(statistics.items())))
+
+
+def _check_count(reader: ShardReader, shard: SourceShard) -> None:
+    """Check that a shard holds as many samples as its manifest says; a damaged header hides all samples after it.
+
+    Raises:
+        DataError: If it holds more or fewer.
+    """
+    num_usable = len(reader.samples)
+    if not num_usable <= shard.num_samples <= num_usable + len(reader.rejects):
+        raise DataError(
+            f"{reader.path} holds {num_usable} samples, expected {shard.num_samples} as its manifest says",
+            hint="the file is damaged or has changed: `oqvl-shards check` says how; download or import it again",
+        )
 
 
 class _Drafting:

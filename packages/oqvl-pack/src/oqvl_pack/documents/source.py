@@ -32,6 +32,7 @@ class SourceShard(NamedTuple):
         relative_path: The file's path below the source's directory.
         name: The prefix of its document keys: `relative_path`, preceded in a mixture by the source's name.
         template: How its samples become tokens.
+        num_samples: Number of its samples in the manifest, with or without those that the reader rejects.
     """
 
     source: int
@@ -40,6 +41,7 @@ class SourceShard(NamedTuple):
     relative_path: str
     name: str
     template: Template
+    num_samples: int
 
 
 def open_sources(config: PackConfig) -> tuple[Dataset, ...]:
@@ -78,6 +80,7 @@ def list_shards(sources: Sequence[Dataset]) -> tuple[SourceShard, ...]:
             relative_path=shard.path,
             name=_key_prefix(source, shard, len(sources)),
             template=TEMPLATE_OF_KIND[source.manifest.kind],
+            num_samples=shard.num_samples,
         )
         for index, source in enumerate(sources)
         for shard in source.manifest.shards
