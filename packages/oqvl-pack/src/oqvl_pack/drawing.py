@@ -96,7 +96,10 @@ class _Strip:
         self.canvas, self.draw, self.top, self.per_row = canvas, draw, top, per_row
 
     def boxes(self, begin: int, end: int) -> list[tuple[int, int, int, int]]:
-        """Return the rectangles (left, top, right, bottom) of the tokens from `begin` up to `end`."""
+        """Return the rectangles (left, top, right, bottom) of the tokens from `begin` up to `end`.
+
+        Each is at least one pixel wide, even where a row has more tokens than pixels.
+        """
         boxes = []
         while begin < end:
             row, column = divmod(begin, self.per_row)
@@ -104,7 +107,7 @@ class _Strip:
             left = _MARGIN + column * _WIDTH // self.per_row
             right = _MARGIN + (column + stop - begin) * _WIDTH // self.per_row
             top = self.top + row * (_ROW_HEIGHT + _ROW_GAP)
-            boxes.append((left, top, right, top + _ROW_HEIGHT))
+            boxes.append((left, top, max(left + 1, right), top + _ROW_HEIGHT))
             begin = stop
         return boxes
 
