@@ -16,12 +16,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from oqvl_pack import run
 from oqvl_pack.config import CheckConfig, PackConfig, PlanConfig, ShowConfig
+from oqvl_pack.corpus.worker import Job, OutputShard, write_shard
 from oqvl_pack.run import check_dataset, pack_dataset, plan_dataset, show_pack
 from oqvl_shards.check import check_shards
 from oqvl_shards.claim import claim
 from oqvl_shards.errors import ConfigError, DataError
 from oqvl_shards.packed import IGNORE_INDEX, Pack, PackedReader, encode_record
+from oqvl_shards.receipt import Receipt
 from oqvl_shards.stage_output import StageOutput
 from oqvl_shards.tar.reader import ShardReader
 from oqvl_shards.webdataset_bridge import to_webdataset
@@ -414,3 +417,70 @@ def test_the_last_pack_counted_from_the_end(packed: Path, tmp_path: Path) -> Non
     ]
     assert reports[0] == reports[1]
     assert reports[0].num_tokens <= reports[0].bin_capacity == 256
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, config: PackConfig, num_shards: int) -> None:
+    """Begin a run, and stop it when `num_shards` output shards are finished."""
+    written = []
+
+    def write_or_stop(output_shard: OutputShard, job: Job) -> Receipt:
+        if len(written) == num_shards:
+            raise KeyboardInterrupt
+        written.append(output_shard)
+        return write_shard(output_shard, job)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(run, "write_shard", write_or_stop)
+        pack_dataset(config)
+
+
+@pytest.mark.parametrize("damage", ["nothing", "a work file", "all work files", "an unfinished shard"])
+def test_same_bytes_after_a_stop_between_any_two_shards(
+    captions: Path,
+    tokenizer_file: Path,
+    packed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    damage: str,
+) -> None:
+    num_shards = len(PackedReader(packed).dataset.manifest.shards)
+    assert num_shards == 3
+    for num_finished in range(num_shards):
+        output = tmp_path / f"stopped-{num_finished}"
+        config = make_config(captions, tokenizer_file, output)
+        interrupt(monkeypatch, config, num_finished)
+        finished = {path.name: path.stat().st_mtime_ns for path in output.glob("shard-*.tar")}
+        assert len(finished) == num_finished
+        work_files = sorted((output / "work").iterdir())
+        assert len(work_files) == 3
+        if damage == "a work file":
+            work_files[1].write_bytes(work_files[1].read_bytes()[:-100])
+        elif damage == "all work files":
+            shutil.rmtree(output / "work")
+        elif damage == "an unfinished shard":
+            (output / f"shard-{num_finished:05d}.tar").write_bytes(b"cut short")
+        pack_dataset(config)
+        assert tree(output) == tree(packed)
+        # What was finished is not written again.
+        assert finished.items() <= {path.name: path.stat().st_mtime_ns for path in output.glob("shard-*.tar")}.items()
+
+
+def test_packs_that_point_into_a_source_that_shrank(
+    captions: Path, tokenizer_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config(captions, tokenizer_file, tmp_path / "packed", layout="reference")
+    interrupt(monkeypatch, config, 0)
+    shard = captions / "00001.tar"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[: len(whole) // 2])
+    # Going on opens the source again and sees that a file has another size.
+    with pytest.raises(DataError, match=r"00001\.tar: found [\d,]+ bytes, expected [\d,]+ bytes"):
+        pack_dataset(config)
+    assert not (config.output / "manifest.json").exists()
+    shard.write_bytes(whole)
+    pack_dataset(config)
+    assert len(PackedReader(config.output)) > 0
+    # Readers see it too, when it happens after packing.
+    shard.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"source shard .*00001\.tar: found \d+ bytes, expected \d+ bytes"):
+        PackedReader(config.output)[0]

@@ -89,3 +89,22 @@ def test_processes_pack_like_one(
     mapped = make_corpus(tokenizer_file, tmp_path, {"source": captions})
     for column in ("shards", "documents", "offsets"):
         assert getattr(mapped.packs, column).tolist() == getattr(alone.packs, column).tolist()
+
+
+def test_a_budget_below_the_shortest_document_is_named(captions: Path, tokenizer_file: Path, tmp_path: Path) -> None:
+    message = r"no sample of .*captions is packed: shares and budgets leave out all 111 documents"
+    with pytest.raises(DataError, match=message) as caught:
+        make_corpus(tokenizer_file, tmp_path, {"source": captions, "num_tokens": 3})
+    assert "raise num_tokens" in caught.value.hint
+
+
+def test_a_source_may_give_nothing_to_a_mixture(
+    captions: Path, conversations: Path, tokenizer_file: Path, tmp_path: Path
+) -> None:
+    corpus = make_corpus(tokenizer_file, tmp_path, {"source": captions, "num_tokens": 3}, {"source": conversations})
+    account = corpus.account(0)
+    assert (account.num_in, account.num_kept, account.rejected["left_out_by_budget"]) == (120, 0, 111)
+    [budget] = corpus.token_budgets
+    assert (budget.asked, budget.reached, budget.gap) == (3, 0, 3)
+    assert corpus.account(1).num_kept == corpus.account().num_kept == 54
+    assert set(corpus.packs.shards.tolist()) == {3, 4}

@@ -64,3 +64,33 @@ def test_columns_need_no_pickle(tmp_path: Path) -> None:
     save_work(tmp_path, 0, "step", make_work(3))
     with np.load(tmp_path / WORK_DIRECTORY / "00000.npz", allow_pickle=False) as file:
         assert {file[name].dtype.kind for name in file.files} <= {"U", "i", "u", "b"}
+
+
+def test_a_file_cut_short_is_ignored(tmp_path: Path) -> None:
+    save_work(tmp_path, 0, "step", make_work(3))
+    path = tmp_path / WORK_DIRECTORY / "00000.npz"
+    whole = path.read_bytes()
+    for size in (*range(0, len(whole), 97), len(whole) - 1):
+        path.write_bytes(whole[:size])
+        assert load_work(tmp_path, 0, "step") is None
+    path.write_bytes(whole)
+    assert load_work(tmp_path, 0, "step") is not None
+
+
+def test_no_altered_byte_changes_a_document(tmp_path: Path) -> None:
+    work = make_work(3)
+    save_work(tmp_path, 0, "step", work)
+    path = tmp_path / WORK_DIRECTORY / "00000.npz"
+    whole = path.read_bytes()
+    num_ignored = 0
+    for place in range(0, len(whole), 29):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        loaded = load_work(tmp_path, 0, "step")
+        if loaded is None:
+            num_ignored += 1
+            continue
+        # Dates and the like in the headers of the archive do not matter.
+        assert (loaded.rejected, loaded.statistics) == (work.rejected, work.statistics)
+        columns = work.table.columns()
+        assert all(np.array_equal(column, columns[name]) for name, column in loaded.table.columns().items())
+    assert num_ignored > 0.5 * len(whole) / 29

@@ -85,3 +85,32 @@ def test_missing_work_file_is_named(job: Job, input_shards: list[InputShard]) ->
 def test_without_a_step_nothing_is_written(job: Job, input_shards: list[InputShard]) -> None:
     tokenize_shard(input_shards[0], replace(job, step=""))
     assert not job.config.output.exists()
+
+
+def test_a_source_that_shrank_after_it_was_tokenised(job: Job, input_shards: list[InputShard]) -> None:
+    packings, lengths = pack_each(input_shards, job)
+    packs = join_shards(packings, lengths, job.config)
+    output_shard = OutputShard(0, packs.between(0, 3), {shard.index: shard.shard for shard in input_shards})
+    source = input_shards[0].shard.path
+    whole = source.read_bytes()
+    source.write_bytes(whole[: len(whole) // 3])
+    with pytest.raises(DataError, match=r"the source of '000000000\.\d+\.(jpg|png)' ends \d+ bytes early"):
+        write_shard(output_shard, job)
+    assert [path.name for path in job.config.output.iterdir()] == ["work"]  # neither a shard nor a receipt
+    # With the file back, the same run goes on, and writes what a run without the accident writes.
+    source.write_bytes(whole)
+    receipt = write_shard(output_shard, job)
+    other = replace(job, config=job.config.model_copy(update={"output": job.config.output.with_name("other")}))
+    for shard in input_shards:
+        tokenize_shard(shard, other)
+    assert write_shard(output_shard, other).shard == receipt.shard
+
+
+def test_a_damaged_work_file_is_tokenised_again(job: Job, input_shards: list[InputShard]) -> None:
+    expected = tokenize_shard(input_shards[0], job)
+    path = job.config.output / "work" / "00000.npz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-30])
+    again = tokenize_shard(input_shards[0], job)
+    assert again.lengths.tolist() == expected.lengths.tolist()
+    assert path.read_bytes() == whole

@@ -125,7 +125,7 @@ def pack_corpus(sources: Sequence[Dataset], job: Job) -> PackedCorpus:
     ]
     chosen_lengths = _of_packed(lengths, input_shards)
     if not len(chosen_lengths):
-        _refuse_empty(sources, summaries)
+        _refuse_empty(sources, summaries, num_left_out=sum(map(len, lengths)))
     # Pack every shard by itself, then the leftovers of all shards.
     pack_one = partial(pack_input_shard, job=job)
     is_small = len(chosen_lengths) < _MIN_POOL_DOCUMENTS
@@ -145,10 +145,15 @@ def pack_corpus(sources: Sequence[Dataset], job: Job) -> PackedCorpus:
     )
 
 
-def _refuse_empty(sources: Sequence[Dataset], summaries: Sequence[ShardSummary]) -> NoReturn:
+def _refuse_empty(sources: Sequence[Dataset], summaries: Sequence[ShardSummary], *, num_left_out: int) -> NoReturn:
     """Raise a DataError that says why no sample is left."""
     where = ", ".join(str(source.path) for source in sources)
     rejected = sum((Counter(summary.rejected) for summary in summaries), Counter[str]())
+    if num_left_out:
+        raise DataError(
+            f"no sample of {where} is packed: shares and budgets leave out all {num_left_out:,} documents",
+            hint="raise num_tokens or the weight to at least the length of a document",
+        )
     raise DataError(
         f"no sample of {where} can be packed; rejected: {dict(rejected)}",
         hint="PackReason (oqvl_pack.documents.template) and RejectReason (oqvl_shards.tar.sample) explain the reasons",

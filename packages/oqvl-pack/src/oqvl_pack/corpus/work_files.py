@@ -1,7 +1,7 @@
 """Tokenised shards in `work/` below the output directory, from which a killed run resumes.
 
-A file belongs to one step, the digest of its lineage; the file of another step is ignored and written again. The
-directory is scratch: it is removed when the manifest is written.
+A file belongs to one step, the digest of its lineage; a damaged file or one of another step is ignored and written
+again. The directory is scratch: it is removed when the manifest is written.
 """
 
 from __future__ import annotations
@@ -32,19 +32,21 @@ def save_work(output: Path, shard_index: int, step: str, work: ShardDocuments) -
 
 
 def load_work(output: Path, shard_index: int, step: str) -> ShardDocuments | None:
-    """Return what `save_work` wrote for this shard and step, or None if there is no such file."""
+    """Return what `save_work` wrote for this shard and step, or None if there is no such file or it is damaged."""
     path = _work_path(output, shard_index)
     if not path.exists():
         return None
-    with np.load(path, allow_pickle=False) as file:
-        if str(file["step"]) != step:
-            return None
-        columns = dict(file)
-    return ShardDocuments(
-        table=DocumentTable.from_columns(columns),
-        rejected=_counts(columns, "rejected"),
-        statistics=_counts(columns, "statistics"),
-    )
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            columns = dict(file)
+        work = ShardDocuments(
+            table=DocumentTable.from_columns(columns),
+            rejected=_counts(columns, "rejected"),
+            statistics=_counts(columns, "statistics"),
+        )
+    except Exception:  # zipfile and numpy raise a dozen unrelated types on a damaged file; every column has a checksum
+        return None
+    return work if str(columns["step"]) == step else None
 
 
 def _count_columns(name: str, counts: Mapping[str, int]) -> dict[str, NDArray]:
