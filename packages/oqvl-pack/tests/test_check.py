@@ -15,7 +15,7 @@ from oqvl_pack.config import CheckConfig, PackConfig
 from oqvl_pack.run import check_dataset, pack_dataset
 from oqvl_shards.dataset import write_manifest
 from oqvl_shards.errors import ConfigError, DataError
-from oqvl_shards.packed import Pack, PackedReader, write_packed_shard
+from oqvl_shards.packed import Pack, PackedReader, encode_record, write_packed_shard
 
 
 @pytest.fixture
@@ -186,3 +186,94 @@ def test_more_documents_than_a_pack_may_hold(config: CheckConfig) -> None:
     assert len(check._fingerprint_pack(pack, 0)) == num_documents
     with pytest.raises(DataError, match=f"pack 0 has {num_documents} documents, expected at most {num_documents - 1}"):
         check._fingerprint_pack(pack, num_documents - 1)
+
+
+def test_no_flipped_byte_passes(config: CheckConfig) -> None:
+    """Damage the file itself, at a token, a target, a length, a key, a pixel: whatever is read must be the source's."""
+    path = config.packed / "shard-00000.tar"
+    whole = path.read_bytes()
+    record = encode_record(PackedReader(config.packed)[0].record)
+    begin = whole.index(record)
+    header_size = 8 + int.from_bytes(record[:8], "little")
+    places = {
+        "size of the header": 0,
+        "header": record.index(b"input_ids"),
+        "key": record.index(b"00000.tar/") + 12,
+        "first byte of the columns": header_size,
+        "last byte of the columns": len(record) - 1,
+        **{f"column byte {number}": number for number in range(header_size, len(record), len(record) // 9)},
+        "image": whole.index(b"JFIF") + 300 - begin,
+    }
+    for name, place in places.items():
+        path.write_bytes(whole[: begin + place] + bytes([whole[begin + place] ^ 1]) + whole[begin + place + 1 :])
+        with pytest.raises(DataError):
+            check_dataset(config)
+            pytest.fail(f"a flipped bit passed: {name}")
+    path.write_bytes(whole)
+    assert check_dataset(config).num_documents == 111
+
+
+def drop_document(packs: list[Pack]) -> list[Pack]:
+    """Leave out the last document of the first pack, with its image."""
+    record = packs[0].record
+    num_tokens = int(record.document_lengths[:-1].sum())
+    kept = replace(
+        record,
+        input_ids=record.input_ids[:num_tokens],
+        is_target=record.is_target[:num_tokens],
+        document_lengths=record.document_lengths[:-1],
+        image_positions=record.image_positions[:-1],
+        image_tokens=record.image_tokens[:-1],
+        document_keys=record.document_keys[:-1],
+        image_types=record.image_types[:-1],
+    )
+    return [replace(packs[0], record=kept, images=packs[0].images[:-1]), *packs[1:]]
+
+
+def change_image_tokens(packs: list[Pack]) -> list[Pack]:
+    record = packs[0].record
+    image_tokens = record.image_tokens.copy()
+    image_tokens[0] -= 1
+    return [replace(packs[0], record=replace(record, image_tokens=image_tokens)), *packs[1:]]
+
+
+def rename_type(packs: list[Pack]) -> list[Pack]:
+    record = packs[0].record
+    image_types = ("webp", *record.image_types[1:])
+    return [replace(packs[0], record=replace(record, image_types=image_types)), *packs[1:]]
+
+
+def exchange_keys(packs: list[Pack]) -> list[Pack]:
+    record = packs[0].record
+    first, second, *rest = record.document_keys
+    return [replace(packs[0], record=replace(record, document_keys=(second, first, *rest))), *packs[1:]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (drop_document, "1 documents are missing, the first is 0000"),
+        (change_image_tokens, r"000000000\.safetensors: an image of other than 16 visual tokens"),
+        (rename_type, "1 documents differ"),
+        (exchange_keys, "2 documents differ"),
+    ],
+)
+def test_names_the_smallest_difference(
+    config: CheckConfig, change: Callable[[list[Pack]], list[Pack]], message: str
+) -> None:
+    rewrite(config.packed, change)
+    with pytest.raises(DataError, match=message):
+        check_dataset(config)
+
+
+def test_the_order_of_packs_and_documents_is_free(config: CheckConfig) -> None:
+    rewrite(config.packed, lambda packs: packs[::-1])
+    assert check_dataset(config).num_documents == 111
+
+
+def test_several_sources_of_packs_that_have_one(config: CheckConfig, conversations: Path) -> None:
+    asked = config.model_copy(update={"source": None, "mixture": (config.source, conversations)})
+    with pytest.raises(ConfigError, match="was packed from one source, but 2 are named") as caught:
+        check_dataset(asked)
+    assert caught.value.hint == "name that one with source"
+    assert check_dataset(asked.model_copy(update={"mixture": (config.source,)})).num_documents == 111

@@ -86,3 +86,20 @@ def test_plan_needs_no_output() -> None:
 def test_plan_takes_the_configuration_of_run() -> None:
     values = {**BASE, "source": "a", "bin_capacity": 99}
     assert PlanConfig.from_values(values).bin_capacity == PackConfig.from_values(values).bin_capacity
+
+
+@pytest.mark.parametrize("name", ["bos_token", "start_token", "chunk_token", "end_token", "pad_token"])
+def test_the_placeholder_is_no_other_token(name: str) -> None:
+    # As end or start, every document would have more placeholders than images; as pad, a trainer would see images.
+    values = {**BASE, "source": "a", "image_token": "<|image_pad|>"}
+    with pytest.raises(ConfigError, match=rf"{name} is '<\|image_pad\|>', which image_token uses for images alone"):
+        PackConfig.from_values({**values, name: "<|image_pad|>"})
+    # Other tokens may be equal: GPT-2 has one for begin, end and padding.
+    PackConfig.from_values({**values, **dict.fromkeys(("bos_token", "end_token", "pad_token"), "<|endoftext|>")})
+
+
+def test_a_check_has_a_source_or_a_mixture() -> None:
+    asked = ["packed=p", "tokenizer=t", "source=a"]
+    assert CheckConfig.from_values({}, asked).source == Path("a")
+    with pytest.raises(ConfigError, match="at most one of source and mixture is allowed"):
+        CheckConfig.from_values({}, [*asked, "mixture=b"])

@@ -25,10 +25,11 @@ from oqvl_shards.packed import Pack, PackedReader
 from oqvl_shards.packed.reference import open_sources as open_packed_sources
 from oqvl_shards.shard_map import map_shards
 from oqvl_shards.tar.reader import ShardReader
+from oqvl_shards.tar.sample import member_type
 
 
 class _Fingerprint(NamedTuple):
-    """A document's source key, and a digest of its tokens, its targets and its image files."""
+    """A document's source key, and a digest of its tokens, its targets, and its image files with their types."""
 
     key: str
     digest: bytes
@@ -55,7 +56,8 @@ def recorded_config(config: CheckConfig, packed: Dataset) -> PackConfig:
     """Return the configuration that `packed` was made with, using the paths of `config`.
 
     Raises:
-        ConfigError: If `config` names no source and the packs do not know theirs.
+        ConfigError: If `config` names no source and the packs do not know theirs, or names several of packs that have
+            one.
     """
     values = dict(packed.manifest.lineage.config.get("config", {}))
     paths = config.mixture or ((config.source,) if config.source else ())
@@ -70,8 +72,13 @@ def recorded_config(config: CheckConfig, packed: Dataset) -> PackConfig:
     if values.get("mixture"):
         parts = zip_longest(values["mixture"], paths)
         values["mixture"] = [{**(part or {}), "source": path} for part, path in parts if path is not None]
+    elif len(paths) > 1:
+        raise ConfigError(
+            f"mixture: {config.packed} was packed from one source, but {len(paths)} are named",
+            hint="name that one with source",
+        )
     else:
-        values["source"] = paths[0] if len(paths) == 1 else None
+        values["source"] = paths[0]
     values |= {"output": config.packed, "tokenizer": config.tokenizer, **config.workers}
     return PackConfig.from_values(values, where=str(packed.path))
 
@@ -192,7 +199,8 @@ def _fingerprint_pack(pack: Pack, max_documents: int) -> list[_Fingerprint]:
         tokens = slice(token_begin, token_end)
         images = pack.images[image_begin:image_end]
         image_tokens = record.image_tokens[image_begin:image_end].tolist()
-        digest = _digest(record.input_ids[tokens], record.is_target[tokens], image_tokens, images)
+        image_types = record.image_types[image_begin:image_end]
+        digest = _digest(record.input_ids[tokens], record.is_target[tokens], image_tokens, image_types, images)
         fingerprints.append(_Fingerprint(key, digest, len(images)))
         token_begin, image_begin = token_end, image_end
     return fingerprints
@@ -215,7 +223,8 @@ def _fingerprint_source_shard(item: tuple[SourceShard, str], job: Job) -> _Sourc
             document = table[index]
             images = [reader.read(image) for image in document.images]
             tokens = document.tokens
-            digest = _digest(tokens.input_ids, tokens.is_target, document.image_tokens, images)
+            image_types = [member_type(image.name) for image in document.images]
+            digest = _digest(tokens.input_ids, tokens.is_target, document.image_tokens, image_types, images)
             fingerprints.append(_Fingerprint(document.key, digest, len(images)))
     return _SourceFingerprints(fingerprints, table.lengths(), table.uids, documents.rejected)
 
@@ -238,11 +247,15 @@ def _check_unchanged(shard: SourceShard, sha256: str) -> None:
 
 
 def _digest(
-    input_ids: np.ndarray, is_target: np.ndarray, image_tokens: Sequence[int], images: Sequence[bytes]
+    input_ids: np.ndarray,
+    is_target: np.ndarray,
+    image_tokens: Sequence[int],
+    image_types: Sequence[str],
+    images: Sequence[bytes],
 ) -> bytes:
     digest = hashlib.sha256(input_ids.tobytes())
     digest.update(is_target.tobytes())
-    digest.update(repr(tuple(image_tokens)).encode())
+    digest.update(repr((tuple(image_tokens), tuple(image_types))).encode())
     for image in images:
         digest.update(hashlib.sha256(image).digest())
     return digest.digest()

@@ -155,6 +155,14 @@ class PackConfig(MappedConfig):
             raise ValueError("algorithm=exact_fill does not support max_documents; use algorithm=best")
         return self
 
+    @model_validator(mode="after")
+    def _placeholder_stands_for_images_alone(self) -> Self:
+        others = ("bos_token", "start_token", "chunk_token", "end_token", "pad_token")
+        equal = [name for name in others if getattr(self, name) == self.image_token]
+        if equal:
+            raise ValueError(f"{equal[0]} is {self.image_token!r}, which image_token uses for images alone")
+        return self
+
 
 class PlanConfig(PackConfig):
     """Configuration of `plan`: that of `run`, and facts about the training that follows.
@@ -204,3 +212,9 @@ class CheckConfig(MappedConfig):
         default=(), description="instead of source: the directories of the mixture's sources, in order"
     )
     tokenizer: Path = Field(description="the tokenizer.json that it was packed with")
+
+    @model_validator(mode="after")
+    def _source_or_mixture(self) -> Self:
+        if self.source is not None and self.mixture:
+            raise ValueError("at most one of source and mixture is allowed")
+        return self
