@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from oqvl_pack.corpus.write_timing import WriteTiming
 from oqvl_pack.documents.source import open_sources
 from oqvl_pack.forecast import forecast, padded_slots
 from oqvl_pack.run import pack_dataset, plan_dataset
+from oqvl_shards.manifest import ImageTextDetails
 
 
 def test_padded_slots() -> None:
@@ -94,3 +96,50 @@ def test_figures_are_those_of_the_corpus(captions: Path, tokenizer_file: Path, t
     assert report.lower_bound == max(report.bound_volume, report.bound_martello_toth, report.bound_cardinality)
     assert report.bound_max_documents == 0
     assert report.utilization == report.num_tokens / (report.num_packs * 1024)
+
+
+def test_a_forecast_by_hand(
+    make_dataset: Callable[..., Path], png: bytes, tokenizer_file: Path, tmp_path: Path
+) -> None:
+    # Begin, 4 visual tokens, newline, 3 letters, end: 10 tokens per document, of which 7 are stored.
+    source = make_dataset(tmp_path / "pairs", [[{"png": png, "txt": b"abc"}] * 5], ImageTextDetails())
+    values = {
+        "source": source,
+        "tokenizer": tokenizer_file,
+        "visual_tokens_per_image": 4,
+        "bin_capacity": 25,
+        "padding_batch": 2,
+        "tokens_per_second": 0.5,
+        "num_gpus": 4,
+    }
+    report = plan_dataset(PlanConfig.model_validate(values))
+    assert (report.num_documents, report.num_tokens, report.num_packs) == (5, 50, 3)
+    assert (report.bound_volume, report.lower_bound, report.num_sequences_ffd) == (2, 3, 3)
+    assert report.num_slots_padded == 50  # all are equally long
+    assert report.utilization == 50 / 75
+    # An id and a bool per stored token; a length and a key per document; position, tokens and type per image.
+    records = 7 * 5 * (4 + 1) + 5 * (4 + 24) + 5 * (8 + 7)
+    images = 5 * (512 + -(-len(png) // 512) * 512)
+    assert report.bytes_embedded == records + 3 * (560 + 512 + 256) + images
+    assert report.bytes_reference == records + 5 * 20
+    # 75 slots take 150 GPU seconds; padding would take 100, which is less than three packs of 25.
+    assert report.training is not None
+    assert report.training.gpu_hours == pytest.approx(150 / 3600)
+    assert report.training.hours == pytest.approx(150 / 3600 / 4)
+    assert report.training.gpu_hours_saved_to_ffd == 0
+    assert report.training.gpu_hours_saved_to_padding == pytest.approx(-50 / 3600)
+
+
+def test_padding_by_hand(make_dataset: Callable[..., Path], png: bytes, tokenizer_file: Path, tmp_path: Path) -> None:
+    texts = [b"a" * 3, b"a" * 13, b"a" * 23]
+    source = make_dataset(tmp_path / "pairs", [[{"png": png, "txt": text} for text in texts]], ImageTextDetails())
+    values = {"source": source, "tokenizer": tokenizer_file, "visual_tokens_per_image": 4, "bin_capacity": 30}
+    slots = {}
+    for padding_batch in (1, 2, 3, 4):
+        config = PlanConfig.model_validate({**values, "padding_batch": padding_batch, "max_documents": 1})
+        report = plan_dataset(config)
+        slots[padding_batch] = report.num_slots_padded
+        assert (report.num_packs, report.num_sequences_ffd, report.bound_max_documents) == (3, 3, 3)
+    # Lengths 10, 20, 30: two of them in the first batch of two, and the third by itself.
+    assert (slots[1], slots[3], slots[4]) == (60, 90, 90)
+    assert slots[2] in (2 * 20 + 30, 2 * 30 + 10, 2 * 30 + 20)
