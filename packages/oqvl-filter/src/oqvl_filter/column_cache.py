@@ -75,6 +75,8 @@ class ColumnCache:
         """
         path = self._path(dataset, "uid") if self.directory else None
         cached = _load(path, dataset) if path else None
+        if cached is not None and cached["values"].type != pa.binary(16):
+            cached = None  # another program's file
         if cached is not None:
             chunks = [np.frombuffer(chunk.buffers()[1], UID_DTYPE, len(chunk)) for chunk in cached["values"].chunks]
             values = chunks[0] if len(chunks) == 1 else np.concatenate([np.empty(0, UID_DTYPE), *chunks])

@@ -67,7 +67,10 @@ def _score_problems(dataset: Dataset, num_workers: int) -> Iterator[str]:
 def _check_score_file(shard: Shard, dataset: Dataset) -> tuple[list[str], Counter[str]]:
     """Return what is wrong with one score file, and how many of its samples were rejected for each reason."""
     path = dataset.shard_path(shard)
-    types = {field.name: str(field.type) for field in pq.read_schema(path)}
+    try:
+        types = {field.name: str(field.type) for field in pq.read_schema(path)}
+    except pa.ArrowInvalid as error:
+        return [f"{shard.path}: not a readable score file: {error}"], Counter()
     problems = []
     for field in dataset.manifest.fields:
         # A manifest may name a type by its alias (float32), a file names it in full (float).

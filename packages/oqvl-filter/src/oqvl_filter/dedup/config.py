@@ -57,4 +57,4 @@ class DedupConfig(StageConfig):
         json_schema_extra={"lineage": False},
     )
     limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read of a benchmark's picture")
-    seed: int = Field(default=0, ge=0, description="seed of the hash that breaks ties")
+    seed: int = Field(default=0, ge=0, lt=1 << 64, description="seed of the hash that breaks ties")

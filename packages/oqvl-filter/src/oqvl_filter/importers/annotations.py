@@ -35,9 +35,14 @@ def read_annotations(path: Path, identity: str, limits: ImportLimits) -> pa.Tabl
     for name in names:
         try:
             columns[name] = pa.array([row.get(name) for row in rows])
+        except UnicodeEncodeError as error:
+            raise DataError(f"{path}: the field {name!r} holds text that is not UTF-8: {error}") from error
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
             raise DataError(f"{path}: the field {name!r} has values of several types: {error}") from error
-    return pa.table(columns)
+    try:
+        return pa.table(columns)
+    except UnicodeEncodeError as error:
+        raise DataError(f"{path}: the name of a field is not UTF-8: {error}") from error
 
 
 def _values(text: str, identity: str) -> list[Any]:
@@ -48,7 +53,8 @@ def _values(text: str, identity: str) -> list[Any]:
     try:
         whole = json.loads(text)
     except json.JSONDecodeError:
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
+        # Not splitlines(): a text in JSON may hold U+2028 and other characters that it takes for the end of a line.
+        return [json.loads(line) for line in text.split("\n") if line.strip()]
     if not isinstance(whole, dict) or identity in whole:
         return [whole]
     return [

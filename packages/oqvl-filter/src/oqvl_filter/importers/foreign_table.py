@@ -87,8 +87,12 @@ def read_parquet(path: Path, limits: ImportLimits) -> pa.Table:
 
 def _is_flat(type_: pa.DataType) -> bool:
     """Return whether a column of this type can be a score or an identity."""
-    is_text = pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_dictionary(type_)
-    return is_text or pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_boolean(type_)
+    return is_text(type_) or pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_boolean(type_)
+
+
+def is_text(type_: pa.DataType) -> bool:
+    """Return whether a column of this type holds text; which of these types it is depends on who wrote the file."""
+    return pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_dictionary(type_)
 
 
 def check_names(names: Sequence[str], path: Path) -> None:
@@ -184,8 +188,7 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_floating(column.type):
         is_nan = pc.call_function("is_nan", [column])
         return pc.call_function("if_else", [is_nan, pa.scalar(None, column.type), column])
-    is_text = pa.types.is_large_string(column.type) or pa.types.is_dictionary(column.type)
-    return column.cast(pa.string()) if is_text else column
+    return column.cast(pa.string()) if is_text(column.type) else column
 
 
 def _rejects(table: pa.Table, columns: Mapping[str, pa.ChunkedArray]) -> pa.Array:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from oqvl_filter.importers.config import ImportLimits
-from oqvl_filter.importers.foreign_table import read_parquet
+from oqvl_filter.importers.foreign_table import is_text, read_parquet
 from oqvl_filter.score_file import REJECT_FIELD
 from oqvl_shards.errors import DataError
 
@@ -55,7 +55,7 @@ def read_answers(paths: Sequence[Path], identity: str, limits: ImportLimits) -> 
     for path in paths:
         table = read_parquet(path, limits)
         metrics = [name for name in table.column_names if name.endswith(_SUFFIX) and name != "similarity_score"]
-        answers = {name: table[name] for name in metrics if pa.types.is_string(table[name].type)}
+        answers = {name: table[name] for name in metrics if is_text(table[name].type)}
         if identity not in table.column_names or not answers:
             raise DataError(
                 f"{path}: found the columns {table.column_names}, expected {identity!r} and METRIC{_SUFFIX} of text",

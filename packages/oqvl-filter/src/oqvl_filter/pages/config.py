@@ -57,7 +57,7 @@ class PageConfig(StageConfig):
         ge=0,
         description="number of largest groups to show per text column, and of largest and loosest clusters of dedup",
     )
-    seed: int = Field(default=0, ge=0, description="seed of the hash that picks the samples to show")
+    seed: int = Field(default=0, ge=0, lt=1 << 64, description="seed of the hash that picks the samples to show")
     limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read from a sample")
 
     @model_validator(mode="after")
@@ -76,5 +76,5 @@ class CalibrateConfig(StageConfig):
     output: Path = Field(description="directory of labels.csv and page.html")
     per_decile: int = Field(default=20, gt=0, description="samples to judge per tenth of the column")
     labels: Path | None = Field(default=None, description="the filled-in labels.csv; unset: draw a sample")
-    seed: int = Field(default=0, ge=0, description="seed of the hash that picks the samples")
+    seed: int = Field(default=0, ge=0, lt=1 << 64, description="seed of the hash that picks the samples")
     limits: ReadLimits = Field(default=ReadLimits(), description="caps on what is read from a sample")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from oqvl_filter.benchmark import benchmark_pictures
 from oqvl_filter.candidates import codes_of
-from oqvl_filter.pages.gallery import Picture, find_pictures, picture_of_file
+from oqvl_filter.pages.gallery import Picture, find_pictures, picture_of_file, shorten
 from oqvl_filter.pages.scored_samples import ScoredSamples
 from oqvl_filter.pages.strip import Panel, Strip, Tile
 from oqvl_shards.dataset import Dataset
@@ -103,7 +103,7 @@ def matched_pictures(
         label, _, rest = name.partition("/")
         wanted.setdefault(label, set()).add(rest)
         if label not in benchmarks:
-            yield name, Picture(pool=label, shard="", key=rest, caption="", source="", problem="")
+            yield name, Picture(pool=label, shard="", key=shorten(rest), caption="", source="", problem="")
     for label, dataset in benchmarks.items():
         left = wanted.get(label, set())
         if dataset.manifest.kind is Kind.IMAGE_TEXT:

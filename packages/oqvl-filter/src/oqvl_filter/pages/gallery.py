@@ -128,7 +128,7 @@ def _picture(pool: str, reader: ShardReader, sample: PoolSample, limits: ReadLim
     return Picture(
         pool=pool,
         shard=reader.name,
-        key=sample.sample.key,
+        key=shorten(sample.sample.key),
         caption=caption,
         source=source,
         problem=problem,
@@ -150,7 +150,7 @@ def picture_of_file(label: str, name: str, content: bytes, limits: ReadLimits) -
         source = thumbnail(decode_image(content, limits))
     except SampleError as error:
         problem = str(error.reason)
-    return Picture(pool=label, shard="", key=name, caption="", source=source, problem=problem)
+    return Picture(pool=label, shard="", key=shorten(name), caption="", source=source, problem=problem)
 
 
 def thumbnail(image: Image.Image) -> str:
@@ -163,7 +163,7 @@ def thumbnail(image: Image.Image) -> str:
 
 
 def shorten(caption: str) -> str:
-    """Return the beginning of `caption`, with U+FFFD for characters that do not print."""
+    """Return the beginning of foreign text, with U+FFFD for characters that do not print."""
     text = " ".join(caption[: 2 * MAX_CAPTION].split())
     text = "".join(character if character.isprintable() else "�" for character in text)
     return text if len(text) <= MAX_CAPTION else text[: MAX_CAPTION - 1] + "…"

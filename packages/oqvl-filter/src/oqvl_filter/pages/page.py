@@ -20,7 +20,7 @@ from oqvl_filter.candidates import resolve_column
 from oqvl_filter.pages.agreement import Histogram, Mask, Values, decile_of, histogram, rank_correlation, top_overlap
 from oqvl_filter.pages.config import PageConfig
 from oqvl_filter.pages.duplicates import check_benchmarks, cluster_panel, match_panel, matched_pictures, method_of
-from oqvl_filter.pages.gallery import Gallery, Picture
+from oqvl_filter.pages.gallery import Gallery, Picture, shorten
 from oqvl_filter.pages.scored_samples import ScoredSamples, is_dedup, read_scored_samples
 from oqvl_filter.pages.strip import Panel, Strip, Tile
 from oqvl_filter.pages.template import render
@@ -280,7 +280,7 @@ def _group_panel(name: str, data: ScoredSamples, num_groups: int) -> Panel:
     for code in largest:
         value = encoded.dictionary[code].as_py()
         rows = np.flatnonzero(codes_N == code)[:_MAX_GROUP_PICTURES].tolist()
-        strips.append(Strip(f"{sizes[code]:,} samples: {value[:16]}", [Tile(row) for row in rows]))
+        strips.append(Strip(f"{sizes[code]:,} samples: {shorten(value)[:16]}", [Tile(row) for row in rows]))
     return Panel(name, "", strips)
 
 

@@ -31,6 +31,7 @@ class ReshardConfig(MappedConfig):
     shuffle_seed: int | None = Field(
         default=None,
         ge=0,
+        lt=1 << 64,
         description="seed of a shuffle of all samples over all shards; unset: the order of the pools",
     )
     keys: Literal["uid", "original"] = Field(

@@ -66,4 +66,4 @@ class EstimateConfig(StageConfig):
     )
     num_workers: int = Field(default=1, ge=1, description="processes, or devices, that will score at this pace")
     price_per_hour: float = Field(default=0.0, ge=0, description="price of one of them per hour")
-    seed: int = Field(default=0, ge=0, description="seed of the hash that picks the samples")
+    seed: int = Field(default=0, ge=0, lt=1 << 64, description="seed of the hash that picks the samples")

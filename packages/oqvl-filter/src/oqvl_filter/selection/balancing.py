@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from oqvl_filter.uid_array import hash_words
+from oqvl_shards.errors import ConfigError
 
 NO_ENTRY = "no entry of the metadata"
 THINNED = "thinned by the balance"
@@ -30,7 +31,12 @@ def balance(
         uid_hashes_N: Seeded hashes of the uids.
         kept_N: Mask of the samples that take part.
         cap: The algorithm's parameter t.
+
+    Raises:
+        ConfigError: If `entries` holds anything else.
     """
+    if not pa.types.is_string(entries.type):
+        raise _not_entries(f"a column of type {entries.type}")
     # One row per (sample, entry) pair of the samples that take part.
     rows = np.flatnonzero(kept_N)
     lists = pc.call_function("split_pattern", [entries.fill_null("").take(pa.array(rows))], pc.SplitPatternOptions(" "))
@@ -38,7 +44,10 @@ def balance(
     words = lists.flatten()
     owners_E = np.repeat(rows, lengths_R)
     is_entry = pc.call_function("not_equal", [words, pa.scalar("")]).to_numpy(zero_copy_only=False)
-    numbers_E = words.filter(pa.array(is_entry)).cast(pa.uint64()).to_numpy()
+    try:
+        numbers_E = words.filter(pa.array(is_entry)).cast(pa.uint64()).to_numpy()
+    except pa.ArrowInvalid as error:
+        raise _not_entries(str(error)) from error
     owners_E = owners_E[is_entry]
     # Each entry keeps each of its captions with its own probability; the draw is a hash in [0, 1).
     _, places_E, counts = np.unique(numbers_E, return_inverse=True, return_counts=True)
@@ -49,3 +58,10 @@ def balance(
     has_entry_N = np.zeros_like(kept_N)
     has_entry_N[owners_E] = True
     return stays_N, has_entry_N
+
+
+def _not_entries(found: str) -> ConfigError:
+    return ConfigError(
+        f"balance.column: found {found}, expected numbers of metadata entries with spaces between",
+        hint="oqvl-filter score scorer.name=metadata writes such a column: entries",
+    )

@@ -80,7 +80,7 @@ class SelectConfig(StageConfig):
         default="",
         description="column whose highest values quotas and budgets take first; empty: in the order of the uid's hash",
     )
-    seed: int = Field(default=0, ge=0, description="seed of the hash that orders equal values")
+    seed: int = Field(default=0, ge=0, lt=1 << 64, description="seed of the hash that orders equal values")
     cache: Path | None = Field(
         default=None,
         description="directory that keeps score columns for later selections, which then take a fraction of the time; "

@@ -23,6 +23,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any, NoReturn
 
@@ -39,6 +40,9 @@ COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
     ">": operator.gt,
 }
+
+_MAX_DIGITS = 400
+"""Longest whole number that is converted exactly; a longer one is larger than any float64, or mostly zeros."""
 
 _KEYWORDS = frozenset("all and bottom false in is not null one or per quantile then top true uid".split())
 
@@ -80,7 +84,7 @@ class Quantile:
     share: Fraction
 
     def __str__(self) -> str:
-        return f"quantile({float(self.share)!r})"
+        return f"quantile({_exactly(self.share)})"
 
 
 @dataclass(frozen=True)
@@ -513,7 +517,9 @@ class _Parser:
         if token.kind != "number" or token.text.endswith("%"):
             self._fail("a number, a string in quotes, true or false", token)
         digits = token.text.replace("_", "")
-        value = int(digits) if re.fullmatch(r"[-+]?\d+", digits) else float(digits)
+        # Digits by the thousand are no number of a column, and Python refuses to convert them.
+        is_whole = re.fullmatch(r"[-+]?\d+", digits) is not None and len(digits) <= _MAX_DIGITS
+        value = int(digits) if is_whole else float(digits)
         if (isinstance(value, float) and not math.isfinite(value)) or abs(value) >= 1 << 64:
             self._fail("a number that a column can hold", token)
         return value
@@ -521,8 +527,9 @@ class _Parser:
 
 def _fraction(digits: str) -> Fraction:
     # An exponent in the millions would make a fraction of millions of digits.
-    is_short = len(digits) <= 20 and not re.search(r"[eE][-+]?\d{3}", digits)
-    return Fraction(digits.replace("_", "")) if is_short else Fraction(-1)
+    number = Decimal(digits)
+    is_short = len(number.as_tuple().digits) <= 20 and abs(number.adjusted()) < 100
+    return Fraction(number) if is_short else Fraction(-1)
 
 
 def _unquote(text: str) -> str:
@@ -539,7 +546,16 @@ def _literal(value: Value) -> str:
 
 
 def _decimal(value: Fraction) -> str:
-    return str(int(value)) if value.denominator == 1 else repr(float(value))
+    return str(int(value)) if value.denominator == 1 else _exactly(value)
+
+
+def _exactly(value: Fraction) -> str:
+    """Return a decimal fraction in digits that read as the same number."""
+    shortest = repr(float(value))
+    if Fraction(shortest) == value:
+        return shortest
+    with localcontext(prec=40):  # `_fraction` reads up to 20 digits
+        return str(Decimal(value.numerator) / value.denominator)
 
 
 def _per(column: Name | None) -> str:

@@ -180,7 +180,7 @@ def _seconds(header: str | None, now: float) -> float:
         pass
     try:
         return max(parsedate_to_datetime(header).timestamp() - now, 0.0)
-    except ValueError:
+    except (OverflowError, ValueError):
         return 0.0
 
 
@@ -202,7 +202,7 @@ def _read_reply(reply: dict[str, Any]) -> Answer:
             text_of_token = token["token"].strip()
             first[text_of_token] = first.get(text_of_token, 0.0) + math.exp(token["logprob"])
         return Answer(text, choice.get("finish_reason") == "stop", first)
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError) as error:
         raise ConfigError(
             f"the endpoint's reply is not of the expected form: {type(error).__name__}: {error}",
             hint="the endpoint must offer the chat completions interface",
@@ -210,5 +210,13 @@ def _read_reply(reply: dict[str, Any]) -> Answer:
 
 
 def _text(content: str | list[dict[str, Any]] | None) -> str:
-    """Return a message's text; some servers send it in parts."""
-    return "".join(part.get("text") or "" for part in content) if isinstance(content, list) else content or ""
+    """Return a message's text; some servers send it in parts.
+
+    Raises:
+        TypeError: If it is neither text nor parts.
+    """
+    text = "".join(part.get("text") or "" for part in content) if isinstance(content, list) else content or ""
+    if not isinstance(text, str):
+        raise TypeError(f"found a message of type {type(text).__name__}, expected text")
+    # Half of a character outside the basic plane, where an answer was cut off, cannot be stored as UTF-8.
+    return text.encode("utf-8", "replace").decode()
