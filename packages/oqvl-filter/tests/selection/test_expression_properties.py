@@ -238,7 +238,9 @@ def test_subsets_are_shown_apart_with_the_end_of_their_paths(subset_names: list[
         assert member.path.endswith(f"/{end}")
         # One folder fewer would not do.
         shorter = end.partition("/")[2]
-        assert not shorter or sum(f"{path}".endswith(f"/{shorter}") for path in map("/data/{}".format, subset_names)) > 1
+        assert (
+            not shorter or sum(f"{path}".endswith(f"/{shorter}") for path in map("/data/{}".format, subset_names)) > 1
+        )
 
 
 @settings(max_examples=40)
