@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import open_clip.tokenizer
 import pytest
 import torch
 from hypothesis import given, settings
@@ -25,6 +28,14 @@ from oqvl_shards.manifest import Account
 from oqvl_shards.uid import UID_DTYPE
 
 WORDS = ["dog", "cat", "red", "blue", "tree", "sea", "house", "car"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tokenizers() -> Iterator[None]:
+    """One tokenizer per length: each reads 49,000 merges, which takes longer than all else here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("open_clip.tokenizer.SimpleTokenizer", cache(SimpleTokenizer))
+        yield
 
 
 def config_of(**values) -> TrainDfnConfig:
@@ -94,7 +105,7 @@ captions_strategy = st.lists(
 @settings(max_examples=6)
 @given(captions_strategy, st.integers(1, 5))
 def test_a_bag_holds_the_most_frequent_tokens_and_counts_them(captions: list[str], max_vocabulary: int):
-    tokenizer = SimpleTokenizer()
+    tokenizer = open_clip.tokenizer.SimpleTokenizer()
     tokens = [tokenizer.encode(caption) for caption in captions]
     frequencies = Counter(token for row in tokens for token in row)
     chosen = sorted(frequencies, key=lambda token: (-frequencies[token], token))[:max_vocabulary]
@@ -123,7 +134,7 @@ def test_token_vectors_are_the_rows_of_the_map_at_the_scale_of_the_counts():
     bag = BagOfWords(captions, config_of())
     word_map = torch.arange(6, dtype=torch.float64).reshape(3, 2)
     vectors = bag.token_vectors(word_map)
-    tokenizer = SimpleTokenizer()
+    tokenizer = open_clip.tokenizer.SimpleTokenizer()
     for caption, feature in zip(captions, bag.features(captions), strict=True):
         summed = sum(vectors[token] for token in tokenizer.encode(caption))
         assert torch.allclose(torch.as_tensor(summed), torch.from_numpy(feature[:-1]) @ word_map)
