@@ -53,7 +53,7 @@ def test_a_day_with_the_command_line(command, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("run",), 3, "benchmark: is required and not given"),
+        (("run",), 3, "benchmark: is required but not set"),
         (("run", *ASK, "output=x", "mode=guess"), 3, "mode: Input should be 'generate' or 'likelihood'; found 'guess'"),
         (("run", *ASK, "output=x", "temprature=1"), 3, "temprature: no such field"),
         (("run", *ASK[1:], "output=x", "benchmark=none"), 3, "error: none "),

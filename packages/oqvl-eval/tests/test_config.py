@@ -22,7 +22,7 @@ def test_only_what_decides_the_answers_is_in_the_lineage():
 
 @pytest.mark.parametrize("field", sorted(PromptConfig.model_fields.keys() - {"style"}))
 def test_a_line_break_in_a_prompt_needs_quotes(field):
-    with pytest.raises(ConfigError, match="holds a backslash"):
+    with pytest.raises(ConfigError, match="has a backslash"):
         EvalConfig.from_values(REQUIRED, [f"prompt.{field}=one\\ntwo"])
     config = EvalConfig.from_values(REQUIRED, [f'prompt.{field}="one\\ntwo"'])
     assert getattr(config.prompt, field) == "one\ntwo"

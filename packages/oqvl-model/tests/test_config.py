@@ -71,6 +71,6 @@ def test_every_mark_needs_an_image():
     ],
 )
 def test_a_line_break_in_prose_needs_quotes(config_class, values, key):
-    with pytest.raises(ConfigError, match="holds a backslash"):
+    with pytest.raises(ConfigError, match="has a backslash"):
         config_class.from_values(values, [f"{key}=one\\ntwo"])
     assert getattr(config_class.from_values(values, [f'{key}="one\\ntwo"']), key) == "one\ntwo"

@@ -119,9 +119,9 @@ def test_a_source_shard_that_has_changed(config: CheckConfig, tmp_path: Path, la
 def test_another_source_or_tokenizer(config: CheckConfig, conversations: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     other.write_bytes(config.tokenizer.read_bytes() + b"\n")
-    with pytest.raises(ConfigError, match=r"^tokenizer: .* is from another one: .* found .*other\.json"):
+    with pytest.raises(ConfigError, match=r"^tokenizer: .* was made from another one: .* found .*other\.json"):
         check_dataset(config.model_copy(update={"tokenizer": other}))
-    with pytest.raises(ConfigError, match=r"^source: .* is from another one: .* found .*conversations"):
+    with pytest.raises(ConfigError, match=r"^source: .* was made from another one: .* found .*conversations"):
         check_dataset(config.model_copy(update={"source": conversations}))
     with pytest.raises(ConfigError, match=r"^source: .* does not record where they came from"):
         check_dataset(config.model_copy(update={"source": None}))
@@ -153,7 +153,7 @@ def test_a_mixture_needs_all_its_sources(
     assert report.num_documents == 20 + 54
     assert report.rejected["left_out_by_budget"] == 111 - 20
     for paths in ((captions,), (conversations, captions)):
-        with pytest.raises(ConfigError, match=r"^source: .* is from another one|has fewer|only \d+"):
+        with pytest.raises(ConfigError, match=r"^source: .* was made from another one|has fewer|only \d+"):
             check_dataset(settings.model_copy(update={"mixture": paths}))
 
 

@@ -70,7 +70,7 @@ def test_paths_and_workers_do_not_decide_the_output() -> None:
 
 def test_a_line_break_in_the_system_prompt_needs_quotes() -> None:
     asked = ["source=a", "output=o", "tokenizer=t"]
-    with pytest.raises(ConfigError, match="holds a backslash"):
+    with pytest.raises(ConfigError, match="has a backslash"):
         PackConfig.from_command_line(None, [*asked, "system_prompt=one\\ntwo"])
     config = PackConfig.from_command_line(None, [*asked, 'system_prompt="one\\ntwo"'])
     assert config.system_prompt == "one\ntwo"

@@ -41,7 +41,7 @@ def test_models_are_frozen_and_closed() -> None:
     config = Outer(count=1)
     with pytest.raises(ValidationError):
         config.count = 2  # pyrefly: ignore[read-only]
-    with pytest.raises(ConfigError, match=r"coutn: no such field; found 2; meant count\?"):
+    with pytest.raises(ConfigError, match=r"coutn: no such field; found 2; did you mean count\?"):
         Outer.from_values({"count": 1, "coutn": 2})
 
 
@@ -53,8 +53,8 @@ def test_models_are_frozen_and_closed() -> None:
         (["count=1", "label.x.sub=2", "label.x=3"], r"'label.x=3' sets the whole of 'label.x', and 'label.x.sub=2'"),
         (["count=0"], r"count: Input should be greater than 0; found 0"),
         (["count=many"], r"count: .*found 'many'"),
-        ([], r"count: is required and not given"),
-        (["count=1", "inner.rat=2"], r"inner\.rat: no such field; found 2; meant inner\.rate\?"),
+        ([], r"count: is required but not set"),
+        (["count=1", "inner.rat=2"], r"inner\.rat: no such field; found 2; did you mean inner\.rate\?"),
     ],
 )
 def test_every_bad_override_is_named(overrides: list[str], message: str) -> None:
@@ -86,7 +86,7 @@ def test_two_overrides_of_the_same_are_refused_in_any_order(first: str, second: 
 def test_a_key_given_twice_is_told_how_a_list_is_written() -> None:
     with pytest.raises(ConfigError) as caught:
         Listing.from_values({}, ["files=a", "files=b"])
-    assert caught.value.hint == """give a key once; a list of values is written files='["a", "b"]'"""
+    assert caught.value.hint == """set each key once; for a list, write files='["a", "b"]'"""
     assert Listing.from_values({}, ['files=["a", "b"]']).files == (Path("a"), Path("b"))
 
 
@@ -136,9 +136,9 @@ class Conversation(StageConfig):
     ("key", "others"), [("opening", []), ("turn.text", []), ("turns.x.text", []), ("said.text", ["said.kind=spoken"])]
 )
 def test_a_backslash_in_unquoted_prose_is_refused(key: str, others: list[str], text: str) -> None:
-    with pytest.raises(ConfigError, match="holds a backslash, and unquoted text has no escapes") as caught:
+    with pytest.raises(ConfigError, match="has a backslash, but only quoted text has escapes") as caught:
         Conversation.from_values({}, [f"{key}={text}", *others])
-    assert caught.value.message.startswith(f"override {key}={text} holds")
+    assert caught.value.message.startswith(f"override {key}={text} has")
     assert caught.value.hint == (
         f"quote it as in a recipe, for example '{key}=\"one\\ntwo\"' for a line break; "
         f"\"{key}='one\\ntwo'\" keeps the backslash"

@@ -84,7 +84,7 @@ def test_the_kind_is_that_of_the_details() -> None:
     [
         ("{", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
-        ("[1]", "has schema version None, this release reads 1"),
+        ("[1]", "has schema version None, but this release reads 1"),
         ('{"schema_version": 2}', "has schema version 2"),
         ('{"schema_version": 0}', "has schema version 0"),
         ('{"schema_version": 1}', r"is malformed in \d+ place\(s\); the first: name: Field required"),

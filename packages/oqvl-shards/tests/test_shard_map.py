@@ -158,7 +158,7 @@ def test_ctrl_c_ends_workers_at_once_and_without_a_word(tmp_path, module):
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    assert stderr.splitlines() == ["interrupted; run the same command again to go on from what is finished"]
+    assert stderr.splitlines() == ["interrupted; run the same command again to resume from the finished work"]
     assert process.returncode == INTERRUPTED_EXIT_CODE
 
 

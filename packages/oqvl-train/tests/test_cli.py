@@ -83,7 +83,7 @@ def test_a_stop_asks_to_be_tried_again(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["run", "seed=7"], 3, "checkpoint: is required and not given"),
+        (["run", "seed=7"], 3, "checkpoint: is required but not set"),
         (["run", "-c", "missing.toml"], 3, "no configuration file at missing.toml"),
         (["show", "."], 3, "holds no training run"),
         (["run", "checkpoint=a", "packed=b", "output=c", "trainee=d:E"], 3, "error: a "),

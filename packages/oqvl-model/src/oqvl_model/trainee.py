@@ -27,7 +27,7 @@ from oqvl_shards.manifest import PackedDetails
 from oqvl_shards.packed.record import IGNORE_INDEX, Pack, TrainingSequence
 from oqvl_shards.tar.sample import ReadLimits, SampleError
 
-PARTS = ("vision", "projector", "text")
+_PARTS = ("vision", "projector", "text")
 """The parts of the model that can train."""
 
 
@@ -110,7 +110,7 @@ class PackedTrainee:
         self._is_mixed = packed.visual_tokens_per_image == 0
         if not self._is_mixed:
             self.model.set_visual_tokens(packed.visual_tokens_per_image)
-        for part in PARTS:
+        for part in _PARTS:
             module = getattr(self.model, part).requires_grad_(part in self.trainable)
             if part not in self.trainable:
                 module.to(getattr(torch, frozen_dtype))
@@ -267,10 +267,10 @@ class PackedTrainee:
 
 
 def _check_trainable(trainable: Sequence[str]) -> None:
-    unknown = sorted(set(trainable) - set(PARTS))
+    unknown = sorted(set(trainable) - set(_PARTS))
     if unknown or not trainable:
         raise ConfigError(
-            f"trainable is {list(trainable)}, expected one or more of {list(PARTS)}",
+            f"trainable is {list(trainable)}, expected one or more of {list(_PARTS)}",
             hint='for example trainee_options.trainable=["projector"]',
         )
 

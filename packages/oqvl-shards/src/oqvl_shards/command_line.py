@@ -12,10 +12,10 @@ import typer
 
 from oqvl_shards.config import StageConfig
 
-Config = TypeVar("Config", bound=StageConfig)
+_Config = TypeVar("_Config", bound=StageConfig)
 
-ConfigFile = Annotated[Path | None, typer.Option("-c", "--config", help="recipe (TOML) with the fields below")]
-Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="fields, over the recipe's")]
+_ConfigFile = Annotated[Path | None, typer.Option("-c", "--config", help="recipe (TOML) with the fields below")]
+_Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="fields to override")]
 AsJson = Annotated[bool, typer.Option("--json", help="print the report as JSON")]
 
 
@@ -63,8 +63,8 @@ def new_app(summary: str, distribution: str = "") -> typer.Typer:
 def add_stage(
     app: typer.Typer,
     name: str,
-    config: type[Config],
-    stage: str | Callable[[Config], Report | None],
+    config: type[_Config],
+    stage: str | Callable[[_Config], Report | None],
     *,
     text: str,
 ) -> None:
@@ -81,7 +81,7 @@ def add_stage(
         text: The command's help. The list of commands shows its first sentence.
     """
 
-    def command(overrides: Overrides = None, config_file: ConfigFile = None, as_json: AsJson = False) -> None:
+    def command(overrides: _Overrides = None, config_file: _ConfigFile = None, as_json: AsJson = False) -> None:
         settings = config.from_command_line(config_file, overrides or ())
         report = (_imported(stage) if isinstance(stage, str) else stage)(settings)
         if report is not None:

@@ -48,21 +48,21 @@ class StageConfig(Frozen):
 
     - `json_schema_extra={"lineage": False}`: the field cannot change the output bytes (numbers of workers, paths,
       progress), so `digest` leaves it out.
-    - `json_schema_extra={"prose": True}`: the field is prose for a model, in which line breaks matter. An override of
-      it is refused if it is not clear what its backslash means.
+    - `json_schema_extra={"prose": True}`: the field is prose for a model, in which line breaks matter. An override
+      with an ambiguous backslash is refused.
     """
 
     @classmethod
     def from_toml(cls, path: Path | str, overrides: Sequence[str] = ()) -> Self:
         """Read a TOML file, apply `key.sub=value` overrides, and validate the result.
 
-        The value of an override is TOML. A bare word is a string, and so is any other value for a field of text or a
-        path: `name=2026`. The order of the overrides does not matter, because no two may set the same field.
+        The value of an override is TOML. A bare word is a string. A text or path field takes any value as text:
+        `name=2026`. The order of the overrides does not matter, because no two may set the same field.
 
         Raises:
             ConfigError: If the file is missing, is not TOML, or fails validation (the message names every bad key); if
-                two overrides set the same key, or one sets a table and another one a field in it; if an override of
-                prose is unquoted text with a backslash, which could mean a line break or two characters.
+                two overrides set the same key, or one sets a table and another one a field in it; if an override of a
+                prose field is unquoted and has a backslash, which could mean a line break or two characters.
         """
         path = Path(path)
         try:
@@ -88,7 +88,7 @@ class StageConfig(Frozen):
 
     @classmethod
     def _validate(cls, values: Mapping[str, Any], overrides: Sequence[_Override]) -> Self:
-        """Validate the merged values; if text is needed where an override reads as a number or the like, try again."""
+        """Validate the merged values. Retry with the text of an override if a text or path field refuses its value."""
         try:
             return cls.model_validate(_merge(values, overrides))
         except ValidationError as error:
@@ -97,7 +97,7 @@ class StageConfig(Frozen):
 
     @classmethod
     def from_command_line(cls, config_file: Path | None, overrides: Sequence[str]) -> Self:
-        """Return the configuration of a command that was called as `command [-c FILE] [key=value ...]`."""
+        """Return the configuration for the arguments of `command [-c FILE] [key=value ...]`."""
         if config_file is not None:
             return cls.from_toml(config_file, overrides)
         return cls.from_values({}, overrides, where="command line")
@@ -121,8 +121,8 @@ class StageConfig(Frozen):
     def _field_helps(cls, prefix: str = "") -> Iterator[_FieldHelp]:
         """Yield the help of every field: required fields first, fields that change no output byte last.
 
-        If one of several fields is required, they are declared with `json_schema_extra={"alternative": True}` and come
-        before all others.
+        If a command needs exactly one of several fields, they come before all others. They are declared with
+        `json_schema_extra={"alternative": True}`.
         """
 
         def order(item: tuple[str, FieldInfo]) -> tuple[bool, ...]:
@@ -180,12 +180,12 @@ class MappedConfig(StageConfig):
     """The base of stages that map a function over shards. Neither field changes a byte of the output."""
 
     num_workers: int = Field(
-        default=1, ge=1, description="processes that work on shards", json_schema_extra={"lineage": False}
+        default=1, ge=1, description="number of worker processes", json_schema_extra={"lineage": False}
     )
     engine: Engine = Field(
         default=Engine.LOCAL,
         description="local: processes on this machine; ray: tasks on the Ray cluster at RAY_ADDRESS, or on a new one "
-        "on this machine; unless num_workers is above 1, they keep all of the cluster's CPUs busy",
+        "on this machine, which use every CPU of the cluster unless num_workers is above 1",
         json_schema_extra={"lineage": False},
     )
 
@@ -223,7 +223,7 @@ def _is_in_lineage(field: FieldInfo) -> bool:
 
 
 def _extra(field: FieldInfo, key: str) -> object:
-    """Return what a field declares under `key` of its `json_schema_extra`; None if it declares nothing."""
+    """Return the value of `key` in a field's `json_schema_extra`, or None if the field does not declare it."""
     extra = field.json_schema_extra
     return extra.get(key) if isinstance(extra, dict) else None
 
@@ -286,7 +286,7 @@ class _Override:
         return cls(argument, tuple(key.split(".")), text, value)
 
     def as_wanted(self, problems: Sequence[ErrorDetails]) -> Self:
-        """Return the override with its text as the value if a field of text or a path has refused the value."""
+        """Return the override with its text as the value, if a text or path field refused the value."""
         return replace(self, value=self.text) if any(self._is_no_text(problem) for problem in problems) else self
 
     def _is_no_text(self, problem: ErrorDetails) -> bool:
@@ -303,14 +303,14 @@ def _refuse_repeated(overrides: Sequence[_Override]) -> None:
     """Raise if two overrides set the same field.
 
     Raises:
-        ConfigError: If two have the same key, or one sets a table and another one a field in it.
+        ConfigError: If two have the same key, or if one sets a table and another sets a field in it.
     """
     for first, second in itertools.combinations(overrides, 2):
         if first.keys == second.keys:
             key = ".".join(first.keys)
             raise ConfigError(
                 f"overrides {first.argument!r} and {second.argument!r} both set {key!r}",
-                hint=f'give a key once; a list of values is written {key}=\'["a", "b"]\'',
+                hint=f'set each key once; for a list, write {key}=\'["a", "b"]\'',
             )
         if all(left == right for left, right in zip(first.keys, second.keys, strict=False)):
             table, field = sorted((first, second), key=lambda override: len(override.keys))
@@ -322,24 +322,24 @@ def _refuse_repeated(overrides: Sequence[_Override]) -> None:
 
 
 def _refuse_unquoted_prose(config: StageConfig, overrides: Sequence[_Override]) -> None:
-    """Raise if an override of prose has a backslash outside of quotes.
+    """Raise if an override of a prose field has a backslash outside of quotes.
 
     Raises:
-        ConfigError: With both ways to quote it.
+        ConfigError: The hint shows both ways to quote it.
     """
     for override in overrides:
         if "\\" in override.text and _prose(config, override.keys) == override.text:
             key = ".".join(override.keys)
             raise ConfigError(
                 # Not as repr, which would double the backslash.
-                f"override {override.argument:.200} holds a backslash, and unquoted text has no escapes",
+                f"override {override.argument:.200} has a backslash, but only quoted text has escapes",
                 hint=f"quote it as in a recipe, for example '{key}=\"one\\ntwo\"' for a line break; "
                 f"\"{key}='one\\ntwo'\" keeps the backslash",
             )
 
 
 def _prose(value: object, keys: Sequence[str]) -> object:
-    """Return the value at `keys` in a configuration if that is a field of prose, else None."""
+    """Return the value at `keys` in a configuration if it is a prose field, else None."""
     field = None
     for key in keys:
         if isinstance(value, Mapping):
@@ -374,7 +374,7 @@ def _describe(error: ValidationError, where: str, known: Sequence[str]) -> str:
 
     Args:
         error: The problems.
-        where: The file, or whatever else the values come from.
+        where: Where the values come from, e.g. the file.
         known: The keys that exist, to suggest one for a key that does not.
     """
     lines = [f"{where}: {error.error_count()} configuration error(s)"]
@@ -382,10 +382,11 @@ def _describe(error: ValidationError, where: str, known: Sequence[str]) -> str:
         key = ".".join(str(part) for part in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "missing":
-            message = "is required and not given"
+            message = "is required but not set"
         elif problem["type"] == "extra_forbidden":
             close = difflib.get_close_matches(key, known, n=1)
-            message = f"no such field; found {problem['input']!r:.200}" + (f"; meant {close[0]}?" if close else "")
+            suggestion = f"; did you mean {close[0]}?" if close else ""
+            message = f"no such field; found {problem['input']!r:.200}{suggestion}"
         elif key:
             message += f"; found {problem['input']!r:.200}"
         lines.append(f"  {key}: {message}" if key else f"  {message}")

@@ -1,4 +1,4 @@
-"""Draw the first samples of a dataset on one picture, so that people can look at what is in it."""
+"""Draw the first samples of a dataset on one picture, for a quick look at what it holds."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MARGIN = 16
 _MAX_PICTURES = 4
 _FONT_SIZE = 14
 _LINE_HEIGHT = 19
-_MAX_CHARACTERS = 2000  # only the beginning of a longer text is laid out; the sheet shows less than this anyway
+_MAX_CHARACTERS = 2000  # longer texts are cut here before they are laid out; the sheet shows less than this anyway
 
 _LIMITS = ReadLimits()
 _INK, _FADED, _PAPER, _CARD, _WARNING = "#1b1f24", "#6a737d", "#eef0f3", "#ffffff", "#b3261e"
@@ -74,11 +74,11 @@ def draw_contact_sheet(dataset: Dataset, num_samples: int) -> Image.Image:
 
     Args:
         dataset: A dataset of one of `SHEET_KINDS`.
-        num_samples: Number of cards to draw at most.
+        num_samples: Maximum number of cards.
 
     Returns:
-        An RGB image. Its width is fixed, its height depends on the samples. Pillow's own font has the basic Latin
-        letters only; other characters show as boxes.
+        An RGB image. Its width is fixed, and its height depends on the samples. Pillow's built-in font covers only the
+        basic Latin letters; other characters show as boxes.
     """
     is_packed = dataset.manifest.kind is Kind.PACKED
     cards = list(islice(_packed_cards(dataset) if is_packed else _sample_cards(dataset), num_samples))
@@ -86,7 +86,7 @@ def draw_contact_sheet(dataset: Dataset, num_samples: int) -> Image.Image:
         f"{dataset.manifest.name}  ·  {dataset.manifest.kind.value}  ·  first {len(cards)} of {_num_cards(dataset):,}"
     )
     font = ImageFont.load_default(_FONT_SIZE)
-    # Lay out the texts: the longest one of a row decides the height of the row.
+    # Lay out the texts. The longest text in a row decides the height of the row.
     rows = [cards[start : start + _NUM_COLUMNS] for start in range(0, len(cards), _NUM_COLUMNS)]
     lines = [[wrap(card.problem or card.text, font) for card in row] for row in rows]
     heights = [_PICTURE_HEIGHT + _LINE_HEIGHT * (2 + max(map(len, row))) for row in lines]
@@ -110,7 +110,7 @@ def _num_cards(dataset: Dataset) -> int:
 
 
 def _sample_cards(dataset: Dataset) -> Iterator[_Card]:
-    """Yield a card per sample of a dataset in tars, and after those of each shard one per reject."""
+    """Yield one card per sample of a dataset in tars. After the samples of a shard come its rejects, one card each."""
     describe = {Kind.CONVERSATION: _conversation_text, Kind.INTERLEAVED: _interleaved_text}.get(
         dataset.manifest.kind, ShardReader.text
     )

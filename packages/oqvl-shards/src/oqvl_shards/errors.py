@@ -1,7 +1,7 @@
 """The errors of all OQVL packages, and how a command line ends when one is raised.
 
     OqvlError               1  a bug, not a mistake of the user
-    ├── UsageError          2  the command line does not fit together
+    ├── UsageError          2  the arguments do not go together
     ├── ConfigError         3  a configuration file or field is wrong
     ├── ManifestError       3  a manifest is missing, unreadable, of the wrong kind or schema version
     ├── MissingExtraError   4  an optional dependency is not installed
@@ -9,7 +9,8 @@
     └── DataError           5  data failed a check: a digest, a count, a format
 
 The numbers are the exit codes of every command line. A message says what was found, what was expected, and where; the
-hint says what to do. A disk that is full or cannot be written ends a command with 4, and Ctrl-C with 130, as in shells.
+hint says what to do. If the disk is full or cannot be written, a command exits with 4. After Ctrl-C it exits with 130,
+as in shells.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def _rebuild(error_type: type[OqvlError], message: str, hint: str) -> OqvlError:
 
 
 class UsageError(OqvlError):
-    """The arguments of a command or a call do not fit together."""
+    """The arguments of a command or a call do not go together."""
 
     exit_code = 2
 
@@ -99,13 +100,13 @@ def require_extra(package: str, extra: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise MissingExtraError(
-            f"{package} needs {error.name or error} for this, and it is not installed",
+            f"{package} needs {error.name or error} for this, but it is not installed",
             hint=f"pip install '{package}[{extra}]'",
         ) from error
 
 
 _DISK_REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
-"""Errors of a machine that cannot read or write a file, whatever the program does."""
+"""Error numbers that mean that the machine cannot read or write a file. They are not bugs of the program."""
 
 INTERRUPTED_EXIT_CODE = 130
 
@@ -113,7 +114,7 @@ INTERRUPTED_EXIT_CODE = 130
 def run_cli(app: Callable[[], object]) -> None:
     """Run the command line `app`. Print an `OqvlError` as two lines on stderr and exit with its code.
 
-    A disk that cannot be read or written, and Ctrl-C, end in the same way. Any other exception is a bug: it keeps its
+    An unreadable or unwritable disk and Ctrl-C are handled in the same way. Any other exception is a bug: it keeps its
     traceback, and the exit code is 1.
     """
     try:
@@ -134,5 +135,5 @@ def run_cli(app: Callable[[], object]) -> None:
         # The command-line library turns Ctrl-C into an exit with this code and prints nothing.
         if isinstance(error, SystemExit) and error.code != INTERRUPTED_EXIT_CODE:
             raise
-        print("interrupted; run the same command again to go on from what is finished", file=sys.stderr)
+        print("interrupted; run the same command again to resume from the finished work", file=sys.stderr)
         raise SystemExit(INTERRUPTED_EXIT_CODE) from error

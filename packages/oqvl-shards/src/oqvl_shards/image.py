@@ -81,8 +81,8 @@ def check_image_head(head: bytes, limits: ReadLimits) -> bool:
         limits: Limits on the size.
 
     Returns:
-        True if these are the first bytes of a JPEG or PNG file within the limits. False if they do not tell, because
-        the file is of another format, unusual or broken, or states its size later: then call `image_size`.
+        True if these are the first bytes of a JPEG or PNG file within the limits. False if they cannot tell, because
+        the file has another format, is unusual or broken, or states its size later. Call `image_size` then.
 
     Raises:
         SampleError: If the image is too large or too small.
@@ -97,8 +97,7 @@ def check_image_head(head: bytes, limits: ReadLimits) -> bool:
 def _jpeg_size(head: bytes) -> tuple[int, int] | None:
     """Read (width, height) from the frame header of a baseline or progressive JPEG (ITU-T T.81, B.2.2).
 
-    Returns None if there is no such header, or if the segments before it have gaps or are of kinds that are not usually
-    there.
+    Returns None if the file has no such header, or if the segments before it have gaps or are of unusual kinds.
     """
     position = 2
     while position + 10 <= len(head):
@@ -155,7 +154,7 @@ def _check_size(width: int, height: int, limits: ReadLimits) -> None:
         )
     if min(width, height) < limits.min_image_side:
         raise SampleError(
-            RejectReason.IMAGE_TOO_SMALL, f"{width} x {height} pixels, a side needs {limits.min_image_side}"
+            RejectReason.IMAGE_TOO_SMALL, f"{width} x {height} pixels, each side needs at least {limits.min_image_side}"
         )
 
 

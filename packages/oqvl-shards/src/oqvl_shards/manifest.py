@@ -22,7 +22,7 @@ from pydantic_core import to_jsonable_python
 from oqvl_shards.config import Frozen, StageConfig, digest_of_values
 from oqvl_shards.errors import ManifestError
 
-SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 1
 """Version of the manifest's schema, independent of the package's version. Readers accept it and the one before."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="sha256, 64 lower-case hex digits")]
@@ -173,9 +173,10 @@ class PackedDetails(Frozen):
     num_images: Count = Field(description="images in all packs")
     num_tokens: Count = Field(description="tokens in all packs, with visual tokens, without padding")
     num_target_tokens: Count = Field(description="tokens that carry loss")
-    lower_bound: Count = Field(description="packs that any packing of these documents needs")
+    lower_bound: Count = Field(description="lower bound on the number of packs for these documents")
     sources: tuple[PackedSource, ...] = Field(
-        default=(), description="the datasets that were packed, in order; image references number their shards through"
+        default=(),
+        description="the datasets that were packed, in order; image references count through all their shards",
     )
 
     @model_validator(mode="after")
@@ -269,8 +270,8 @@ class Lineage(Frozen):
             version: Version of the package.
             config: The configuration.
             parents: Manifests of the inputs, in order.
-            pinned: Whatever else decides the output, as JSON values. The lineage's `config` is then a table with the
-                pinned values, and with the configuration under the key `config`.
+            pinned: Everything else that decides the output, as JSON values. The lineage's `config` is then a table with
+                the pinned values, and with the configuration under the key `config`.
         """
         values = config.lineage_values() if pinned is None else {"config": config.lineage_values(), **pinned}
         values = to_jsonable_python(values)  # as they will be read back: lists, not tuples
@@ -304,9 +305,9 @@ class Lineage(Frozen):
 class Manifest(Frozen):
     """The typed description of one dataset; see the module's docstring."""
 
-    schema_version: int = Field(default=SCHEMA_VERSION, description="version of this schema")
+    schema_version: int = Field(default=_SCHEMA_VERSION, description="version of this schema")
     name: str = Field(min_length=1, description="name of the dataset, for people and for derived uids")
-    details: Details = Field(description="what only this kind of dataset has")
+    details: Details = Field(description="what is specific to this kind of dataset")
     shards: tuple[Shard, ...] = Field(description="the files, in reading order")
     fields: tuple[FieldSpec, ...] = Field(default=(), description="what every sample holds")
     account: Account = Field(description="what became of every sample that the stage was given")
@@ -353,7 +354,7 @@ class Manifest(Frozen):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy with some fields changed; see pydantic's method."""
         copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop("_digest", None)  # it is that of the original
+        copied.__dict__.pop("_digest", None)  # it belongs to the original
         return copied
 
 
@@ -368,9 +369,9 @@ def parse_manifest(text: str, *, where: str = "manifest") -> Manifest:
     except (json.JSONDecodeError, RecursionError) as error:
         raise ManifestError(f"{where} is not JSON: {error}") from error
     version = values.get("schema_version") if isinstance(values, Mapping) else None
-    if version not in (SCHEMA_VERSION, SCHEMA_VERSION - 1) or not version:
+    if version not in (_SCHEMA_VERSION, _SCHEMA_VERSION - 1) or not version:
         raise ManifestError(
-            f"{where} has schema version {version!r}, this release reads {SCHEMA_VERSION}",
+            f"{where} has schema version {version!r}, but this release reads {_SCHEMA_VERSION}",
             hint="use the release of oqvl-shards that wrote it, or make the dataset again",
         )
     try:

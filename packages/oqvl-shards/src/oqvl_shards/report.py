@@ -13,7 +13,7 @@ from oqvl_shards.dataset import Dataset
 from oqvl_shards.manifest import Account, Ancestor, FieldSpec, Kind, Lineage, Manifest
 
 _DIGEST_LENGTH = 12
-"""Hex digits of a digest that a tree shows, which are enough to find it."""
+"""Number of hex digits that a tree shows of a digest. They are enough to find it."""
 
 
 class DatasetReport(Frozen):
@@ -26,7 +26,7 @@ class DatasetReport(Frozen):
     num_shards: int
     num_samples: int
     num_bytes: int = Field(description="bytes of all shards")
-    details: dict[str, Any] = Field(description="what only this kind of dataset has")
+    details: dict[str, Any] = Field(description="what is specific to this kind of dataset")
     fields: tuple[FieldSpec, ...]
     account: Account
     statistics: dict[str, int | float | str]
@@ -81,9 +81,9 @@ class DatasetReport(Frozen):
 
 
 def lineage_tree(manifest: Manifest) -> str:
-    """Draw the history of a dataset as a tree: the dataset, below it what it was made from, down to the sources.
+    """Draw the history of a dataset as a tree: the dataset at the top, then what it was made from, down to the sources.
 
-    A stage that is reached by several paths is drawn in full once, and marked as `drawn above` afterwards.
+    A stage that several paths lead to is drawn in full once. After that, it is only marked as `drawn above`.
     """
     lineage = manifest.lineage
     ancestors = {ancestor.digest: ancestor for ancestor in lineage.ancestors}

@@ -160,7 +160,7 @@ def _finish(
     fields: Sequence[FieldSpec],
     receipts: Sequence[Receipt],
 ) -> None:
-    """Finish a conversion. Shards without samples are removed; the account still covers their records."""
+    """Finish a conversion. Remove shards without samples; the account still covers their records."""
     remove_empty_shards(receipts, config.output)
     output.finish(
         name=config.name,
@@ -182,7 +182,7 @@ def _total(statistics: Iterable[Mapping[str, int]]) -> dict[str, int | float | s
 def _check_unchanged(dataset: Dataset, tars: Sequence[Path]) -> None:
     """Compare the sizes of the tars in a folder with its manifest.
 
-    A tar that is not in the manifest counts as changed, unless the import has left out damaged tars.
+    A tar that is not in the manifest counts as changed, unless the import left out damaged tars.
 
     Raises:
         ConfigError: If a tar was added, removed or changed.

@@ -22,7 +22,7 @@ from oqvl_shards.config import Engine
 from oqvl_shards.errors import ConfigError, HardwareError, MissingExtraError, OqvlError, require_extra
 
 _TASKS_PER_CPU = 2
-"""Tasks that are sent to a Ray cluster per CPU, so that no CPU idles while results travel."""
+"""Tasks in flight per CPU of a Ray cluster. With one, a CPU would idle while its result travels."""
 
 
 Item = TypeVar("Item")
@@ -44,15 +44,15 @@ def map_shards(
     The result for an item must not depend on the process that computes it. Then every number of workers gives the same
     output.
 
-    Worker processes end with their parent. If the parent is killed, its workers end within a moment, in the middle of
-    their items; they do not finish what they are working on.
+    Worker processes end with their parent. If the parent is killed, its workers stop within a moment, in the middle of
+    their items.
 
     Args:
-        function: Called once per item. With several workers, the function, the items and the results are pickled, so
-            it must be a function of a module, or a `functools.partial` of one.
-        items: The arguments.
-        num_workers: Number of processes to start; 0 and 1 work in this process. On Ray, the number of items that the
-            cluster has at a time; 0 and 1 give it two per CPU.
+        function: Called once per item. With several workers, the function, the items and the results are pickled, so it
+            must be a module-level function, or a `functools.partial` of one.
+        items: The argument of each call.
+        num_workers: Number of worker processes; with 0 or 1, this process does the work. On Ray, the number of items in
+            flight; 0 or 1 means two per CPU.
         engine: `RAY` sends every item as a task to a Ray cluster: the one that this process is connected to, or else
             the one at `RAY_ADDRESS`, or else a new one on this machine. All machines must see the same files under the
             same paths and have the same packages.
@@ -62,7 +62,7 @@ def map_shards(
 
     Raises:
         OqvlError: If `function` raises one. The first one is raised, of the same type, with the item's name in front of
-            its message. Items that have not begun are dropped.
+            its message. Items that have not started are dropped.
         HardwareError: If a worker process dies, for example because memory runs out.
         MissingExtraError: If Ray is asked for and not installed.
     """
@@ -75,9 +75,9 @@ def map_shards(
 
 
 def prepare_workers(module: str, *, num_workers: int = 0, engine: Engine = Engine.LOCAL) -> None:
-    """Start to import what the workers of a later `map_shards` need, while this process goes on.
+    """Start importing, in the background, what the workers of a later `map_shards` call need.
 
-    Workers are forked from a server process. What the server has imported, no worker has to import again.
+    Workers are forked from a server process, so they do not have to import again what the server has imported.
 
     Args:
         module: The module that defines the function of that call.
@@ -125,7 +125,7 @@ def _map_in_processes(
 
 
 def _end_with_parent() -> None:
-    """Make this worker process end as soon as its parent has ended, for whatever reason."""
+    """End this worker process as soon as its parent ends, for any reason."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         Thread(target=_exit_after, args=(parent,), name="parent-watch", daemon=True).start()
@@ -139,7 +139,7 @@ def _exit_after(parent: BaseProcess) -> None:
 def _submit(
     executor: ProcessPoolExecutor, function: Callable[[Item], Result], items: Sequence[Item]
 ) -> dict[Future[Result], Item]:
-    """Submit all items, which also starts the workers."""
+    """Submit all items. This also starts the workers."""
     return _with_ctrl_c_blocked(lambda: {executor.submit(function, item): item for item in items})
 
 
@@ -147,7 +147,7 @@ def _with_ctrl_c_blocked(start: Callable[[], Result]) -> Result:
     """Return `start()`, with Ctrl-C blocked in the processes that it starts.
 
     A terminal sends Ctrl-C to all processes, and each worker would print a traceback. `start` runs in a thread that
-    blocks the signal too, because a process that is interrupted while it starts could not be ended.
+    blocks the signal too, because a process that is interrupted during its start could no longer be ended.
     """
     resource_tracker.ensure_running()  # if it were started by `start`, it would unblock the signal
     blocked = (signal.SIG_BLOCK, {signal.SIGINT})
@@ -168,7 +168,7 @@ def _map_on_ray(
     if not ray.is_initialized():
         ray.init(include_dashboard=False, logging_level=logging.WARNING)
     num_at_once = num_workers if num_workers > 1 else _TASKS_PER_CPU * int(ray.cluster_resources().get("CPU", 1))
-    # One retry, because a cluster may lose a machine. An item that kills its worker twice is to blame itself.
+    # Retry once, because a cluster may lose a machine. If an item kills its worker twice, the item is at fault.
     work = ray.remote(max_retries=1)(_apply)
     shared_function = ray.put(function)
     results: dict[int, Result] = {}
@@ -208,16 +208,16 @@ def _ray_errors_unwrapped() -> Iterator[None]:
 
 @contextmanager
 def _naming(item: Item, name: Callable[[Item], str]) -> Iterator[None]:
-    """Add the name of `item` to the errors that leave the block."""
+    """Add the name of `item` to errors that are raised in the block."""
     try:
         yield
     except BrokenProcessPool as error:
         raise HardwareError(
-            f"{name(item)}: a worker process died while it worked on this item or another one",
-            hint="most often memory ran out: use fewer workers; in a script, call under `if __name__ == '__main__':`",
+            f"{name(item)}: a worker process died while working on this item or another one",
+            hint="memory usually ran out: use fewer workers; in a script, call under `if __name__ == '__main__':`",
         ) from error
     except (ConfigError, HardwareError, MissingExtraError):
-        raise  # no item is to blame for these
+        raise  # these are not the fault of any item
     except OqvlError as error:
         if not error.message.startswith((f"{name(item)} ", f"{name(item)}:")):
             error.message = f"{name(item)}: {error.message}"

@@ -30,7 +30,7 @@ class Uid(NamedTuple):
 
     Args:
         value: 32 lower-case hexadecimal digits.
-        derived: Whether it was derived from the sample's place, because its source gives none.
+        derived: Whether it was derived from the sample's place, because the source has no uids.
     """
 
     value: str

@@ -30,12 +30,12 @@ def to_webdataset(
     Args:
         dataset: Image-text pairs, conversations, interleaved documents, or packs (their raw members).
         shuffle: Size of the shuffle buffer, in samples. Above 0, the order of the shards is shuffled too. The order
-            differs from epoch to epoch, and depends on `seed` and the number of the epoch alone.
+        differs from epoch to epoch, and depends only on `seed` and the number of the epoch.
         seed: Seed of the shuffle; use the same one on all nodes.
         limits: Limits on what is read.
 
     Raises:
-        ManifestError: If the dataset's shards are not tars. Those of packs of the layout `reference` are not.
+        ManifestError: If the dataset's shards are not tars, as in packs of the layout `reference`.
     """
     from webdataset.compat import FluidWrapper
     from webdataset.filters import detshuffle

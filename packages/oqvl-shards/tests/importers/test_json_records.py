@@ -64,7 +64,7 @@ def test_a_cut_array_is_named(tmp_path: Path, text: bytes) -> None:
 
 def test_two_arrays_are_refused(tmp_path: Path) -> None:
     (tmp_path / "two.json").write_bytes(b"[1]\n[2]\n")
-    with pytest.raises(DataError, match=r"two\.json goes on after its JSON array"):
+    with pytest.raises(DataError, match=r"two\.json continues after its JSON array"):
         find_records(tmp_path / "two.json")
 
 

@@ -74,7 +74,7 @@ GOOD = {"codec_version": 1, "document_keys": ["a", "b"], "image_types": ["png"]}
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"metadata": GOOD | {"codec_version": 2}}, "has codec version 2, this release reads 1"),
+        ({"metadata": GOOD | {"codec_version": 2}}, "has codec version 2, but this release reads 1"),
         ({"metadata": GOOD | {"codec_version": "1"}}, "has codec version '1'"),
         ({"metadata": [1]}, "is not a JSON object"),
         ({"metadata": GOOD | {"document_keys": "ab"}}, "document_keys is not a list of strings"),

@@ -77,7 +77,7 @@ def test_a_shard_is_scanned_only_when_it_is_read(dataset: Dataset) -> None:
     ("change", "message"),
     [
         ({"bin_capacity": 7}, "8 tokens, expected at most 7"),
-        ({"visual_tokens_per_image": 4}, "an image of other than 4 visual tokens"),
+        ({"visual_tokens_per_image": 4}, "an image does not have 4 visual tokens"),
         ({"image_token_id": 6}, "image placeholders are not exactly the tokens 6"),
         ({"vocab_size": 99}, r"a token id outside 0\.\.98"),
     ],

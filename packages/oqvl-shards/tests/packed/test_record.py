@@ -76,7 +76,7 @@ def int32(*values: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"is_target": np.zeros(5, dtype=bool)}, "is_target has another length"),
+        ({"is_target": np.zeros(5, dtype=bool)}, "is_target and input_ids differ in length"),
         ({"document_lengths": int32(4, 3)}, "document_lengths do not add up"),
         ({"document_lengths": int32(7, -1)}, "a document is empty"),
         ({"document_keys": ("a",)}, "document_keys and document_lengths differ"),

@@ -1,1 +1,1 @@
-"""Foreign layouts: what each one looks like, and how its samples become ours. `oqvl_shards.run` has the stages."""
+"""Foreign layouts: what each one looks like, and how to convert its samples. `oqvl_shards.run` has the stages."""

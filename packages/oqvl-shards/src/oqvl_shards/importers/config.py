@@ -28,11 +28,11 @@ class ImportWebdatasetConfig(MappedConfig):
         description="folder with .tar files in it or below it; the manifest is written into it",
         json_schema_extra={"lineage": False},
     )
-    name: str = Field(min_length=1, description="name of the dataset; uids of samples that have none derive from it")
+    name: str = Field(min_length=1, description="name of the dataset; samples without a uid get one derived from it")
     damaged_shards: DamagedShards = Field(
         default=DamagedShards.FAIL,
-        description="fail: stop at a cut or broken tar; leave_out: reject all of its samples and go "
-        "on; salvage: use the samples in it that are whole",
+        description="fail: stop at a cut or broken tar; leave_out: reject all of its samples and "
+        "continue; salvage: use the samples in it that are whole",
     )
 
 
@@ -49,7 +49,7 @@ class ConversionConfig(MappedConfig):
     def pinned(self, source_sha256: str) -> Self:
         """Return the configuration with `source_sha256` filled in.
 
-        A source is not a dataset, so the lineage needs this digest in place of a parent's.
+        A source is not a dataset, so the lineage records this digest in place of a parent's.
 
         Args:
             source_sha256: The source's digest.
@@ -88,7 +88,7 @@ class ImportPackedJsonConfig(ConversionConfig):
         default="image_text", description="what the packs hold: captions, or interleaved documents (OBELICS)"
     )
     max_record_bytes: int = Field(
-        default=256 << 20, gt=0, description="largest sample that is parsed, its images in base64 included, in bytes"
+        default=256 << 20, gt=0, description="largest sample to parse, in bytes, including its images in base64"
     )
 
 
@@ -100,5 +100,5 @@ class ImportObelicsConfig(ConversionConfig):
         json_schema_extra={"lineage": False},
     )
     max_record_bytes: int = Field(
-        default=256 << 20, gt=0, description="largest document that is parsed, its images in base64 included, in bytes"
+        default=256 << 20, gt=0, description="largest document to parse, in bytes, including its images in base64"
     )

@@ -1,7 +1,7 @@
 """Convert the records of a foreign file into shards: one job and one receipt per shard, one sample in memory at a time.
 
-Jobs are planned first, so that every worker knows which records are its own. Each job then writes one shard, and leaves
-a receipt, with which a later run skips it.
+Jobs are planned first, so every worker knows which records to convert. Each job then writes one shard and leaves a
+receipt. A later run skips the jobs that have one.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class ConversionJob:
 
     Args:
         shard_path: Path of the output file below the dataset's directory.
-        first_key: Number of the first record, which its key is made from. Keys count records, not samples.
+        first_key: Number of the first record. Keys count records, not samples.
         records: Where the records are.
     """
 
@@ -82,7 +82,7 @@ class ConversionJob:
 
 
 def plan_jobs(files: Sequence[JsonRecords], records_per_shard: int) -> list[ConversionJob]:
-    """Split the records of all files into jobs. No shard takes records from two files."""
+    """Split the records of all files into jobs. A shard never takes records from two files."""
     jobs: list[ConversionJob] = []
     first_key = 0
     for file in files:
@@ -192,7 +192,7 @@ def check_image(data: bytes) -> str:
 
 
 def require_samples(receipts: Sequence[Receipt], directory: Path, source: Path) -> None:
-    """Check that a record could be converted. If none could, remove what was written, for a corrected run.
+    """Check that at least one record was converted. If not, remove the output, to make room for a corrected run.
 
     Args:
         receipts: The receipts of all jobs.
@@ -214,7 +214,7 @@ def require_samples(receipts: Sequence[Receipt], directory: Path, source: Path) 
 
 
 def remove_empty_shards(receipts: Sequence[Receipt], directory: Path) -> None:
-    """Remove the shards without samples. The manifest leaves them out."""
+    """Remove the shards without samples, which the manifest leaves out."""
     for receipt in receipts:
         if not receipt.shard.num_samples:
             (directory / receipt.shard.path).unlink()

@@ -1,7 +1,7 @@
-"""Find the JSON records of a file, so that every worker can read its own and no process holds all of them.
+"""Find the JSON records of a file. Every worker then reads only its own, and no process holds all of them.
 
 A *record* is one JSON value: a line of a JSONL file, an element of the array in a JSON file, or a `.json` member of a
-tar. A record that was found takes 16 bytes of memory. It is read when it is converted.
+tar. A found record takes 16 bytes of memory until it is read for conversion.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def find_nested_records(path: Path, field: str) -> JsonRecords:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
             opening = begin.match(text)
             if opening is None:
-                raise DataError(f"{path} does not begin with {{{field!r}: [", hint="check that this is the layout")
+                raise DataError(f"{path} does not begin with {{{field!r}: [", hint="check the layout of the file")
             spans = list(_array_spans(text, path, opening.end(), is_whole=False))
     except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
         raise DataError(f"{path} cannot be read: {error}", hint="check the path") from error
@@ -119,7 +119,7 @@ def find_nested_records(path: Path, field: str) -> JsonRecords:
 
 
 def find_records(path: Path) -> JsonRecords:
-    """Find the records of a `.tar`, of a JSON file that holds one array, or of a JSONL file (one value a line).
+    """Find the records of a `.tar`, of a JSON file that holds one array, or of a JSONL file (one value per line).
 
     Raises:
         DataError: If the file cannot be read, is a damaged tar, or ends inside its array.
@@ -166,12 +166,12 @@ def _array_spans(text: mmap.mmap, path: Path, start: int, *, is_whole: bool) -> 
         is_whole: Whether the file must end after the array.
 
     Raises:
-        DataError: If the file ends inside the array, or goes on after it and must not.
+        DataError: If the file ends inside the array, or if it continues after the array and `is_whole` is set.
     """
     position = start
     depth = 1  # brackets that are open at `position`
     while depth > 0:
-        # Go to the next bracket or, between the elements, to the next comma. Strings are passed over as a whole.
+        # Go to the next bracket or, between the elements, to the next comma. Strings are skipped as a whole.
         token = (_TO_COMMA_OR_BRACKET if depth == 1 else _TO_BRACKET).match(text, position)
         if token is None:
             raise DataError(f"{path} ends inside its JSON array", hint="the file was cut: fetch it again")
@@ -185,4 +185,4 @@ def _array_spans(text: mmap.mmap, path: Path, start: int, *, is_whole: bool) -> 
             yield start, position - 1 - start
             start = position
     if is_whole and text[position : position + (1 << 12)].strip():
-        raise DataError(f"{path} goes on after its JSON array", hint="give one array, or one record per line")
+        raise DataError(f"{path} continues after its JSON array", hint="give one array, or one record per line")

@@ -59,12 +59,12 @@ def convert_document(data: bytes) -> ConvertedSample:
     Blank texts, and images that are absent or cannot be read, are left out of the document and counted.
 
     Raises:
-        SampleError: If the record is not such a document, or no text or no image is left of it.
+        SampleError: If the record is not such a document, or if it has no text left, or no image.
     """
     record = parse_json(data, LIMITS)
     texts, infos = record.get("texts"), record.get("image_info")
     if not isinstance(texts, list) or not isinstance(infos, list) or len(texts) != len(infos):
-        raise SampleError(ImportReason.MISALIGNED, "texts and image_info are not lists of one length")
+        raise SampleError(ImportReason.MISALIGNED, "texts and image_info are not lists of the same length")
     new_texts: list[str | None] = []
     new_images: list[str | None] = []
     images: list[tuple[str, bytes]] = []

@@ -3,7 +3,7 @@
 A file `{hex}_packed.json` holds `{"data": [...], "lengths": [...]}`. `data` has one object per sample, in the layout of
 OBELICS: `{"texts": [...], "image_info": [{"image_base64": "..."}, ...], "key": ..., "uid": ..., "length": ...}`. A
 caption is a document of one image and one text (as in the public release; arXiv 2504.00595). The packs are split into
-their samples, because a new packing does not need to know the old one.
+their samples, because a new packing does not depend on the old one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""WebDataset tars as img2dataset and DataComp write them. They are surveyed in place, and nothing is copied."""
+"""WebDataset tars as img2dataset and DataComp write them. They are surveyed in place; nothing is copied."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FIELDS = (
 
 
 DAMAGED_SHARD = "damaged_shard"
-"""Why the samples of a shard that was left out are rejected."""
+"""The reason for rejecting the samples of a shard that was left out."""
 
 
 class ShardSurvey(Frozen):
@@ -101,7 +101,7 @@ def settle_damage(surveys: list[ShardSurvey], policy: DamagedShards) -> tuple[li
 
 
 def _count(sample: Sample, reader: ShardReader) -> Counter[str]:
-    """Return what one sample adds to the statistics: its images by type, its caption, why it may not be usable."""
+    """Return what one sample adds to the statistics: its image types, its caption, and why it may be unusable."""
     counts = Counter(f"images_{member_type(member.name)}" for member in sample.image_members)
     if len(sample.image_members) != 1:
         reason = RejectReason.MANY_IMAGES if sample.image_members else RejectReason.NO_IMAGE

@@ -66,7 +66,7 @@ def decode_record(data: bytes, where: str) -> PackRecord:
     version = metadata.get("codec_version")
     if version != CODEC_VERSION:
         raise DataError(
-            f"{where} has codec version {version!r}, this release reads {CODEC_VERSION}",
+            f"{where} has codec version {version!r}, but this release reads {CODEC_VERSION}",
             hint="use the release of oqvl-shards that wrote it, or pack again",
         )
     layout = {name: _TensorLayout(array.dtype, array.ndim) for name, array in tensors.items()}
@@ -101,7 +101,7 @@ def _strings(metadata: dict[str, Any], name: str, where: str) -> tuple[str, ...]
 
 
 class _TensorLayout(NamedTuple):
-    """What a record's layout fixes about a tensor."""
+    """The dtype and the number of dimensions that a record's layout requires of a tensor."""
 
     dtype: np.dtype
     num_dims: int

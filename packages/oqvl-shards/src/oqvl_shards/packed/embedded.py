@@ -25,7 +25,7 @@ _RECORD_TYPE = "safetensors"
 _HINT = "the packed shard is damaged, or another tool wrote it: run `oqvl-shards check`, then pack again"
 
 ImageSource = bytes | tuple[Path, Member]
-"""An encoded image file: its bytes, or a tar and the member of it to copy."""
+"""An encoded image file: its bytes, or a tar and the member to copy from it."""
 
 
 def shard_name(index: int) -> str:
@@ -145,7 +145,7 @@ def read_span(descriptor: int, path: Path, offset: int, size: int) -> bytes:
 
 
 def _pack_bounds(names: Sequence[str], path: Path, first_pack_id: int) -> list[int]:
-    """Return the index of the first member of each pack, after checking that every member has the name it must have.
+    """Check the name of every member, and return the index of the first member of each pack.
 
     A pack's record comes first. A member after it is either an image of this pack, or the record of the next one.
     """

@@ -47,7 +47,7 @@ class PackedReader(Sequence[Pack]):
 
     @property
     def details(self) -> PackedDetails:
-        """The manifest's details: what holds for all packs."""
+        """The manifest's details, which hold for all packs."""
         details = self.dataset.manifest.details
         assert isinstance(details, PackedDetails)
         return details
@@ -100,11 +100,11 @@ class PackedReader(Sequence[Pack]):
 
 
 def _check_against(record: PackRecord, details: PackedDetails, where: str) -> None:
-    """Raise `DataError`, naming `where`, unless the record keeps what the manifest says about all records."""
+    """Raise `DataError`, naming `where`, unless the record agrees with the manifest."""
     num_tokens, visual_tokens = record.num_tokens, details.visual_tokens_per_image
     problems = {
         f"{num_tokens} tokens, expected at most {details.bin_capacity}": num_tokens > details.bin_capacity,
-        f"an image of other than {visual_tokens} visual tokens": bool(
+        f"an image does not have {visual_tokens} visual tokens": bool(
             visual_tokens and (record.image_tokens != visual_tokens).any()
         ),
         f"image placeholders are not exactly the tokens {details.image_token_id}": not np.array_equal(

@@ -44,7 +44,7 @@ class PackRecord:
         """Raise `DataError`, naming `where`, if the parts do not fit together."""
         num_stored, num_images = len(self.input_ids), len(self.image_positions)
         problems = {
-            "is_target has another length than input_ids": len(self.is_target) != num_stored,
+            "is_target and input_ids differ in length": len(self.is_target) != num_stored,
             "document_lengths do not add up to input_ids": int(self.document_lengths.sum()) != num_stored,
             "a document is empty": bool((self.document_lengths <= 0).any()),
             "document_keys and document_lengths differ in number": len(self.document_keys)

@@ -58,16 +58,17 @@ class SourceTar(NamedTuple):
 
 
 class OpenSource(NamedTuple):
-    """A source of packs, and the dataset that is where the manifest says."""
+    """A source of packs, and the dataset at the path that the manifest names."""
 
     source: PackedSource
     dataset: Dataset
 
     def tars(self) -> list[SourceTar]:
-        """Return its shards, after a check of the size of each.
+        """Check the size of each shard, and return the shards.
 
         Raises:
-            DataError: If one is missing, or its size has changed since it was packed. The first one is named.
+            DataError: If a shard is missing, or its size has changed since it was packed. The message names the first
+                one.
         """
         tars = [SourceTar(self.dataset.shard_path(shard), shard.num_bytes) for shard in self.dataset.manifest.shards]
         for tar in tars:
@@ -79,7 +80,7 @@ def open_sources(dataset: Dataset) -> list[OpenSource]:
     """Open the sources of a packed dataset of the layout `reference`.
 
     Raises:
-        DataError: If one is not where it was when it was packed, or has another manifest now.
+        DataError: If a source has moved since it was packed, or has another manifest now.
     """
     assert isinstance(dataset.manifest.details, PackedDetails)
     return [open_source(dataset, source) for source in dataset.manifest.details.sources]

@@ -22,7 +22,7 @@ from oqvl_shards.manifest import Shard
 from oqvl_shards.tar.descriptor_cache import DescriptorCache
 from oqvl_shards.tar.index import BLOCK_SIZE, Member, unsafe_names
 
-MAX_MEMBER_BYTES = 8**11 - 1
+_MAX_MEMBER_BYTES = 8**11 - 1
 """The largest size that fits into the eleven octal digits of a ustar header (8 GiB - 1)."""
 
 _BUFFER_BYTES = 1 << 18
@@ -148,9 +148,9 @@ class TarWriter:
         if len(distinct) < len(names) or not self._names.isdisjoint(distinct):
             repeated = next(name for name, count in Counter(names).items() if count > 1 or name in self._names)
             raise DataError(f"{self.path}: there is a member {repeated!r} already")
-        if max(sizes, default=0) > MAX_MEMBER_BYTES:
+        if max(sizes, default=0) > _MAX_MEMBER_BYTES:
             size, name = max(zip(sizes, names, strict=True))
-            raise DataError(f"{self.path}: member {name!r} has {size} bytes, at most {MAX_MEMBER_BYTES} fit")
+            raise DataError(f"{self.path}: member {name!r} has {size} bytes, at most {_MAX_MEMBER_BYTES} fit")
         self._names |= distinct
         if len(names) >= _MIN_BULK_HEADERS and max(map(len, names)) <= _NAME_BYTES and "".join(names).isascii():
             return _plain_headers(names, sizes)
