@@ -1,4 +1,4 @@
-"""Prove that a packed dataset is its source: every document once, with tokens, targets and images unchanged."""
+"""Prove that a packed dataset equals its source: every document once, with the same tokens, targets and images."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def recorded_config(config: CheckConfig, packed: Dataset) -> PackConfig:
     """Return the configuration that `packed` was made with, using the paths of `config`.
 
     Raises:
-        ConfigError: If `config` names no source and the packs do not know theirs, or names several of packs that have
-            one.
+        ConfigError: If `config` names no source and the packs do not record theirs, or if it names several sources and
+            the packs have one.
     """
     values = dict(packed.manifest.lineage.config.get("config", {}))
     paths = config.mixture or ((config.source,) if config.source else ())
@@ -98,7 +98,7 @@ def check_origin(config: CheckConfig, noun: str, expected: Sequence[str], path_o
     if list(path_of) != list(expected):
         named = ", ".join(f"{path} ({digest})" for digest, path in path_of.items())
         raise ConfigError(
-            f"{noun}: {config.packed} is from another one: expected digest {', '.join(expected)}, found {named}",
+            f"{noun}: {config.packed} was made from another one: expected digest {', '.join(expected)}, found {named}",
             hint=f"name the unchanged {noun} that it was packed from; for a mixture name all of them, in order",
         )
 
@@ -132,7 +132,7 @@ def check_packed(packed: Dataset, sources: Sequence[Dataset], job: Job) -> Check
 
 
 def _fingerprint_packs(packed: Dataset, job: Job) -> list[_Fingerprint]:
-    """Fingerprint every document of every pack, one packed shard per item of work."""
+    """Fingerprint every document of every pack. Each worker takes one packed shard at a time."""
     ends = list(accumulate(shard.num_samples for shard in packed.manifest.shards))
     ranges = [range(end - shard.num_samples, end) for shard, end in zip(packed.manifest.shards, ends, strict=True)]
     fingerprints_by_range = map_shards(
@@ -232,7 +232,7 @@ def _fingerprint_source_shard(item: tuple[SourceShard, str], job: Job) -> _Sourc
 def _check_unchanged(shard: SourceShard, sha256: str) -> None:
     """Compare the file with its manifest.
 
-    Packs of layout `reference` point into the file, so without this check they would change with it and seem equal.
+    Packs of layout `reference` point into the file. Without this check, they would change with it and still seem equal.
 
     Raises:
         DataError: If the file has changed.

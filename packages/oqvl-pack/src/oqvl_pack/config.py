@@ -19,7 +19,8 @@ _MAX_TOKENS = (1 << 31) - 1  # records count them in 32 bits
 class MixturePart(StageConfig):
     """One source of a mixture.
 
-    At most one of `weight`, `num_samples` and `num_tokens` says how much of it is packed. Without them, all of it is.
+    At most one of `weight`, `num_samples` and `num_tokens` says how much of it to pack. Without any of them, all of it
+    is packed.
     """
 
     source: Path = Field(
@@ -167,13 +168,13 @@ class PackConfig(MappedConfig):
 class PlanConfig(PackConfig):
     """Configuration of `plan`: that of `run`, and facts about the training that follows.
 
-    `output` is optional, because nothing remains there.
+    `output` is optional, because nothing is kept there.
     """
 
     output: Path = Field(
         default_factory=lambda: Path(tempfile.gettempdir()),
-        description="directory of the packed dataset; some packs are written and removed on its disk to predict the "
-        "seconds of writing; default: on the disk of temporary files",
+        description="directory of the packed dataset; to predict the seconds of writing, some packs are written to its "
+        "disk and removed; default: the disk of temporary files",
         json_schema_extra={"lineage": False},
     )
     tokens_per_second: float = Field(
@@ -197,7 +198,9 @@ class ShowConfig(StageConfig):
         default=Path("pack.png"),
         description="picture to draw, in an existing directory; its suffix decides the format: .png, .jpg, .webp, ...",
     )
-    tokenizer: Path | None = Field(default=None, description="tokenizer.json, to draw the text of the documents too")
+    tokenizer: Path | None = Field(
+        default=None, description="tokenizer.json; if set, the text of the documents is drawn too"
+    )
 
 
 class CheckConfig(MappedConfig):
@@ -206,7 +209,7 @@ class CheckConfig(MappedConfig):
     packed: Path = Field(description="directory of the packed dataset")
     source: Path | None = Field(
         default=None,
-        description="directory of the dataset that it was packed from; layout reference records it",
+        description="directory of the dataset that it was packed from; layout reference records it, so it needs none",
     )
     mixture: Paths = Field(
         default=(), description="instead of source: the directories of the mixture's sources, in order"

@@ -76,7 +76,7 @@ def picture_format(output: Path) -> str:
     """Return Pillow's name for the format of a picture file's suffix.
 
     Raises:
-        ConfigError: If there is no such format, or no directory for the file.
+        ConfigError: If the suffix names no format that can be written, or the file's directory does not exist.
     """
     if not output.parent.is_dir():
         raise ConfigError(f"output: the directory of {output} does not exist", hint="create it first")
@@ -160,7 +160,7 @@ def _draw_documents(strip: _Strip, pack: Pack) -> int:
         strip.fill(begin, end, _color(int(document), lightness=0.86))
         try:
             strip.paste(decode_image(image_file, ReadLimits()), begin, end)
-        except SampleError:  # packing has read only the header, unless image_check is decode
+        except SampleError:  # packing reads only the header, unless image_check is decode
             strip.cross(begin, end)
             num_broken += 1
     is_target = np.repeat(pack.record.is_target, repeats)

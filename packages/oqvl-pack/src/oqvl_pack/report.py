@@ -14,7 +14,7 @@ from oqvl_shards.report import readable_bytes
 
 
 class TokenBudget(Frozen):
-    """What a share or budget of tokens asks of a source, and what whole documents add up to."""
+    """The tokens that a share or budget asks of a source, and the tokens that whole documents add up to."""
 
     name: str = Field(description="name of the source")
     asked: int = Field(description="tokens that the share or num_tokens asks for")
@@ -27,17 +27,17 @@ class TokenBudget(Frozen):
         return cls(name=name, asked=asked, reached=reached, gap=asked - reached)
 
     def statistics(self) -> dict[str, int]:
-        """Return it as statistics of a manifest."""
+        """Return the budget as statistics of a manifest."""
         return {f"tokens_{name}_{self.name}": getattr(self, name) for name in ("asked", "reached", "gap")}
 
     @classmethod
     def from_statistics(cls, source: PackedSource, statistics: Mapping[str, object]) -> tuple[Self, ...]:
-        """Return the budget of `source` in the statistics of a manifest; empty if there is none."""
+        """Return the budget of `source` from the statistics of a manifest; empty if they have none."""
         asked = statistics.get(f"tokens_asked_{source.name}")
         return (cls.of(source.name, asked, source.num_tokens),) if isinstance(asked, int) else ()
 
     def line(self) -> tuple[str, str]:
-        """Return it as a row of a report."""
+        """Return the budget as a row of a report."""
         return "budget", f"{self.name}: {self.asked:,} tokens asked, {self.reached:,} reached, {self.gap:,} missing"
 
 
@@ -53,7 +53,7 @@ class PackReport(Frozen):
     num_tokens: int = Field(description="tokens in all packs, visual tokens included")
     num_target_tokens: int = Field(description="tokens that carry loss")
     num_packs: int = Field(description="packs")
-    lower_bound: int = Field(description="packs that every packing of these documents needs at least")
+    lower_bound: int = Field(description="lower bound on the number of packs for these documents")
     bin_capacity: int = Field(description="most tokens per pack")
     sources: tuple[PackedSource, ...] = Field(default=(), description="what became of each source")
     token_budgets: tuple[TokenBudget, ...] = Field(default=(), description="sources that are measured in tokens")
@@ -106,7 +106,7 @@ class PackReport(Frozen):
 
 
 class TrainingForecast(Frozen):
-    """What one epoch of training costs if every slot of a sequence costs the same, filled or empty."""
+    """The cost of one epoch of training, if filled and empty slots of a sequence cost the same."""
 
     num_gpus: int = Field(description="number of GPUs that train")
     gpu_hours: float = Field(description="GPU hours to train on the packs")
@@ -150,7 +150,7 @@ class PlanReport(Frozen):
     )
     seconds_writing_reference: float = Field(description="the same for layout reference")
     num_timed_packs: int = Field(description="packs that were written and removed to predict the seconds")
-    timing_directory: str = Field(description="directory in which they were written; its disk decides the seconds")
+    timing_directory: str = Field(description="directory in which they were written; the seconds depend on its disk")
     bytes_embedded: int = Field(description="predicted bytes of all shards of layout embedded")
     bytes_reference: int = Field(description="predicted bytes of all shards of layout reference")
     num_sequences_ffd: int = Field(description="sequences of first-fit decreasing over all documents")
@@ -223,7 +223,7 @@ class ShowReport(Frozen):
 
 
 class CheckReport(Frozen):
-    """What `check` has proven. It raises an error if anything differs."""
+    """What `check` proved. If anything differs, `check` raises an error instead."""
 
     packed: str = Field(description="directory of the packed dataset")
     num_packs: int = Field(description="packs read")

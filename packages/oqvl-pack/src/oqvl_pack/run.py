@@ -2,12 +2,12 @@
 
 Packing runs in four steps, each spread over processes. After a kill, steps 1 and 4 resume from the finished files:
 
-    1. every source shard: read, tokenise                            -> work/00000.npz ...
-    2. every source: choose the documents for its share or budget    (in memory)
-    3. every source shard packs by itself and keeps the full packs;
-       the leftovers are packed together; packs are numbered         (in memory)
-    4. every output shard: records from the work files, and either
-       the bytes of their images or where they are stored            -> shard-00000.tar | .arrow ...
+    1. read and tokenise each source shard                           -> work/00000.npz ...
+    2. choose the documents for each source's share or budget        (in memory)
+    3. pack each source shard on its own and keep the full packs;
+       pack the leftovers together; number the packs                 (in memory)
+    4. write each output shard: records from the work files, and
+       the bytes of their images, or where these are stored          -> shard-00000.tar | .arrow ...
 
 The manifest is written when all shards are finished, and then the work files are removed.
 """
@@ -56,7 +56,7 @@ def pack_dataset(config: PackConfig) -> PackReport:
 
     Raises:
         ConfigError: If the tokenizer lacks a special token, the template does not fit a source, a source has less than
-            the mixture asks of it, or the output directory is in use or holds something else.
+            the mixture asks for, or the output directory is in use or holds something else.
         DataError: If no sample can be packed, or (by default) a document is longer than a pack.
     """
     sources = open_sources(config)
@@ -83,8 +83,8 @@ def plan_dataset(config: PlanConfig) -> PlanReport:
     Writing is timed on a few packs, in a temporary directory on the disk of `output`.
 
     Raises:
-        ConfigError: As `pack_dataset`.
-        DataError: As `pack_dataset`.
+        ConfigError: As for `pack_dataset`.
+        DataError: As for `pack_dataset`.
     """
     sources = open_sources(config)
     job = _job(config, sources)
@@ -96,8 +96,8 @@ def show_pack(config: ShowConfig) -> ShowReport:
     """Draw one pack: its documents as coloured spans, its images, and which tokens are targets.
 
     Raises:
-        ConfigError: If there is no such pack, no directory for the picture, no format for its suffix, or if the packs
-            were made with another tokenizer.
+        ConfigError: If the pack or the picture's directory does not exist, the picture's suffix names no format, or the
+            packs were made with another tokenizer.
     """
     picture_format(config.output)
     reader = PackedReader(config.packed)
@@ -120,7 +120,7 @@ def show_pack(config: ShowConfig) -> ShowReport:
 
 
 def check_dataset(config: CheckConfig) -> CheckReport:
-    """Prove that a packed dataset holds every sample of its sources once, or accounts for it, and nothing else.
+    """Prove that a packed dataset holds each sample of its sources once or accounts for it, and holds nothing else.
 
     The sources are read and tokenised again with the configuration that the manifest records.
 
@@ -140,7 +140,7 @@ def check_dataset(config: CheckConfig) -> CheckReport:
 
 
 def _job(config: PackConfig, sources: Sequence[Dataset]) -> Job:
-    """Return the job, after checking that its tokenizer has every special token."""
+    """Check that the tokenizer has every special token, and return the job."""
     prepare_workers(write_shard.__module__, num_workers=config.num_workers, engine=config.engine)
     job = Job(config, frozenset(TEMPLATE_OF_KIND[source.manifest.kind] for source in sources))
     return replace(job, image_token_id=job.tokenizer().special_id(config.image_token))

@@ -1,4 +1,4 @@
-"""Lower bounds: numbers of bins that every packing needs at least."""
+"""Lower bounds on the number of bins that any packing needs."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _companions(
     capacity: int,
     other_capacity: int,
 ) -> int:
-    """Bound the bins by `other_capacity`, less what items above half of `capacity` keep from being used.
+    """Bound the number of bins by `other_capacity`, minus the part that items above half of `capacity` block.
 
     Args:
         sizes: int64 [K], measured by `capacity`.
@@ -105,17 +105,17 @@ def _companions(
         other_capacity: Capacity for `others`.
 
     Returns:
-        The bound; 0 where it says nothing or 64 bits do not hold it.
+        The bound; 0 if it says nothing or does not fit into 64 bits.
     """
     has_other = np.flatnonzero(others)
     largest_product = max(capacity * int(others.max(initial=0)), other_capacity * int(counts.sum()))
     if not len(has_other) or sizes[has_other].min() == 0 or largest_product >= MAX_TOTAL:
         return 0
-    # The densest type has the most of the other measure per size. Floats find candidates, fractions decide.
+    # The densest type has the most of the other measure per size. Floats find candidates, and fractions decide.
     ratios = sizes[has_other] / others[has_other]
     nearly_densest = has_other[ratios <= ratios.min() * (1 + 1e-12)].tolist()
     densest = max(Fraction(int(others[index]), int(sizes[index])) for index in nearly_densest)
-    # Each large item has a bin to itself; only items of the densest type could use the space next to it best.
+    # Each large item has a bin to itself. Items of the densest type would use the space next to it best.
     large = np.flatnonzero(sizes > capacity // 2)
     usable = others[large] + (capacity - sizes[large]) * densest.numerator // densest.denominator
     unused = other_capacity - np.minimum(other_capacity, usable)
@@ -126,8 +126,8 @@ def _martello_toth(histogram: Histogram, capacity: int) -> int:
     """Return L2, the largest bound over all thresholds a that separate small items from the rest.
 
     For one threshold a: items longer than capacity - a are alone (no item of length a or more fits next to them);
-    items above half the capacity have a bin each; the volume of the items from a to half the capacity fills what the
-    shared bins leave free, and needs more bins for the rest.
+    items above half the capacity have a bin each; the items from a to half the capacity fill the space that the shared
+    bins leave free, and need more bins for the rest of their volume.
     """
     sizes, counts = histogram.sizes, histogram.counts
     num_items = np.concatenate([[0], np.cumsum(counts)])  # of the k largest sizes, k = 0 ... K

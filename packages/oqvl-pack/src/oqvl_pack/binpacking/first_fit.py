@@ -4,9 +4,9 @@ Item by item, first-fit decreasing takes the items by descending length (equal l
 into the bin opened first that still holds it. Over counts, runs of equal consecutive bins are kept in bin order. Every
 size walks them once, each bin takes floor(free / size) items, and at most one run is split.
 
-The trade-off: the search is quadratic in the number of distinct sizes where every size opens runs of its own, and the
-result has about as many bins as best-fit decreasing. It is here because it is the textbook's reference, and because it
-accepts a second constraint.
+The trade-off: if every size opens its own runs, the search is quadratic in the number of distinct sizes, and the result
+has about as many bins as best-fit decreasing. The algorithm is here because it is the textbook's reference, and because
+it accepts a second constraint.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from oqvl_pack.binpacking.histogram import Histogram
 from oqvl_pack.binpacking.placement import Packing, Placement
 
-_SIZES_PER_PRUNING = 16  # number of sizes after which runs that can take nothing more are forgotten
+_SIZES_PER_PRUNING = 16  # number of sizes after which full runs are forgotten
 _ENDLESS = 1 << 62  # number of bins that could still be opened
 
 # Rows of the table of runs: where a run of equal bins begins, how long it is, and what each of its bins can still take.
@@ -71,7 +71,7 @@ def first_fit_decreasing(
             ),
         )
         runs.table[_ROOM, filled] -= np.multiply.outer(item, per_bin[:num_filled])
-        # What is left of the size goes into a part of the next run, or into new bins.
+        # The items of this size that are left go into a part of the next run, or into new bins.
         rank = int(ranks[num_filled])
         if num_filled < len(eligible):
             placements += runs.split(int(eligible[num_filled]), item, size_index, rank, count)
@@ -190,7 +190,7 @@ def next_fit_starts(
         int64 [bins + 1], the id of each bin's first item, and the number of items.
     """
     num_items = len(lengths)
-    # For every item at once: where a bin that begins with it would end. The bins are one chain through that table.
+    # For each item, find where a bin that begins with it would end. The bins are one chain through that table.
     ends = _bin_ends(lengths, capacity)
     if weights is not None:
         ends = np.minimum(ends, _bin_ends(weights, weight_capacity))
@@ -203,6 +203,6 @@ def next_fit_starts(
 
 
 def _bin_ends(values: NDArray[np.integer], capacity: int) -> NDArray[np.int64]:
-    """Return for each item the first later item with which the sum from it on exceeds `capacity`, int64 [N]."""
+    """Return, for each item, the first later item that takes the sum over `capacity`, int64 [N]."""
     ends = np.cumsum(values, dtype=np.int64)
     return np.searchsorted(ends, ends - values.astype(np.int64) + capacity, side="right")

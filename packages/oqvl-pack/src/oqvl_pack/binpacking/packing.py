@@ -25,7 +25,7 @@ from oqvl_shards.errors import ConfigError, DataError
 
 @dataclass(frozen=True)
 class _Limits:
-    """What a bin holds; see `pack`.
+    """The capacities of a bin; see `pack`.
 
     Args:
         capacity: Length, at least 1.
@@ -72,7 +72,7 @@ def pack(
 
     The result depends on the arguments alone: not on the machine, its number of threads, or whether numba is installed.
 
-    What it costs: time grows with the number of items only in one counting sort, and the plan keeps 4 bytes per item.
+    The cost: only one counting sort takes time in proportion to the number of items. The plan keeps 4 bytes per item.
     The search works on the histogram, so its time depends on the number of distinct lengths. `"best"` takes up to ten
     times as long as `"bfd"` to save about 1.5% of the bins on captions; a training run pays for every empty slot.
 
@@ -97,7 +97,7 @@ def pack(
             weight.
 
     Raises:
-        ConfigError: If an argument is not one of the values above, or does not go together with another.
+        ConfigError: If an argument is not one of the values above, or contradicts another one.
         DataError: If a length is not a positive integer, a weight is negative, a length or weight is above its capacity
             (by default), or units do not fit into their item or into a bin; the message names the item. Also if lengths
             or weights add up to 2^62 or more.
@@ -119,7 +119,7 @@ def pack(
     _check_units(units is not None, weights is not None and overlong == "split")
     # Read the items, and split, drop or refuse those that no bin holds.
     items = _fitting_items(_read_items(lengths, weights), limits, overlong, units)
-    # Count and sort: from here on algorithms see sizes and counts, not single items.
+    # Count and sort. From here on, algorithms see sizes and counts, not single items.
     histogram, order = _count(items.lengths, items.weights, keep_order=algorithm == "next_fit")
     _check_totals(histogram)
     # Bound the number of bins, and search for a packing that meets the bound.
@@ -152,7 +152,7 @@ def _read_items(
         weights=None if weights is None else _as_array(weights, "weight", least=0),
     )
     if items.weights is not None and len(items.weights) != len(items.lengths):
-        raise DataError(f"found {len(items.weights)} weights for {len(items.lengths)} lengths, expected one each")
+        raise DataError(f"found {len(items.weights)} weights for {len(items.lengths)} lengths, expected one per length")
     return items
 
 
@@ -210,8 +210,9 @@ def _search_runs(
 def _count(
     lengths: NDArray[np.integer], weights: NDArray[np.integer] | None, *, keep_order: bool
 ) -> tuple[Histogram, NDArray[np.unsignedinteger]]:
-    """Return the histogram, and the item ids sorted by length and weight, or in the given order if `keep_order`.
+    """Return the histogram and the item ids.
 
+    The ids are sorted by length and weight, or keep the given order if `keep_order` is set.
     Items with two constraints are counted and sorted by one key: length times the number of weights, plus the weight.
     """
     keys, weight_values = lengths, None
@@ -231,7 +232,7 @@ def _count(
         histogram, order = sort_by_length(keys, largest)
     if weights is None:
         return histogram, order
-    # Take the keys of the types apart again.
+    # Split the keys of the types into lengths and weights again.
     type_weights = histogram.sizes % num_weights
     type_weights = type_weights if weight_values is None else weight_values[type_weights].astype(np.int64)
     return Histogram(histogram.sizes // num_weights, histogram.counts, type_weights), order

@@ -30,7 +30,7 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
     Args:
         capacity: Length that a bin holds.
         algorithm: The algorithm that made the packing (with `"best"`, the one that won).
-        lower_bounds: Numbers of bins that every packing of these items needs at least.
+        lower_bounds: Lower bounds on the number of bins for these items.
         order: [N], item ids by position (see `oqvl_pack.binpacking.histogram`).
         runs: The bins in the order in which the algorithm opened them.
         dropped: int64, ids of the items that were left out because no bin holds them, ascending.
@@ -54,9 +54,9 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
     def shuffled(self, seed: SupportsIndex) -> Plan:
         """Return the same bins in a random order, with the items of each bin in a random order.
 
-        Algorithms emit bins sorted by length. A model trained in that order would see lengths, and everything
-        correlated with length, sorted too. The order depends on `seed` alone, not on the machine or a library's
-        release.
+        Algorithms emit bins sorted by length. A model that is trained in that order would see the lengths sorted, and
+        with them everything that correlates with length. The order depends only on `seed`, not on the machine or a
+        library's release.
         """
         return replace(self, seed=integer("seed", seed), bin_order=None)
 
@@ -169,7 +169,7 @@ class Plan(Sequence[NDArray[np.unsignedinteger]]):
         return np.repeat(self.runs.weight, self.runs.bins_per_run)[self._bins]
 
     def spans(self, index: int) -> list[Span]:
-        """Return which part of which item each entry of bin `index` is.
+        """Return, for each entry of bin `index`, its item and the part of the item that it holds.
 
         Raises:
             ConfigError: If the plan was not packed with `overlong="split"`.

@@ -4,9 +4,9 @@ Every bin contains the item that has waited longest. The rest of the bin is fill
 allow, preferring those that have waited longest. A bin closes as soon as the buffer holds `buffer_size` items and two
 bins' worth of length, so there are several items to choose from for each place, however short they are.
 
-Items longer than half a bin need a bin each, and few items fit next to them. While such items make up half of the bins
-to come or more, the buffer is a window of first-fit decreasing: a bin begins with the longest item, unless the item
-that has waited longest has seen four times `buffer_size` bins go by.
+Items longer than half a bin need a bin each, and few items fit next to them. While at least half of the coming bins
+will need such an item, the buffer is a window of first-fit decreasing: a bin begins with the longest item, unless four
+times `buffer_size` bins have closed while the oldest item waited.
 
 The trade-off: a larger buffer fills bins better and delays items for longer. With 64 captions it already reaches the
 lower bound of packing all captions at once. Texts that are longer than half a bin need a larger one.
@@ -44,16 +44,17 @@ class _Waiting(NamedTuple):
 
 
 class StreamingPacker:
-    """Packs items as they come.
+    """Packs items as they arrive.
 
-    With `max_age`, every item leaves before `max_age` more have been pushed, if necessary in a bin that is not full.
-    Without it, an item leaves within four times `buffer_size` bins, plus one for each item that was there before it.
-    The bins depend on the items and the arguments alone, even if the packer was stopped and resumed in between.
+    With `max_age`, every item leaves before `max_age` more items have been pushed, if necessary in a bin that is not
+    full. Without it, an item leaves within four times `buffer_size` bins, plus one bin for each item that was there
+    before it. The bins depend only on the items and the arguments, even if the packer was stopped and resumed in
+    between.
 
     Args:
         capacity: Length that a bin holds; up to 2^24.
-        buffer_size: Number of items in the buffer; it holds more while they are shorter than two bins together.
-        max_age: Number of items that may be pushed after an item while it waits; 0 for no limit.
+        buffer_size: Number of items in the buffer. It holds more if these together are shorter than two bins.
+        max_age: Number of items that may be pushed while an item waits; 0 for no limit.
 
     Raises:
         ConfigError: If an argument is out of range.

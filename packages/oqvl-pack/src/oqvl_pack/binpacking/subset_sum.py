@@ -3,10 +3,10 @@
 `largest_sum` answers for one dimension, with a big integer whose bit i says whether the sum i is reachable. In two
 dimensions the sums are a table with a row per weight and a column per length.
 
-A *term* is some items of one type, taken together or not at all. A cell (row, column) is reachable if some of the terms
-so far add up to that weight and that length. Every term moves all reachable cells down by its weight and right by its
-length, and the cells that were reachable remain so. Terms are added until a cell of the goal is reachable. What was
-reachable before each term is kept, so that the terms of any cell can be traced back.
+A *term* is a number of items of one type that are taken together or not at all. A cell (row, column) is reachable if
+some of the terms so far add up to that weight and that length. Every term moves all reachable cells down by its weight
+and right by its length, and the cells that were reachable remain so. Terms are added until a cell of the goal is
+reachable. The table before each term is kept, to trace the terms of any cell back.
 
 There are two such tables with the same results: `BigIntegerTable` needs numpy only, `CompiledTable` is faster.
 """
@@ -28,14 +28,14 @@ _WORD_BITS = 64
 def largest_sum(lengths: Iterable[int], room: int) -> list[int]:
     """Return the indices of the lengths with the largest sum up to `room`, preferring early ones.
 
-    Each length costs one shift of `room` bits and keeps one big integer of that size, so the caller limits both.
+    Each length costs one shift of `room` bits and keeps one big integer of that size, so callers should limit both.
 
     Args:
         lengths: Positive integers; those above `room` are never chosen.
-        room: What they may add up to.
+        room: The most that they may add up to.
 
     Returns:
-        Indices in descending order. No index is chosen whose sum the earlier ones reach without it.
+        Indices in descending order. An index is chosen only if the earlier ones cannot reach the sum without it.
     """
     within = (1 << (room + 1)) - 1
     reachable = 1  # bit i: some of the lengths so far add up to i
@@ -72,7 +72,7 @@ class Goal(NamedTuple):
 
 
 class SubsetSums(Protocol):
-    """A table that is filled again and again."""
+    """A table that can be filled many times."""
 
     def fill(
         self, moves: NDArray[np.int64], goals: Sequence[Goal], *, height: int, width: int

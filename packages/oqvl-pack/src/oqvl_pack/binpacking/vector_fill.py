@@ -7,15 +7,15 @@ Items are types (length, weight). Until no item is left:
 3. take one that is full enough in both,
 4. repeat the same bin as often as the remaining items allow.
 
-Full enough means that the bin lowers the bound on the rest by one. T tokens and W weight need at least
+A bin is full enough if it lowers the bound on the rest by one. T tokens and W weight need at least
 B = max(T / capacity, W / weight_capacity) bins, so every bin should take T / B and W / B, one of which is a whole
-capacity. A search for the fullest length would run through all types in vain wherever the weight is scarce. This one
-stops when it meets both, and expects slightly less the more terms it has tried.
+capacity. If the weight is scarce, a search for the fullest length would try all types without success. This search
+stops when it meets both shares, and it settles for slightly less after more terms.
 
 The trade-off: the search sees only a window of the types, and large capacities are rounded to a grid of at most
-64 x 8192 cells, so it can miss the best bin. The window is drawn at random, and a type is the more likely to be in it
-the more items it has left, so the window has the mixture of the whole. On mixtures of captions and documents the result
-stays within 0.2% of the lower bound, where first-fit decreasing wastes up to 10%.
+64 x 8192 cells, so it can miss the best bin. The window is drawn at random. Types with more items left are more likely
+to be in it, so its mixture is that of the whole. On mixtures of captions and documents the result stays within 0.2% of
+the lower bound, where first-fit decreasing wastes up to 10%.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from oqvl_pack.binpacking.placement import Packing, Placement, append_packing
 from oqvl_pack.binpacking.shuffle import mix
 from oqvl_pack.binpacking.subset_sum import Cell, Goal, subset_sums
 
-_MAX_COLUMNS = 8192  # a larger capacity is divided into so many units, and the rounding is corrected afterwards
+_MAX_COLUMNS = 8192  # a larger capacity is divided into this many units, and the rounding is corrected afterwards
 _MAX_ROWS = 64  # the same for the weight
 _WINDOW_TYPES = 40
-_GLANCE = 256  # number of types that are looked at first, to fill a window
+_GLANCE = 256  # number of types to look at first when filling a window
 _MAX_TERMS = 64  # of one search; a type with n items makes about log2(n) terms
-_TOLERANCES = {1: 0.0, 16: 1 / 2048, 24: 1 / 512}  # number of terms -> share of a bin that may then be missing
-_BINS_PER_WINDOW = 16  # number of patterns after which the types are drawn anew, before the best ones are used up
+_TOLERANCES = {1: 0.0, 16: 1 / 2048, 24: 1 / 512}  # number of terms -> share of a bin that may stay empty after them
+_BINS_PER_WINDOW = 16  # number of patterns after which the types are drawn again, before the best ones are used up
 _SEARCH_COST = 1 << 36  # total cost, about ten seconds, after which first-fit decreasing packs what is left
-_TERM_COST = 1 << 12  # cost of a term, in cells that could be moved in that time
+_TERM_COST = 1 << 12  # cost of a term, as the number of cells that can be moved in the same time
 
 
 class _Terms(NamedTuple):
@@ -82,7 +82,7 @@ def vector_fill(histogram: Histogram, capacity: int, weight_capacity: int) -> Pa
                 placements.append(Placement(num_bins, repeats, index, pattern[index], rank))
             supply.take(pattern, repeats)
             num_bins += repeats
-    # Pack what the search had no time for.
+    # Pack the items that the search did not reach within its cost.
     unfinished = np.flatnonzero(supply.remaining)
     rest = first_fit_decreasing(
         histogram.restricted_to(unfinished, supply.remaining[unfinished]), capacity, weight_capacity=weight_capacity
@@ -117,7 +117,7 @@ class _Supply:
         return self._fitting(slice(None), length, weight)
 
     def window(self, length: int, weight: int) -> NDArray[np.int64]:
-        """Return the first `_WINDOW_TYPES` of `fitting`, without looking at all types if a few are enough."""
+        """Return the first `_WINDOW_TYPES` of `fitting`. Look at all types only if a few are not enough."""
         begin, end = 0, _GLANCE
         types = self._fitting(slice(begin, end), length, weight)
         while len(types) < _WINDOW_TYPES and end < len(self._drawn):
@@ -167,7 +167,7 @@ class _Search:
         room = self.capacity - int(self.supply.lengths[seed])
         weight_room = self.weight_capacity - int(self.supply.weights[seed])
         width, height = room * self.columns // self.capacity + 1, weight_room * self.rows // self.weight_capacity + 1
-        # Add terms until the sums reach the goal; without success take the sums that help most.
+        # Add terms until the sums reach the goal. If they never do, take the sums that help most.
         terms = self._terms(seed, room, weight_room, width, height)
         num_terms, reached = self.sums.fill(terms.moves, self._goals(seed, width, height), height=height, width=width)
         cell = reached or self._best_cell(num_terms, seed)
@@ -213,7 +213,7 @@ class _Search:
         )
 
     def _goals(self, seed: int, width: int, height: int) -> list[Goal]:
-        """Return which sums a bin should reach in addition to its seed, and which are good enough after more terms.
+        """Return the sums that a bin should reach in addition to its seed, and lower goals for after more terms.
 
         A bin takes its share of all that is left: the whole capacity that is scarce, and the other in proportion.
         """
@@ -249,7 +249,7 @@ class _Search:
         room = self.capacity - sum(int(lengths[index]) * items for index, items in pattern.items())
         weight_room = self.weight_capacity - sum(int(weights[index]) * items for index, items in pattern.items())
         while room < 0 or weight_room < 0:
-            # Take out the smallest item that is enough, or the largest when none is.
+            # Take out the smallest item that is large enough, or else the largest one.
             others = [index for index in pattern if index != seed or pattern[seed] > 1]
             enough = [index for index in others if lengths[index] >= -room and weights[index] >= -weight_room]
             index = min(enough, key=lambda i: (self.shares[i], i)) if enough else max(others, key=self.shares.item)
