@@ -146,6 +146,6 @@ def test_two_processes_train_as_one_does(directory: Path, datasets: dict[str, Da
 def test_packs_of_another_resolution_are_refused(directory: Path):
     result = call(f"oqvl-train {SFT} visual_tokens_per_image=9 output=refused", directory)
     assert result.returncode == 3
-    assert "packed-sft was packed for 16, the configuration says 9" in result.stderr
+    assert "packed-sft was packed for 16, but the configuration says 9" in result.stderr
     assert "hint: pack again with 9" in result.stderr
     assert not (directory / "refused").exists()

@@ -50,7 +50,7 @@ def test_truncation_leaves_the_bytes_of_the_first_rows(log: Path) -> None:
 
 
 def test_a_log_with_fewer_steps_than_its_checkpoint_is_refused(log: Path) -> None:
-    with pytest.raises(DataError, match="holds 3 rows of the first 5 steps"):
+    with pytest.raises(DataError, match="has 3 rows for the first 5 steps"):
         truncate_metrics(log, 5)
 
 

@@ -153,7 +153,7 @@ class TestOneProcess:
         assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run").values())
 
     def test_packs_for_another_resolution_are_refused(self, make_config: MakeConfig, tmp_path: Path) -> None:
-        with pytest.raises(ConfigError, match="packed for 3, the configuration says 144"):
+        with pytest.raises(ConfigError, match="packed for 3, but the configuration says 144"):
             train(make_config(tmp_path / "run", visual_tokens_per_image=144))
 
 
@@ -222,7 +222,7 @@ class TestTwoProcesses:
         (config.output / "metrics.jsonl").unlink()
         for error in two_processes.train(config):
             assert isinstance(error, DataError)
-            assert "holds 0 rows of the first 2 steps" in error.message
+            assert "has 0 rows for the first 2 steps" in error.message
 
     def test_a_model_that_cannot_be_written_ends_all(
         self, make_config: MakeConfig, two_processes: Processes, tmp_path: Path

@@ -161,7 +161,7 @@ class VlmAnswerer:
         logits_BCV = first_BV[:, None]
         if length > 1:
             # The rows are padded on the right, where the causal mask hides the padding. The last id is not fed in,
-            # because what it predicts is not scored.
+            # because its prediction is not scored.
             following_BCV = self.model(
                 input_ids=ids_BC[:, :-1],
                 attention_mask=torch.cat([mask_BT, torch.ones_like(ids_BC[:, :-1])], dim=1),

@@ -8,7 +8,7 @@ What counts:
   with a sliding window of w tokens has (n - w)(n - w + 1) / 2 fewer, if n exceeds w.
 - In the backward pass, a product counts once for the gradient of its input and once for the gradient of its weight, if
   these are needed.
-- Recomputed activations never count: they are not work of the model.
+- Recomputed activations never count, because they are not part of the model's work.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def training_flops(
         image_tokens=image_tokens,
     )
     trains_vision, trains_projector, trains_text = (part in trainable for part in ("vision", "projector", "text"))
-    # The backward pass goes back to the first part that trains. The pixels, the tower's input, never have a gradient.
+    # The backward pass goes back to the first trained part. The pixels, which are the tower's input, have no gradient.
     reaches_text, reaches_projector = True, trains_vision or trains_projector
     first, second, pool = _projector_flops(config, image_tokens)
     return FlopCount(

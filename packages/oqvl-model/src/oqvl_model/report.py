@@ -50,7 +50,7 @@ class ShowReport(Frozen):
     context_length: int = Field(description="length of the longest document in tokens")
     vision_gflops_per_image: float = Field(description="GFLOP per image of the frozen tower, forward")
     training_gflops_per_token: float = Field(
-        description="GFLOP per token of training projector and text, forward and backward, on a document with one image"
+        description="GFLOP per token to train projector and text, forward and backward, on a document with one image"
     )
     document_tokens: int = Field(description="length of that document in tokens")
 

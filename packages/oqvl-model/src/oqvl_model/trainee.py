@@ -28,7 +28,7 @@ from oqvl_shards.packed.record import IGNORE_INDEX, Pack, TrainingSequence
 from oqvl_shards.tar.sample import ReadLimits, SampleError
 
 _PARTS = ("vision", "projector", "text")
-"""The parts of the model that can train."""
+"""The parts of the model that can be trained."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class PackedTrainee:
         feature_cache_mib: Memory in MiB for the features of a frozen tower, which later epochs reuse. 0 means no cache.
 
     Raises:
-        ConfigError: If the model and the data do not belong together, or the options contradict each other.
+        ConfigError: If the model does not fit the data, or the options contradict each other.
     """
 
     def __init__(

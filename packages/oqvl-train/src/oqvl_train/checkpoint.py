@@ -80,7 +80,7 @@ def load_latest_checkpoint(directory: RunDirectory, model: nn.Module, optimizer:
 
 
 def _state(model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
-    """Return the live tensors of a checkpoint; saving reads them, loading writes into them."""
+    """Return the live tensors of a checkpoint. Saving reads them, and loading writes into them."""
     parameters = {name: parameter.detach() for name, parameter in optimizer.parameters.items()}
     return {"parameters": parameters, "buffers": _buffers(model), "optimizer": optimizer.state_dict()}
 

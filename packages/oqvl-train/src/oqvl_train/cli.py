@@ -17,7 +17,7 @@ app = new_app("Train a model on packed shards; resume exactly; run alone or unde
 
 
 def train_and_report_once(config: TrainConfig) -> Report | None:
-    """Train, and return the report in the first process alone."""
+    """Train, and return the report in the first process only."""
     from oqvl_train.run import train  # imports torch, which takes seconds that --help does not need
 
     # All processes stop together, and only the first one reports it.

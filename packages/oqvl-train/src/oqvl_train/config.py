@@ -21,7 +21,7 @@ class Precision(StrEnum):
 
 
 class Recompute(StrEnum):
-    """Which activations of a decoder layer are recomputed in the backward pass instead of being kept."""
+    """The activations of a decoder layer that the backward pass recomputes instead of keeping."""
 
     NONE = "none"
     SELECTIVE = "selective"
@@ -38,9 +38,9 @@ class NonfinitePolicy(StrEnum):
 class TrainConfig(StageConfig):
     """The configuration of one training stage.
 
-    The fields outside the lineage say how the same sums are computed: how many packs at a time, on which device, what
-    is recomputed. Like the number of processes, they change rounding and nothing else, so a run may be resumed with
-    other values. `on_nonfinite` is one of them because it only decides whether a run that would fail continues.
+    The fields outside the lineage say how the same sums are computed: how many packs at a time, on which device, and
+    with which recomputation. Like the number of processes, they only change rounding, so a run may be resumed with
+    other values. `on_nonfinite` is one of them, because it only decides whether a failing run continues.
     """
 
     checkpoint: Path = Field(
@@ -56,7 +56,7 @@ class TrainConfig(StageConfig):
     )
     trainee_options: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the factory")
     visual_tokens_per_image: int | None = Field(
-        default=None, gt=0, description="visual tokens per image that the packs must have been made for; unset: any"
+        default=None, gt=0, description="visual tokens per image that the packs must have; unset: any number"
     )
     stage: str = Field(default="pretrain", min_length=1, description="name of the stage, e.g. pretrain or sft")
     seed: int = Field(default=7, ge=0, description="seed of the data order and of the model's random numbers")
@@ -73,7 +73,7 @@ class TrainConfig(StageConfig):
     learning_rate: float = Field(default=5e-5, gt=0, allow_inf_nan=False, description="peak learning rate")
     min_learning_rate_ratio: float = Field(default=0.0, ge=0, le=1, description="final learning rate / peak")
     warmup_fraction: float = Field(
-        default=0.03, ge=0, lt=1, description="share of the steps in which the learning rate rises"
+        default=0.03, ge=0, lt=1, description="share of the steps during which the learning rate rises"
     )
     weight_decay: float = Field(
         default=0.01, ge=0, allow_inf_nan=False, description="decoupled weight decay of matrices; vectors get none"
@@ -108,7 +108,7 @@ class TrainConfig(StageConfig):
     device: str = Field(
         default="auto",
         pattern="^(auto|cpu|cuda)$",
-        description="auto: cuda if there is one, else cpu",
+        description="cpu, cuda, or auto for cuda if it is available",
         json_schema_extra=_NO_LINEAGE,
     )
     num_replicas: int = Field(
@@ -130,7 +130,7 @@ class TrainConfig(StageConfig):
     compile: bool = Field(default=False, description="compile each decoder layer", json_schema_extra=_NO_LINEAGE)
     deterministic: bool = Field(
         default=False,
-        description="use only deterministic kernels, so that a resumed run is bit-identical on a GPU too",
+        description="use only deterministic kernels; then a resumed run is bit-identical on a GPU too",
         json_schema_extra=_NO_LINEAGE,
     )
     peak_flops: float | None = Field(

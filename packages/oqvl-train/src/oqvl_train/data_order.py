@@ -1,4 +1,4 @@
-"""Which packs make up which optimizer step: a pure function of (seed, step), never of processes or workers.
+"""The packs of each optimizer step: a pure function of (seed, step), never of processes or workers.
 
     step s     the optimizer steps of a run are numbered 1, 2, ..., as in `metrics.jsonl` and the names of checkpoints
     epoch e    one permutation of all pack ids, drawn from (seed, e); the first epoch is 0
@@ -24,8 +24,8 @@ class MicroBatch:
 
     Args:
         pack_ids: At least one.
-        weight: 1.0, or 0.0 for a filler: the process has no pack left, and runs one anyway because the other processes
-            wait for it in their collectives.
+        weight: 1.0, or 0.0 for a filler. A process without packs left runs a filler, because the other processes wait
+            for it in their collectives.
     """
 
     pack_ids: tuple[int, ...]
@@ -43,7 +43,7 @@ class DataOrder:
     Args:
         num_packs: Packs in the dataset.
         global_batch_size: Packs per step, over all processes.
-        seed: Decides every permutation.
+        seed: Determines every permutation.
     """
 
     def __init__(self, num_packs: int, global_batch_size: int, seed: int) -> None:
@@ -63,7 +63,7 @@ class DataOrder:
         return self._permutation[start : start + self.global_batch_size]
 
     def micro_batches(self, step: int, rank: int, world_size: int, micro_batch_size: int) -> list[MicroBatch]:
-        """Return the micro-batches of process `rank` of `world_size` in `step`, equally many on every rank."""
+        """Return the micro-batches of process `rank` of `world_size` in `step`. Every rank gets the same number."""
         batch = self.batch(step).tolist()
         packs_of_rank = batch[rank::world_size]
         groups = [
@@ -79,8 +79,8 @@ class DataOrder:
 def permutation(num_packs: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """Return the permutation of 0 .. num_packs - 1 that an epoch uses, int64.
 
-    The ids are sorted by random keys. numpy promises that the raw stream of a bit generator never changes, and makes no
-    such promise for `Generator.permutation`. So a run that is resumed with another numpy keeps its order.
+    The ids are sorted by random keys. numpy promises that the raw stream of a bit generator never changes, but makes no
+    such promise for `Generator.permutation`. This way, a run that is resumed with another numpy keeps its order.
 
     Args:
         num_packs: Packs in the dataset.

@@ -10,6 +10,6 @@ from oqvl_shards.errors import OqvlError
 
 
 class TrainingInterruptedError(OqvlError):
-    """The run was asked to stop (SIGTERM or SIGINT) before it was finished, and has saved a checkpoint."""
+    """The run was asked to stop (SIGTERM or SIGINT) before it finished, and saved a checkpoint."""
 
     exit_code = 75

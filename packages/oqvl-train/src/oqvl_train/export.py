@@ -26,7 +26,7 @@ def export_model(
     output: StageOutput | None,
     world: World,
 ) -> None:
-    """Write `model/` of a run that has done all its steps, the manifest last. Every process must call this.
+    """Write `model/` after the last step of a run, with the manifest last. Every process must call this.
 
     Args:
         directory: The run, with the metrics of all its steps.
@@ -38,7 +38,7 @@ def export_model(
     state = _whole_state(trainee.model, world)
     with world.first_alone():
         if output is not None:
-            shutil.rmtree(directory.model, ignore_errors=True)  # left by a run that was killed while it wrote
+            shutil.rmtree(directory.model, ignore_errors=True)  # left by a run that was killed while writing
             directory.model.mkdir(parents=True)
             trainee.save(directory.model, state)
             files = _describe_files(directory.model)
@@ -52,7 +52,7 @@ def export_model(
 
 
 def _whole_state(model: nn.Module, world: World) -> dict[str, Tensor]:
-    """Gather the model's state tensor by tensor; rank 0 keeps it on the CPU, the others keep nothing."""
+    """Gather the model's state tensor by tensor. Rank 0 keeps it on the CPU; the others keep nothing."""
     state = {}
     for name, tensor in model.state_dict().items():
         whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

@@ -20,7 +20,7 @@ PEAK_BF16_FLOPS = {
     "A10": 125e12,
     "L4": 121e12,
 }
-"""Dense bf16 FLOP/s by a part of the device's name, from the vendor's data sheets. The first match counts."""
+"""Dense bf16 FLOP/s from the vendor's data sheets, by a part of the device's name. The first match counts."""
 
 _MEASURED_SIZE = {"cpu": 256, "cuda": 8192}
 _NUM_MEASUREMENTS = 4
@@ -34,7 +34,7 @@ def device_name(device: torch.device) -> str:
 
 
 def peak_flops(device: torch.device, precision: Precision) -> float:
-    """Return the peak FLOP/s of `device`: from the table if it is there, else the best of a few matrix products."""
+    """Return the peak FLOP/s of `device`: from the table if it is listed, else the best of a few matrix products."""
     if precision is Precision.BF16 and device.type == "cuda":
         name = device_name(device)
         for part, flops in PEAK_BF16_FLOPS.items():

@@ -1,7 +1,7 @@
 """Read and collate micro-batches ahead of the training loop, in threads, in order.
 
-Threads are enough: reading files, and decoding and resizing images, happen without the interpreter's lock, and a batch
-reaches the training loop without a copy. Steps are numbered from 1.
+Threads are enough: reading files and decoding and resizing images release the interpreter's lock, and a batch reaches
+the training loop without a copy. Steps are numbered from 1.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from oqvl_train.data_order import DataOrder, MicroBatch
 from oqvl_train.trainee import Batch, Trainee
 
 NUM_AHEAD = 2
-"""Micro-batches that are kept ready in addition to one per worker."""
+"""Number of micro-batches to keep ready, in addition to one per worker."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Loader:
     def steps(self, first: int, last: int) -> Iterator[tuple[int, Iterator[LoadedBatch]]]:
         """Yield (step, its micro-batches) for each step first .. last, both included.
 
-        An error in a worker is raised when its micro-batch is due.
+        If a worker fails, its error is raised when its micro-batch is due.
         """
         with closing(self._load_ahead(first, last)) as batches:
             for step in range(first, last + 1):
@@ -116,7 +116,7 @@ class Loader:
 
 
 def _until_step_ends(batches: Iterator[LoadedBatch]) -> Iterator[LoadedBatch]:
-    # itertools.groupby would wait for the first batch of the next step before it ends this one.
+    # itertools.groupby would wait for the first batch of the next step before ending this one.
     for loaded in batches:
         yield loaded
         if loaded.ends_step:

@@ -25,7 +25,7 @@ _Row = TypeVar("_Row", bound=Frozen)
 
 
 class StepMetrics(Frozen):
-    """What one optimizer step did."""
+    """The result of one optimizer step."""
 
     step: int = Field(description="number of the step, from 1")
     loss: float | None = Field(
@@ -35,11 +35,13 @@ class StepMetrics(Frozen):
     grad_norm: float | None = Field(description="norm of the mean gradient before clipping; null: not finite")
     num_targets: int = Field(description="tokens that carried loss")
     num_tokens: int = Field(description="tokens of the global batch, visual tokens included")
-    is_skipped: bool = Field(default=False, description="whether nothing was updated: not finite")
+    is_skipped: bool = Field(
+        default=False, description="whether nothing was updated, because the loss or gradient was not finite"
+    )
 
 
 class Timing(Frozen):
-    """The speed of some steps, of all devices together unless stated otherwise."""
+    """The speed of some steps. Figures are for all devices together unless stated otherwise."""
 
     step: int = Field(description="number of the last of these steps")
     num_steps: int = Field(description="steps since the previous row, or since the run was started or resumed")
@@ -53,12 +55,12 @@ class Timing(Frozen):
 
 
 def finite_or_none(value: float) -> float | None:
-    """Return `value`, or None if it is not finite, which JSON has no number for."""
+    """Return `value`, or None if it is not finite. JSON has no such numbers."""
     return value if math.isfinite(value) else None
 
 
 def append_rows(path: Path, rows: Iterable[Frozen]) -> None:
-    """Append rows to a log and flush them to disk, so that no later checkpoint is ahead of the log."""
+    """Append rows to a log and flush them to disk, so the log is never behind a later checkpoint."""
     with path.open("ab") as file:
         for row in rows:
             file.write(_line(row))
@@ -69,7 +71,7 @@ def append_rows(path: Path, rows: Iterable[Frozen]) -> None:
 def read_metrics(path: Path) -> list[StepMetrics]:
     """Read `metrics.jsonl`; return no rows if it does not exist.
 
-    A last line without an end is left out: a kill may have cut it.
+    An unterminated last line is left out, because a kill may have cut it.
 
     Raises:
         DataError: If any other line is not a row.
@@ -83,15 +85,15 @@ def read_timings(path: Path) -> list[Timing]:
 
 
 def truncate_metrics(path: Path, step: int) -> None:
-    """Drop the rows after `step`, which a resumed run will write again.
+    """Drop the rows after `step`. The resumed run writes them again.
 
     Raises:
-        DataError: If the rows 1 .. `step` are not all there.
+        DataError: If one of the rows 1 .. `step` is missing.
     """
     rows = read_metrics(path)[:step]
     if [row.step for row in rows] != list(range(1, step + 1)):
         raise DataError(
-            f"{path} holds {len(rows)} rows of the first {step} steps, expected each once",
+            f"{path} has {len(rows)} rows for the first {step} steps, expected one per step",
             hint="metrics.jsonl and checkpoints/ must come from the same run: restore the file, or delete both",
         )
     atomic_write(path, b"".join(_line(row) for row in rows))

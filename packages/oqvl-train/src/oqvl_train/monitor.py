@@ -1,4 +1,4 @@
-"""Fetch the results of steps from the device: write the logs, show progress, notice a step that is not finite."""
+"""Fetch the results of steps from the device, write the logs, show progress, and detect steps that are not finite."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Monitor:
     Every process collects, because all must reach the same decision. Only rank 0 writes.
 
     Args:
-        config: Its `log_every`, `on_nonfinite`, `precision`, `peak_flops` and `stage` count.
+        config: The monitor uses `log_every`, `on_nonfinite`, `precision`, `peak_flops` and `stage`.
         directory: The run, with its logs.
         world: The processes.
         num_done: Steps done before this start.
@@ -55,20 +55,20 @@ class Monitor:
             self._progress.close()
 
     def add(self, result: StepResult, *, must_fetch: bool) -> None:
-        """Take the result of a step, and fetch all that wait if a fetch is due or `must_fetch` is set."""
+        """Add the result of a step. Fetch all waiting results if a fetch is due or `must_fetch` is set."""
         self._waiting.append(result)
         is_first_of_start = result.step == self._num_done + 1
         if must_fetch or is_first_of_start or result.step % self._config.log_every == 0:
             self._fetch()
 
     def restart_clock(self) -> None:
-        """Leave the time since the last fetch out of the next timing."""
+        """Exclude the time since the last fetch from the next timing."""
         self._clock = time.perf_counter()
 
     def _fetch(self) -> None:
-        """Wait for the device, log the steps that wait, and set `failed` if one of them was not finite.
+        """Wait for the device, log the waiting steps, and set `failed` if one of them was not finite.
 
-        A step that failed, and the steps after it, are not logged: a resumed run will do them again.
+        A failed step and the steps after it are not logged, because a resumed run does them again.
         """
         rows, num_flops = fetch(self._waiting)
         self._waiting = []
@@ -82,7 +82,7 @@ class Monitor:
         self.restart_clock()
 
     def _log(self, rows: list[StepMetrics], num_flops: float) -> None:
-        """Write the rows of steps to the logs, and show progress; a fetch with a failed step has no timing."""
+        """Write the rows of steps to the logs, and show progress. A fetch with a failed step has no timing."""
         if self.failed is None and self._progress is not None:
             timing = self._time(rows, num_flops)
             append_rows(self._directory.timings, [timing])
@@ -90,7 +90,7 @@ class Monitor:
         append_rows(self._directory.metrics, rows)
 
     def _time(self, rows: list[StepMetrics], num_flops: float) -> Timing:
-        """Return the speed of the steps of `rows`, which took the time since the clock was restarted."""
+        """Return the speed of the steps in `rows`, which ran since the clock was restarted."""
         seconds = time.perf_counter() - self._clock
         flops_per_device = num_flops / seconds / self._world.size
         return Timing(

@@ -1,4 +1,4 @@
-"""AdamW on sums of gradients. One fused step divides by the number of targets, clips, and refuses NaN and inf."""
+"""AdamW on sums of gradients. One fused step divides by the number of targets, clips, and skips NaN and inf."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from oqvl_train.config import NonfinitePolicy, TrainConfig
 
 
 class Update(NamedTuple):
-    """What one optimizer step did: float32 scalars on the device.
+    """The result of one optimizer step: float32 scalars on the device.
 
     Args:
         grad_norm: Norm of the mean gradient before clipping.
@@ -27,8 +27,8 @@ class Optimizer:
     """AdamW (Loshchilov and Hutter, arXiv 1711.05101) on the trainable parameters of `model`.
 
     Nothing here waits for the device. If the loss or the gradient of a step is not finite, parameters, moments and step
-    counts stay as they are. Under `NonfinitePolicy.STOP` every later step leaves them alone too, because the training
-    loop notices the failure only when it next looks at the device.
+    counts stay as they are. Under `NonfinitePolicy.STOP`, every later step leaves them alone too, because the training
+    loop notices the failure only at the next fetch from the device.
 
     Args:
         model: The model, already sharded.
@@ -51,7 +51,7 @@ class Optimizer:
             eps=config.eps,
             fused=True,
         )
-        # The state exists from the start, so that the checkpoints of all steps have the same shape.
+        # The state exists from the start, so the checkpoints of all steps have the same structure.
         for parameter in self.parameters.values():
             self.adamw.state[parameter] = {
                 "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
@@ -67,7 +67,7 @@ class Optimizer:
             learning_rate: Learning rate of this step.
             loss_sum: Sum of the losses of the global batch, a scalar on the device.
             num_targets: Targets of the global batch, a scalar on the device; 0 counts as 1.
-            divisor: What the gradients have already been divided by.
+            divisor: The number that the gradients have already been divided by.
         """
         gradients = [_gradient(parameter) for parameter in self.parameters.values()]
         num_targets = num_targets.clamp(min=1).float() / divisor
@@ -93,7 +93,7 @@ class Optimizer:
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:
-    # If no micro-batch used a parameter, its gradient is zero: its moments decay, on any number of processes.
+    # If no micro-batch used a parameter, its gradient is zero and its moments decay, on any number of processes.
     if parameter.grad is None:
         parameter.grad = torch.zeros_like(parameter)
     return parameter.grad

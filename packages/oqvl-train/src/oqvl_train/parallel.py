@@ -1,7 +1,7 @@
-"""The processes of a run, and how a model is laid out over them: FSDP2, with one code path for one process or many.
+"""The processes of a run, and how a model is sharded over them: FSDP2, with the same code for one process or many.
 
 Gradients and losses are summed over processes, not averaged. The loss is a mean over the target tokens of the whole
-global batch, and only the optimizer step knows how many there are.
+global batch, and only the optimizer step knows their number.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class World:
 
         Raises:
             Exception: In every process, if the block raises one on rank 0. An `OqvlError` or `OSError` is the same
-                everywhere; of any other, the other processes get a RuntimeError with its type and message.
+                everywhere. For any other exception, the other processes get a RuntimeError with its type and message.
         """
         failure, shared_failure = None, None
         try:
@@ -110,7 +110,7 @@ class World:
 def open_world(config: TrainConfig) -> Iterator[World]:
     """Join the processes that torchrun started, or make a world of one process.
 
-    If a process group exists already, it is used and not destroyed.
+    An existing process group is used, and not destroyed.
 
     Raises:
         HardwareError: If `device=cuda` and there is no CUDA device.
@@ -120,7 +120,7 @@ def open_world(config: TrainConfig) -> Iterator[World]:
     # Control flow (flags, barriers, checkpoint plans) uses gloo on the CPU and never waits for the device.
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     is_ours = not dist.is_initialized()
-    excepthook = sys.excepthook  # a process group replaces it, with one that names the rank, and does not restore it
+    excepthook = sys.excepthook  # a process group replaces it by one that names the rank, and does not restore it
     if is_ours and "RANK" in os.environ:
         dist.init_process_group(backend)
     elif is_ours:
@@ -220,15 +220,15 @@ def _check_parameters(model: nn.Module, replicated: Sequence[nn.Module]) -> None
 
 
 def _mixed_precision(precision: Precision) -> MixedPrecisionPolicy:
-    # Inputs are not cast: a replicated tower may have another number format than the rest, and the model handles that.
+    # Inputs are not cast. A replicated tower may have a different dtype from the rest, and the model handles that.
     if precision is Precision.FP32:
         return MixedPrecisionPolicy(cast_forward_inputs=False)
     return MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False)
 
 
 def _reduce_unused_parameters(root: FSDPModule, world: World) -> None:
-    # Without this, processes whose batches use different parameters (one has images, another has none) run reductions
-    # of different sizes, and hang. torch has it since 2.13. A single process does not need it.
+    # Without this, processes whose batches use different parameters (only some have images) run reductions of different
+    # sizes, and hang. torch has had it since 2.13. A single process does not need it.
     if hasattr(root, "set_reduce_scatter_unused_params"):
         root.set_reduce_scatter_unused_params(True)
     elif world.size > 1:
@@ -259,7 +259,7 @@ _MATRIX_PRODUCTS = frozenset(
         torch.ops.aten._scaled_dot_product_cudnn_attention.default,
     }
 )
-"""Operators whose results selective recomputation keeps: almost all FLOPs of a layer, a part of its activations."""
+"""Operators whose results selective recomputation keeps: most FLOPs of a layer, but only some of its activations."""
 
 
 def _keep_matrix_products(context: object, operator: object, *args: object, **kwargs: object) -> CheckpointPolicy:

@@ -1,4 +1,4 @@
-"""Progress of a run on stderr: a bar on a terminal, otherwise a plain line from time to time."""
+"""Show the progress of a run on stderr: a bar on a terminal, otherwise a plain line from time to time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tqdm import tqdm
 from oqvl_train.metrics import StepMetrics, Timing
 
 _SECONDS_BETWEEN_LINES = 30.0
-"""Least number of seconds between two lines of a log file."""
+"""Minimum seconds between two lines in a log file."""
 
 
 class Progress:

@@ -19,11 +19,11 @@ class TrainReport(Frozen):
 
     output: str = Field(description="directory of the run")
     stage: str = Field(description="name of the stage")
-    is_finished: bool = Field(description="whether the trained model and its manifest are there")
+    is_finished: bool = Field(description="whether the trained model and its manifest exist")
     step: int = Field(description="number of the last step in metrics.jsonl; 0: none yet")
     num_steps: int = Field(description="steps of the whole run")
     num_packs: int | None = Field(description="packs that it trains on; null: not recorded")
-    global_batch_size: int | None = Field(description="packs per step; the last step of an epoch takes what is left")
+    global_batch_size: int | None = Field(description="packs per step; the last step of an epoch takes the rest")
     num_skipped_steps: int = Field(description="steps that updated nothing because the loss or gradient was not finite")
     checkpoints: tuple[int, ...] = Field(description="steps after which the complete checkpoints were saved")
     loss: float | None = Field(description="mean loss per target in the last step; null: no step yet, or not finite")

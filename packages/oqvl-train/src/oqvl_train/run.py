@@ -1,8 +1,8 @@
 """One training stage, from a start checkpoint and packed shards to a trained checkpoint.
 
 1. open        the start checkpoint and the packs
-2. claim       the output: rank 0 does it for all processes, and tells them the outcome
-3. build       the model from its dotted path, laid out over the processes, and its optimizer
+2. claim       the output: rank 0 claims it for all processes, and tells them the outcome
+3. build       the model from its dotted path, sharded over the processes, and its optimizer
 4. resume      from the latest complete checkpoint, if there is one
 5. train       step by step, with metrics, checkpoints and graceful stops; steps are numbered from 1
 6. export      the trained model with its manifest
@@ -45,15 +45,15 @@ from oqvl_train.trainee import Trainee
 from oqvl_train.training_step import training_step
 
 _NUM_PACKS_NAMED = 16
-"""Packs that a message names at most."""
+"""Maximum number of packs that a message names."""
 
 _log = logging.getLogger(__name__)
 
 
 def train(config: TrainConfig) -> TrainReport:
-    """Train, or resume, or return the report at once if the output is finished.
+    """Train or resume. If the output is finished, return the report immediately.
 
-    Every process of the run calls this: a single one, or those that torchrun starts, which are told apart by the
+    Every process of the run calls this: a single process, or those that torchrun starts. They read their ranks from the
     environment of `torch.distributed`.
 
     Raises:
@@ -72,7 +72,7 @@ def train(config: TrainConfig) -> TrainReport:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is known before the processes join.
+    """The inputs and the length of the run, known before the processes join.
 
     Args:
         checkpoint: The model to start from.
@@ -93,7 +93,7 @@ def _plan(config: TrainConfig) -> _Plan:
     """Open the inputs and count the steps.
 
     Raises:
-        ConfigError: If there are no packs, or they were made for another number of visual tokens.
+        ConfigError: If the dataset has no packs, or the packs were made for another number of visual tokens.
     """
     checkpoint = open_dataset(config.checkpoint, Kind.CHECKPOINT)
     packs = PackedReader(open_dataset(config.packed, Kind.PACKED))
@@ -109,7 +109,7 @@ def _check_visual_tokens(config: TrainConfig, packed: PackedDetails) -> None:
     expected, found = config.visual_tokens_per_image, packed.visual_tokens_per_image
     if expected not in (None, found):
         raise ConfigError(
-            f"visual_tokens_per_image: {config.packed} was packed for {found}, the configuration says {expected}",
+            f"visual_tokens_per_image: {config.packed} was packed for {found}, but the configuration says {expected}",
             hint=f"pack again with {expected} visual tokens per image; this is cheap, and fetches no image again",
         )
 
@@ -133,11 +133,11 @@ def _claimed_output(config: TrainConfig, plan: _Plan, world: World) -> Iterator[
 
 
 def _train(config: TrainConfig, plan: _Plan, world: World, output: StageOutput | None) -> None:
-    """Do the steps that are left, and export the model.
+    """Run the remaining steps, and export the model.
 
     Args:
         config: The configuration.
-        plan: What was made of it.
+        plan: The plan that `_plan` made of it.
         world: The processes.
         output: The claimed output on rank 0, None on the others.
     """
@@ -171,7 +171,7 @@ def _begin(config: TrainConfig, plan: _Plan, output: StageOutput, num_done: int)
 def _train_steps(
     config: TrainConfig, plan: _Plan, world: World, trainee: Trainee, optimizer: Optimizer, num_done: int
 ) -> None:
-    """Do the steps num_done + 1 .. num_steps; log each one, and save checkpoints.
+    """Run the steps num_done + 1 .. num_steps. Log each step, and save checkpoints.
 
     Raises:
         DataError: If a step is not finite, under `NonfinitePolicy.STOP`; the state before it is saved.
@@ -212,7 +212,7 @@ def _train_steps(
             is_saving = is_stopping or step == num_steps or step % config.checkpoint_every == 0
             monitor.add(result, must_fetch=is_saving)
             if monitor.failed is not None:
-                last_good_step = monitor.failed.step - 1  # the guard has kept its state since
+                last_good_step = monitor.failed.step - 1  # the optimizer has kept the state of this step since
                 save(last_good_step)
                 raise _not_finite_error(monitor.failed, plan, plan.directory.checkpoint(last_good_step))
             if is_saving:
@@ -255,7 +255,7 @@ def _determinism(config: TrainConfig) -> Iterator[None]:
     """Use only deterministic kernels while the block runs, if the configuration asks for it."""
     before = torch.are_deterministic_algorithms_enabled()
     if config.deterministic:
-        # cuBLAS reads this when it starts, and refuses deterministic work without it.
+        # cuBLAS reads this when it starts. Without it, cuBLAS refuses deterministic work.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(before or config.deterministic)
     try:

@@ -1,6 +1,6 @@
 """The learning rate of each step: linear warm-up, then half a cosine.
 
-The cosine is that of Loshchilov and Hutter (arXiv 1608.03983), without restarts. Steps are numbered from 1.
+The cosine follows Loshchilov and Hutter (arXiv 1608.03983), without restarts. Steps are numbered from 1.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ class Schedule:
     Args:
         peak: Learning rate at the end of the warm-up.
         num_steps: Steps of the run.
-        warmup_fraction: Share of the steps that warm up.
-        min_ratio: Learning rate at the end of the cosine / peak.
+        warmup_fraction: Share of the steps in the warm-up.
+        min_ratio: Learning rate at the end of the cosine, divided by `peak`.
     """
 
     peak: float

@@ -24,7 +24,7 @@ class StopRequest:
 
     @contextmanager
     def listen(self) -> Iterator[StopRequest]:
-        """Catch the first SIGTERM or SIGINT while the block runs; a second one has its usual effect.
+        """Catch the first SIGTERM or SIGINT while the block runs. A second one has its usual effect.
 
         Only Python's main thread receives signals; in another thread this does nothing.
         """

@@ -12,14 +12,14 @@ from oqvl_shards.packed import Pack
 
 
 class Batch(Protocol):
-    """The tensors of one forward pass. The trainer does nothing with them but move them."""
+    """The tensors of one forward pass. The trainer only moves them."""
 
     def pin_memory(self) -> Self:
-        """Return the batch in page-locked memory; called if it goes to a CUDA device."""
+        """Return the batch in page-locked memory. Called if the batch goes to a CUDA device."""
         ...
 
     def to(self, device: Any) -> Self:
-        """Return the batch with its tensors on `device`, without having to wait for the copy."""
+        """Return the batch with its tensors on `device`. It does not have to wait for the copy."""
         ...
 
 
@@ -56,13 +56,13 @@ class Trainee(Protocol):
     def shard_units(self, model: nn.Module) -> Sequence[nn.Module]:
         """Return the modules that are sharded, recomputed and compiled one by one: the decoder layers.
 
-        A unit must run in every forward pass, whatever the batch holds. A parameter that some batches do not use (a
-        projector, in a batch without images) must be outside all units.
+        A unit must run in every forward pass, no matter what the batch holds. A parameter that some batches do not use
+        (a projector, in a batch without images) must be outside all units.
         """
         ...
 
     def replicated_modules(self, model: nn.Module) -> Sequence[nn.Module]:
-        """Return the frozen modules that every process holds whole, in their own number format: the vision tower."""
+        """Return the frozen modules that every process holds whole, in their own dtype: the vision tower."""
         ...
 
     def num_flops(self, batch: Any) -> float:

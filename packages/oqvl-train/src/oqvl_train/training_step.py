@@ -2,8 +2,8 @@
 
     loss = sum over all packs of all processes of the target losses / number of all targets
 
-Neither the number of micro-batches nor the number of processes appears in that formula. Gradients are summed as they
-are and divided once, in the optimizer. Steps are numbered from 1.
+The formula contains neither the number of micro-batches nor the number of processes. Gradients are summed undivided,
+and divided once, in the optimizer. Steps are numbered from 1.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class BatchSums(NamedTuple):
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step measured, still on the device.
+    """The measurements of a step, still on the device.
 
     Args:
         step: Number of the step.
         learning_rate: Learning rate of the step.
         sums: Over the global batch.
-        update: What the optimizer did.
+        update: The result of the optimizer.
     """
 
     step: int
@@ -50,7 +50,7 @@ class StepResult:
 
 
 class _StepFigures(NamedTuple):
-    """What a step measured, as Python numbers: the fields of `BatchSums`, then those of `Update`."""
+    """The measurements of a step as Python numbers: the fields of `BatchSums`, then those of `Update`."""
 
     loss_sum: float
     num_targets: float
@@ -81,7 +81,7 @@ def training_step(
         learning_rate: Learning rate of the step.
         seed: Seed of the run.
     """
-    # One tensor under four names, so that a single reduction adds up all of them.
+    # The four names are views of one tensor, so a single reduction sums all of them.
     totals = torch.zeros(len(BatchSums._fields), dtype=torch.float64, device=world.device)
     sums = BatchSums(*totals.unbind())
     for loaded in micro_batches:
@@ -99,7 +99,7 @@ def training_step(
 
 
 def seed_random_numbers(seed: int, step: int, pack_id: int) -> None:
-    """Seed torch for one micro-batch, so that a killed run needs no saved generator state to resume.
+    """Seed torch for one micro-batch. A run can then resume without a saved generator state.
 
     The seed sequence starts at 0 with the first step.
     """

@@ -31,7 +31,7 @@ def assemble(
 ) -> Iterator[AssembledPack]:
     """Yield the packs in order.
 
-    Memory holds the documents of all these packs at once, so callers pass the packs of one output shard.
+    All documents of these packs are in memory at the same time, so callers pass the packs of one output shard.
 
     Args:
         packs: The documents of each pack.
@@ -46,7 +46,7 @@ def assemble(
         load_table(shard).take(documents) for shard, documents in zip(shards.tolist(), documents_by_shard, strict=True)
     ]
     table = DocumentTable.concatenate(tables).take(np.argsort(by_shard))
-    # An image is found by its source shard, offset and size.
+    # An image is located by its source shard, offset and size.
     num_images = np.diff(table.image_offsets)
     references = np.column_stack([np.repeat(packs.shards, num_images), table.image_spans]).tolist()
     for begin, end in pairwise(packs.offsets.tolist()):

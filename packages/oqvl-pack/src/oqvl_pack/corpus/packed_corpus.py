@@ -26,20 +26,20 @@ from oqvl_shards.shard_map import map_shards
 
 Result = TypeVar("Result")
 
-_MIN_POOL_DOCUMENTS = 1_000_000  # below, starting processes takes longer than packing
+_MIN_POOL_DOCUMENTS = 1_000_000  # below this, starting processes takes longer than packing
 
 
 @dataclass(frozen=True)
 class PackedCorpus:
-    """What is known when everything is packed and nothing is written.
+    """The state in which everything is packed and nothing is written.
 
     Args:
         source_names: Names of the sources.
-        asked_tokens: For each source the tokens that its share or budget asks for; None without either.
+        asked_tokens: For each source, the tokens that its share or budget asks for; None without either.
         input_shards: All source shards, with lengths and choice.
         summaries: What each of them holds.
         packs: The packs.
-        bounds: Numbers of packs that every packing of these documents needs at least.
+        bounds: Lower bounds on the number of packs for these documents.
         num_leftovers: Number of documents that are packed across shards.
         seconds_tokenizing: Seconds spent reading and tokenising.
         seconds_packing: Seconds spent choosing, packing and computing the bounds.
@@ -91,7 +91,7 @@ class PackedCorpus:
 
     @property
     def token_budgets(self) -> tuple[TokenBudget, ...]:
-        """What was asked of each source that is measured in tokens, and what it gives."""
+        """The tokens asked and reached for each source that is measured in tokens."""
         return tuple(
             TokenBudget.of(name, asked, self.num_tokens(source))
             for source, (name, asked) in enumerate(zip(self.source_names, self.asked_tokens, strict=True))
@@ -107,7 +107,7 @@ def pack_corpus(sources: Sequence[Dataset], job: Job) -> PackedCorpus:
     """Tokenise all source shards, choose documents, and pack them.
 
     Raises:
-        ConfigError: If a source has less than the mixture asks of it.
+        ConfigError: If a source has less than the mixture asks for.
         DataError: If no sample can be packed, or (by default) a document is longer than a pack.
     """
     # Read and tokenise every source shard.
@@ -126,7 +126,7 @@ def pack_corpus(sources: Sequence[Dataset], job: Job) -> PackedCorpus:
     chosen_lengths = _of_packed(lengths, input_shards)
     if not len(chosen_lengths):
         _refuse_empty(sources, summaries, num_left_out=sum(map(len, lengths)))
-    # Pack every shard by itself, then the leftovers of all shards.
+    # Pack each shard on its own, then the leftovers of all shards.
     pack_one = partial(pack_input_shard, job=job)
     is_small = len(chosen_lengths) < _MIN_POOL_DOCUMENTS
     packings = list(map(pack_one, input_shards)) if is_small else _map(pack_one, input_shards, job, "pack")
@@ -161,7 +161,7 @@ def _refuse_empty(sources: Sequence[Dataset], summaries: Sequence[ShardSummary],
 
 
 def _of_packed(columns: Sequence[NDArray[np.int64]], input_shards: Sequence[InputShard]) -> NDArray[np.int64]:
-    """Concatenate columns with one entry per document, keeping the packed documents only.
+    """Concatenate columns with one entry per document. Keep only the packed documents.
 
     Args:
         columns: int64 [D] per shard.

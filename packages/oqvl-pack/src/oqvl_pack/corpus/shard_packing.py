@@ -1,9 +1,9 @@
-"""Pack each source shard by itself, then pack together what fits badly there.
+"""Pack each source shard on its own, then pack the documents of badly filled packs together.
 
-Packing all documents at once would make every pack draw images from the whole corpus. Packing each shard by itself
+Packing all documents at once would make every pack draw images from the whole corpus. Packing each shard on its own
 leaves its last packs nearly empty. So a shard keeps the packs that are at least as full as its average pack, and hands
 over the documents of the others. These leftovers of all shards are packed together at the end, in the order of the
-shards. Both steps depend on the documents alone, so the packs are the same for any number of workers.
+shards. Both steps depend only on the documents, so the packs are the same for any number of workers.
 
 The trade-off: nearly every pack reads one source shard, and the number of packs is about that of packing everything at
 once, because only the leftovers pay for the split.
@@ -25,7 +25,7 @@ from oqvl_pack.config import PackConfig
 
 @dataclass(frozen=True)
 class ShardPacking:
-    """What one source shard packs by itself. P packs.
+    """The packs of one source shard, and its leftovers. P packs.
 
     Args:
         documents: int64, the shard's documents, pack after pack.
@@ -124,7 +124,7 @@ def join_shards(
 
 
 def _shuffled_plan(lengths: NDArray[np.int64], stream: int, config: PackConfig) -> Plan:
-    """Pack `lengths`, and shuffle with a seed of their own for each `stream`."""
+    """Pack `lengths`, and shuffle the packs. Each `stream` has a seed of its own."""
     plan = pack(lengths, config.bin_capacity, algorithm=config.algorithm, max_items=config.max_documents)
     return plan.shuffled(start_of(start_of(config.seed) + stream))
 

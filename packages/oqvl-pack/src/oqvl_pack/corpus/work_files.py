@@ -1,7 +1,7 @@
 """Tokenised shards in `work/` below the output directory, from which a killed run resumes.
 
-A file belongs to one step, the digest of its lineage; a damaged file or one of another step is ignored and written
-again. The directory is scratch: it is removed when the manifest is written.
+A file belongs to one step, identified by the digest of its lineage. A damaged file, or one of another step, is ignored
+and written again. The directory is scratch: it is removed when the manifest is written.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a worker process does for one source shard, and for one output shard."""
+"""The work on one source shard, and on one output shard. Worker processes run these functions."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from oqvl_shards.tar.index import Member
 
 @dataclass(frozen=True)
 class Job:
-    """What every worker needs to know.
+    """The inputs that every worker needs.
 
     Args:
         config: The configuration.
         templates: The templates of all sources.
-        step: Digest of the output's lineage; empty if nothing is to be written.
-        image_token_id: Id of the image placeholder. Workers that write need it, and it saves them reading the
+        step: Digest of the output's lineage; empty to write nothing.
+        image_token_id: Id of the image placeholder. It is here so that workers that write do not have to read the
             tokenizer.
     """
 
@@ -49,7 +49,7 @@ class Job:
     def tokenizer(self) -> DocumentTokenizer:
         """Return the tokenizer, which is read once per process."""
         if self.config.num_workers > 1 or self.config.engine is Engine.RAY:
-            # Every worker is a process; more threads in each would compete for the same cores.
+            # Every worker is a process. More threads in each would compete for the same cores.
             os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         config = self.config
         tokens = SpecialTokens(
@@ -70,7 +70,7 @@ class Job:
 
 @dataclass(frozen=True)
 class InputShard:
-    """One source shard on its way through the steps.
+    """One source shard, with what the steps so far have found out about it.
 
     Args:
         index: Its number, counted through all sources.
@@ -107,7 +107,7 @@ class OutputShard:
 
 @dataclass(frozen=True)
 class ShardSummary:
-    """What is kept of one tokenised source shard in memory while all shards are packed.
+    """The part of one tokenised source shard that stays in memory while all shards are packed.
 
     Args:
         lengths: int64 [D], expanded lengths of its documents in tokens.
@@ -129,7 +129,7 @@ class ShardSummary:
 
 
 def tokenize_shard(input_shard: InputShard, job: Job) -> ShardSummary:
-    """Tokenise one source shard, and unless `job.step` is empty keep the documents for `write_shard`."""
+    """Tokenise one source shard. Unless `job.step` is empty, keep the documents for `write_shard`."""
     config = job.config
     documents = load_work(config.output, input_shard.index, job.step) if job.step else None
     if documents is None:
@@ -151,7 +151,7 @@ def tokenize_shard(input_shard: InputShard, job: Job) -> ShardSummary:
 
 
 def pack_input_shard(input_shard: InputShard, job: Job) -> ShardPacking:
-    """Pack the chosen documents of one source shard by itself."""
+    """Pack the chosen documents of one source shard on its own."""
     assert input_shard.lengths is not None
     return pack_shard(input_shard.lengths, input_shard.index, job.config, input_shard.is_chosen)
 
@@ -194,6 +194,6 @@ def _load_table(job: Job, output_shard: OutputShard, shard_index: int) -> Docume
     if work is None:
         raise DataError(
             f"the tokens of {output_shard.shards[shard_index].name} are missing from {job.config.output}",
-            hint="no other program may write to the output directory while it is packed; run the command again",
+            hint="no other program may write to the output directory during packing; run the command again",
         )
     return work.table

@@ -1,7 +1,7 @@
-"""Measure how long writing takes: write some packs in both layouts on the output's disk, time them, remove them.
+"""Measure how long writing takes: write some packs in both layouts to the output's disk, then remove them.
 
-The trade-off: a forecast costs one output shard of writing, at most 256 MB of images per layout. Cheaper guesses were
-off by the speed of the disk, which is what decides.
+The trade-off: a forecast costs one output shard of writing, at most 256 MB of images per layout. Cheaper guesses
+ignored the speed of the disk, which matters most.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _PREFIX = "oqvl-pack-plan-"
 
 @dataclass(frozen=True)
 class WriteTiming:
-    """What was written in one process, and how long it took.
+    """The amount that was written in one process, and how long it took.
 
     Args:
-        directory: Where it was written; a temporary directory below it is gone by now.
+        directory: Where it was written, in a temporary directory that has been removed.
         num_packs: Number of packs.
         num_bytes: Bytes that they took, by layout.
         seconds: Seconds to write them, by layout.
@@ -60,7 +60,7 @@ class WriteTiming:
 def time_writing(corpus: PackedCorpus, job: Job) -> WriteTiming:
     """Write the first packs of `corpus`, at most as many as one output shard holds, and remove them.
 
-    The source shard that they draw from is tokenised again, which is not timed.
+    Their source shard is tokenised again, which is not timed.
     """
     packs = _first_packs(corpus, job.config.packs_per_shard)
     shards = {index: corpus.input_shards[index].shard for index in np.unique(packs.shards).tolist()}
@@ -106,7 +106,7 @@ def _first_packs(corpus: PackedCorpus, num_packs: int) -> PackTable:
 
 
 def _temporary_directory(output: Path) -> tempfile.TemporaryDirectory[str]:
-    """Make a directory in the nearest parent of `output` that exists, or among temporary files if that is refused."""
+    """Make a directory in the nearest existing parent of `output`, or among temporary files if that is not writable."""
     nearest = next(path for path in (output.absolute(), *output.absolute().parents) if path.is_dir())
     try:
         return tempfile.TemporaryDirectory(prefix=_PREFIX, dir=nearest)

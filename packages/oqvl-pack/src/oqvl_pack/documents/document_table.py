@@ -153,7 +153,7 @@ class DocumentTable:
         )
 
     def columns(self) -> dict[str, NDArray]:
-        """Return everything as arrays of numbers, which `numpy.savez` writes without pickle."""
+        """Return the whole table as arrays of numbers, which `numpy.savez` writes without pickle."""
         return {
             "keys": _strings_to_bytes(self.keys),
             "uids": self.uids,

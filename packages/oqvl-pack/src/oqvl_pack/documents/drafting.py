@@ -29,9 +29,9 @@ from oqvl_shards.tar.reader import ShardReader
 from oqvl_shards.tar.sample import RejectReason, Sample, SampleError, member_type
 from oqvl_shards.uid import sample_uid, uid_to_words
 
-_HEAD_BYTES = 4096  # of an image file; enough to read its size unless a large profile comes first
+_HEAD_BYTES = 4096  # of an image file; enough to read its size, unless a large profile comes first
 
-_TRAILING_IMAGES = "num_trailing_images_cut"  # statistic: images that were cut because no text follows them
+_TRAILING_IMAGES = "num_trailing_images_cut"  # statistic: images that are cut because no text follows them
 
 
 @dataclass(frozen=True)
@@ -187,8 +187,8 @@ class _Drafting:
         """Return the number of visual tokens of each image that is kept.
 
         Raises:
-            SampleError: If the sample's field is neither a number nor a list with one number per image, cut ones
-                included, or a number is not from 1 to `bin_capacity`.
+            SampleError: If the sample's field is neither a number nor a list with one number per image (including cut
+                images), or if a number is not from 1 to `bin_capacity`.
         """
         field = self.config.visual_tokens_field
         if not field:

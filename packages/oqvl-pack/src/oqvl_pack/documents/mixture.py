@@ -1,8 +1,8 @@
-"""Decide how much of each source is packed, by shares and budgets, and which documents that means.
+"""Decide by shares and budgets how much of each source to pack, and choose its documents.
 
-The documents of a source are put in a random order and taken from its beginning; `budget` then fills what is left of a
+The documents of a source are put in a random order and taken from its beginning. `budget` then fills the rest of a
 token budget. A document's place in the order is a hash of its uid, the seed and the source's place in the mixture. So
-the choice does not depend on which shard holds a document, and nearly all of it stays the same when shards are added or
+the choice does not depend on which shard holds a document, and it stays nearly the same when shards are added or
 removed.
 """
 
@@ -20,7 +20,7 @@ from oqvl_pack.documents.budget import fill_budget
 from oqvl_shards.errors import ConfigError
 
 LEFT_OUT = "left_out_by_budget"
-"""Reason that counts the documents which a share or budget leaves out."""
+"""The reason for documents that a share or budget leaves out."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Choice:
     """What a mixture packs.
 
     Args:
-        is_chosen: For each source (or source shard) bool [D], whether each of its documents is packed; None for all.
-        token_budgets: For each source the tokens that its share or `num_tokens` asks for; None without either.
+        is_chosen: For each source (or source shard), bool [D]: whether each of its documents is packed. None for all.
+        token_budgets: For each source, the tokens that its share or `num_tokens` asks for; None without either.
     """
 
     is_chosen: list[NDArray[np.bool_] | None]
@@ -47,7 +47,7 @@ def choose_documents(
     Args:
         lengths: Expanded lengths in tokens of each source's documents.
         uids: The low 64 bits of their uids; those of sources that are packed whole are not used.
-        parts: What the mixture asks of each source.
+        parts: How much of each source the mixture asks for.
         seed: Seed of the order.
 
     Raises:
@@ -66,14 +66,14 @@ def choose_documents(
 def _token_budgets(totals: Sequence[int], parts: Sequence[MixturePart]) -> list[int | None]:
     """Return the number of tokens to take from each source; None for sources not measured in tokens.
 
-    The weighted sources are together as large as their shares allow: the source that is shortest for its weight is
-    packed whole.
+    The weighted sources contribute as much as their shares allow: the source that is smallest for its weight is packed
+    whole.
     """
     empty = [part.source for total, part in zip(totals, parts, strict=True) if part.weight is not None and not total]
     if empty:
         raise ConfigError(
             f"mixture: {empty[0]} has a weight, but none of its documents can be packed",
-            hint="remove it from the mixture, or see with plan why its samples are rejected",
+            hint="remove it from the mixture, or run plan to see why its samples are rejected",
         )
     weighted = [total / part.weight for total, part in zip(totals, parts, strict=True) if part.weight is not None]
     tokens_per_weight = min(weighted, default=0.0)
@@ -91,7 +91,7 @@ def _choose(
     Args:
         lengths: [D], expanded lengths in tokens.
         uids: uint64 [D].
-        part: What the mixture asks of the source.
+        part: How much of the source the mixture asks for.
         budget: Tokens to take; None if `part.num_samples` counts documents instead.
         seed: Seed of the order.
 
@@ -139,7 +139,7 @@ def choose_by_shard(
         config.mixture_parts,
         config.seed,
     )
-    # Cut the choice of each source back into its shards.
+    # Split the choice of each source by shard again.
     is_chosen_by_shard: list[NDArray[np.bool_] | None] = [None] * len(lengths)
     for shards, is_chosen in zip(shards_of_source, choice.is_chosen, strict=True):
         if is_chosen is not None and shards:

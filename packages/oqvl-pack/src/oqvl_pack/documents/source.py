@@ -48,8 +48,8 @@ def open_sources(config: PackConfig) -> tuple[Dataset, ...]:
     """Open the datasets that `config` names, in order.
 
     Raises:
-        ConfigError: If a dataset has a kind that the template does not pack, two of a mixture have the same name, or
-            one has fewer samples than the mixture asks of it.
+        ConfigError: If the template does not pack a dataset's kind, two sources of a mixture have the same name, or a
+            source has fewer samples than the mixture asks for.
         ManifestError: If a dataset has no manifest.
     """
     sources = tuple(open_dataset(part.source) for part in config.mixture_parts)
@@ -102,5 +102,5 @@ def _check_kind(source: Dataset, template: str) -> None:
     if kind.value not in expected:
         raise ConfigError(
             f"{source.path} is of kind {kind.value}, expected {' or '.join(expected)} for template {template!r}",
-            hint="leave out template to use that of the kind; reshard scores and subsets before packing them",
+            hint="leave out template to use the kind's own; reshard scores and subsets before packing them",
         )

@@ -1,4 +1,4 @@
-r"""Turn a sample into the segments of its document: what the model reads, and what it learns to predict.
+r"""Lay a sample out as the segments of its document: texts, special tokens, and which of them are targets.
 
 Caption (without `{bos}` if `bos_token` is empty):
 
@@ -17,12 +17,12 @@ Interleaved, texts and images in the order of the document (without `<|endofchun
 Each is one line; `\n` stands for a newline.
 
 An `<image>` mark in a user's content becomes the placeholder token, and the text after the mark follows the
-placeholder. Everywhere else the mark, like the spelling of any other special token, is text and remains text.
+placeholder. Everywhere else, the mark is plain text, like the spelling of any other special token.
 
 The targets of a caption are its newline, text and end token; those of a conversation are the text and end token of
 every answer; those of an interleaved document are everything except images and begin-of-document. All else is context.
 A document's first token is never a target, with or without a begin-of-document token, because nothing before it in the
-document predicts it.
+document can predict it.
 
 Text between two special tokens is tokenised as one piece, as a tokenizer does when it finds them in a prompt. An answer
 is tokenised separately from the `assistant\n` before it, because the prompt ends there at inference.
@@ -90,7 +90,7 @@ class SpecialTokens:
         bos: Begins every document; empty for none.
         start: Begins a turn of a conversation; empty if there are no conversations.
         end: Ends a document or a turn.
-        pad: For trainers that fill packs up; templates do not use it.
+        pad: For trainers that pad packs; templates do not use it.
         chunk: Ends every text of an interleaved document; empty for none.
     """
 
@@ -247,7 +247,7 @@ def _check_turns(turns: object) -> list[tuple[str, str]]:
     """Return (role, text) of every turn.
 
     Raises:
-        SampleError: If a turn is malformed, or there is no answer, or an empty one.
+        SampleError: If a turn is malformed, or an answer is missing or empty.
     """
     if not isinstance(turns, list) or not turns:
         raise SampleError(PackReason.BAD_CONVERSATION, "conversations is not a list of turns")

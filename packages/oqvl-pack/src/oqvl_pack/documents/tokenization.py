@@ -115,7 +115,7 @@ class DocumentTokenizer:
         ends = np.concatenate([[0], np.cumsum(sizes)])
         offsets = ends[np.cumsum([0, *map(len, documents)])]
         input_ids = np.frombuffer(bytearray().join(segment_ids), dtype=np.int32)
-        # Mark the targets; nothing predicts a document's first token.
+        # Mark the targets. Nothing predicts a document's first token.
         is_target = np.repeat(np.fromiter((segment.is_target for segment in segments), np.bool_, len(segments)), sizes)
         is_target[offsets[:-1][np.diff(offsets) > 0]] = False
         return TokenizedDocuments(input_ids, is_target, offsets)

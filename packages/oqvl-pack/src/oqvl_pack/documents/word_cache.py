@@ -3,7 +3,7 @@ r"""Tokenise every distinct word once.
 A byte-level BPE tokenizer first cuts a text into words by a regular expression and then tokenises each word, so the ids
 of a text are the ids of its words, one after another. Words repeat, and looking them up is several times faster than
 tokenising them again. A text is cut here only if the result is certain: it is ASCII, and the tokenizer's expression is
-one of `_ASCII_PATTERNS`. Every other text goes to the tokenizer whole, and so does every new word.
+one of `_ASCII_PATTERNS`. The tokenizer gets every other text whole, and every new word.
 
 A word by itself is not cut further: no alternative of these expressions looks at what precedes the word, and the only
 one that looks ahead, `\s+(?!\S)`, takes a run of white space whole at the end of a text.
@@ -23,7 +23,7 @@ import numpy as np
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 
-_MAX_WORDS = 1 << 18  # number of words kept, some 60 MB; when there are more, all are forgotten
+_MAX_WORDS = 1 << 18  # number of words to keep, some 60 MB; when there are more, the cache is cleared
 
 _QWEN2_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -41,7 +41,7 @@ _UNICODE_FORMS = {"NFC", "NFD", "NFKC", "NFKD"}  # normalizers that do not chang
 
 
 class WordCache:
-    """Tokenises texts, word by word where that is certain.
+    """Tokenises texts, word by word if the words are certain.
 
     Args:
         tokenizer: The tokenizer; it must not pad or truncate.
@@ -52,7 +52,7 @@ class WordCache:
         self._ids_of_word: dict[str, bytes] = {}
         pattern = _ascii_pattern(tokenizer)
         self._words = None if pattern is None else re.compile(pattern, re.ASCII).findall
-        # The tokenizer cuts out added tokens before words, except special ones if `encode_special_tokens` is set.
+        # The tokenizer cuts out added tokens before words. It skips special ones if `encode_special_tokens` is set.
         are_special_encoded = tokenizer.encode_special_tokens
         added_tokens = tokenizer.get_added_tokens_decoder().values()
         added = [re.escape(token.content) for token in added_tokens if not (token.special and are_special_encoded)]
@@ -95,14 +95,14 @@ class WordCache:
         return [np.asarray(encoding.ids, dtype=np.int32).tobytes() for encoding in encodings]
 
     def _cut(self, text: str) -> list[str] | None:
-        """Return the words of a text, or None if they are not certain."""
+        """Return the words of a text, or None if it is not certain where the tokenizer cuts."""
         if self._words is None or not text.isascii() or self._added(text):
             return None
         return self._words(text)
 
 
 def _ascii_pattern(tokenizer: Tokenizer) -> str | None:
-    """Return the expression that cuts ASCII texts as the tokenizer does, or None if that is not certain."""
+    """Return the expression that cuts ASCII texts as the tokenizer does, or None if it is not known."""
     if not isinstance(tokenizer.model, BPE) or tokenizer.model.dropout:
         return None
     normalizer, pre_tokenizer = _settings(tokenizer.normalizer), _settings(tokenizer.pre_tokenizer)
@@ -127,5 +127,5 @@ def _is_byte_level(step: dict[str, Any], *, use_regex: bool) -> bool:
 
 
 def _settings(step: Any) -> dict[str, Any]:
-    """Return a normalizer or pre-tokenizer as it is written in tokenizer.json."""
+    """Return a normalizer or pre-tokenizer in the form that it has in tokenizer.json."""
     return {} if step is None else json.loads(step.__getstate__())
