@@ -3,8 +3,8 @@
     uv run --group docs tools/doc_site.py    gather the pages, build build/site/html, check it
 
 The pages keep their places, so that one relative link works in the repository and on the site. A linked file that is
-not a page is copied beside them, and a linked directory becomes a page that lists its files. The build is strict: a
-broken link, a missing anchor or a page outside the navigation fails it. What it makes loads nothing from elsewhere.
+not a page is copied next to them, and a linked directory becomes a page that lists its files. The build is strict: a
+broken link, a missing anchor or a page outside the navigation fails it. The site loads nothing from elsewhere.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def two_constraints() -> str:
         ]
         for row in cases
     ]
-    head = ["items", "images a sequence", "types", "bound of tokens", "bound of images", "lower bound"]
+    head = ["items", "images per sequence", "types", "bound of tokens", "bound of images", "lower bound"]
     slowest = max(row["cpu_seconds"] for row in cases)
     body = table([*head, "`best`", "gap", "`ffd`"], rows, texts=(0,))
     return f"{body}\n\n{machine(report)}; the slowest took {figure(slowest)} CPU seconds."
@@ -133,7 +133,7 @@ def results() -> str:
         ],
         [
             "Index a WebDataset shard",
-            f"{rates[0]:,} samples a CPU second",
+            f"{rates[0]:,} samples per CPU second",
             f"{rates[1]:,} with `tarfile`",
             f"[tar_io]({TAR_IO})",
         ],

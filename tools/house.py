@@ -4,7 +4,7 @@
     python tools/house.py --longest also print the longest functions
 
 Rules that ruff and import-linter can check (a sorted `__all__`, where a heavy import may be, which package may import
-which) are in their configuration. The rules here are those that no linter knows.
+which) are in their configuration. The rules here are the ones that no linter knows.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def check_module_counts(member: Path) -> Iterator[str]:
 
 
 def crowded_packages() -> Iterator[str]:
-    """Yield the packages whose front hall has many rooms: allowed, and worth a look."""
+    """Yield the packages with many modules in front. This is allowed, but worth a look."""
     for package in sorted(ROOT.glob("packages/*/src/*")):
         rooms = [path.stem for path in package.glob("*.py") if path.name != "__init__.py"]
         rooms += [path.parent.name for path in package.glob("*/__init__.py")]

@@ -3,8 +3,8 @@
     data -> filter -> pack -> pre-train -> SFT -> evaluate -> report
 
 Every stage is one public call with a recipe of recipes/quickstart/, and the report lists the equivalent commands. All
-output is in the working directory. A second run reuses what is finished. A run that was killed at any point continues
-and gives the same result.
+output is in the working directory. A second run reuses finished work. A run that was killed at any point resumes and
+gives the same result.
 
     uv run tools/quickstart.py                  the default, about five minutes
     uv run tools/quickstart.py --scale ci       a small run for checks, about a minute
@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import os
 
-# On few cores, OpenMP threads that spin while they wait take time from those that work, and threads that sleep at once
-# wake up late. This must be set before torch is imported.
+# On few cores, OpenMP threads that spin while waiting take time from working threads, and threads that go to sleep
+# immediately wake up late. This must be set before torch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 # Loading a model takes an instant, and a progress bar for each would hide the stages.
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -126,7 +126,7 @@ def filter_pool(run: Run) -> None:
 
 
 def train_model(run: Run) -> None:
-    """Build the model; pack and pre-train at few visual tokens an image; pack and fine-tune at more."""
+    """Build the model; pack and pre-train at few visual tokens per image; pack and fine-tune at more."""
     from oqvl_model import run as model
     from oqvl_model.config import InitConfig
     from oqvl_pack import run as pack
@@ -181,7 +181,7 @@ def write_instructions(data: emoji_pool.EmojiPoolConfig, concepts: tuple[emoji_p
 
 
 def train_tokenizer(path: Path, vocab_size: int = 1024) -> None:
-    """Train a byte-level BPE on the kept captions and the conversations, and on nothing of the benchmark."""
+    """Train a byte-level BPE on the kept captions and the conversations, but on nothing from the benchmark."""
     if path.exists():
         return
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers

@@ -59,7 +59,7 @@ RUN_TITLES = {
     "sft-free": "fine-tuned, free answer (a letter)",
 }
 NOTICES = {
-    Scale.CI: "This scale is for checks: little data and few steps. Every stage runs, and the scores say nothing.",
+    Scale.CI: "This scale is for checks: little data and few steps. Every stage runs, but the scores mean nothing.",
     Scale.DEFAULT: "",
 }
 SIGNIFICANCE = 0.05
@@ -77,7 +77,7 @@ TRUTH_COLOURS = {
 
 
 def collect_findings(run: Run, data: EmojiPoolConfig) -> Findings:
-    """Read everything that the report shows."""
+    """Read all figures and pictures of the report."""
     split = emoji_pool.split_concepts(data)
     pool = emoji_pool.with_cut_off(emoji_pool.make_pool(data, split.pool), data.num_cut_off)
     filtering = filter_findings(run, pool, len(split.clean))
@@ -141,7 +141,7 @@ def headlines(
 
 
 def filter_findings(run: Run, pool: Sequence[PoolSample], num_clean: int) -> FilterFindings:
-    """Compare what the filter did with every sample of the pool with the planted truth."""
+    """Compare the filter's decision about every sample of the pool with the planted truth."""
     scores = pool_scores(Path("scores/rules"), Path("scores/dfn"))
     kept_uids = set(subset_uids(Path("subset")))
     kept = {key for key, row in scores.items() if row["uid"] in kept_uids}
@@ -190,7 +190,7 @@ def filter_findings(run: Run, pool: Sequence[PoolSample], num_clean: int) -> Fil
 def why_left_out(
     row: Mapping[str, Any], kept_rows: Iterable[Mapping[str, Any]], reasons: Iterable[str], threshold: float
 ) -> str:
-    """Return the reason of an account that applies to a sample; empty if the sample's columns do not tell.
+    """Return the reason of an account that applies to a sample; empty if the sample's columns do not show it.
 
     Args:
         row: The sample's scores.
@@ -232,7 +232,7 @@ def subset_uids(directory: Path) -> Iterable[str]:
 
 
 def tiles(samples: Sequence[PoolSample], scores: dict[str, dict[str, Any]], reasons: Mapping[str, str]) -> list[Tile]:
-    """Return pictures from the whole range of scores, highest first. `reasons` has by key why one was left out."""
+    """Return pictures from the whole range of scores, highest first. `reasons` maps keys to why they were left out."""
     ordered = sorted(samples, key=lambda sample: -scores[sample.key]["clip_score"])
     chosen = [ordered[index] for index in np.linspace(0, len(ordered) - 1, min(NUM_TILES, len(ordered))).astype(int)]
     return [
@@ -324,21 +324,27 @@ def score_row(title: str, report: ScoreReport, categories: Sequence[str]) -> Sco
 
 def compare_stages(report: CompareReport) -> str:
     """Return sentences about what fine-tuning changed."""
-    counts = f"On {report.only_a} items only the pre-trained model is right, on {report.only_b} only the fine-tuned one"
-    verdicts = ("Fine-tuning helped.", "Fine-tuning did harm.", "That fine-tuning changes the score is not shown.")
+    counts = (
+        f"Only the pre-trained model is right on {report.only_a} items, and only the fine-tuned one on {report.only_b}"
+    )
+    verdicts = (
+        "Fine-tuning helped.",
+        "Fine-tuning did harm.",
+        "This does not show that fine-tuning changes the score.",
+    )
     return comparison("Pre-trained to fine-tuned", report, counts, verdicts)
 
 
 def compare_pictures(report: CompareReport) -> str:
     """Return sentences about whether the fine-tuned model looks at the pictures."""
     counts = (
-        f"On {report.only_a} items the fine-tuned model is right under the shuffled picture only, "
-        f"on {report.only_b} under the right picture only"
+        f"On {report.only_a} items the fine-tuned model is right only with the shuffled picture, "
+        f"on {report.only_b} only with the right picture"
     )
     verdicts = (
         "So the model looks at the picture.",
         "So the right picture misleads the model.",
-        "That the model looks at the picture is not shown.",
+        "This does not show that the model looks at the picture.",
     )
     return comparison("Shuffled pictures to the right ones", report, counts, verdicts)
 
@@ -350,7 +356,7 @@ def comparison(title: str, report: CompareReport, counts: str, verdicts: tuple[s
         title: What is compared.
         report: The comparison.
         counts: Where only one of the two is right, in words.
-        verdicts: What a gain shows, what a loss shows, and what is said when neither is shown.
+        verdicts: The conclusions from a gain, from a loss, and from neither.
     """
     interval = report.bootstrap
     is_shown = report.mcnemar.exact_p < SIGNIFICANCE and (interval.low > 0 or interval.high < 0)

@@ -33,7 +33,7 @@ class Headline:
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture of the pool with its caption, what the filter made of it, and why it was left out, if known."""
+    """A picture of the pool with its caption, the filter's decision, and the reason if it was left out, if known."""
 
     picture: str
     caption: str
@@ -43,7 +43,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class TruthRow:
-    """What became of the samples of one kind of truth."""
+    """The filter's decisions about the samples of one kind of truth."""
 
     truth: str
     count: int
@@ -116,7 +116,7 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class Answer:
-    """One run's answer to one item. `shown` is the picture that it was asked about, if that is not the item's own."""
+    """One run's answer to one item. `shown` is the picture that the model saw, if it is not the item's own."""
 
     run: str
     text: str

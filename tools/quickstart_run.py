@@ -64,7 +64,7 @@ class Run:
         self.steps.append(Step(title, shown, self.remember_seconds(recipe, time.perf_counter() - started)))
 
     def remember_seconds(self, recipe: str, seconds: float) -> float:
-        """Return the time of the stage's first complete run. A rerun that reuses its output takes almost none."""
+        """Return the time of the stage's first complete run. A rerun that reuses the output takes almost no time."""
         path = Path("seconds.json")
         known = json.loads(path.read_text()) if path.exists() else {}
         if recipe not in known:

@@ -4,7 +4,7 @@
     python tools/wheels.py oqvl-pack ...      some of them
     python tools/wheels.py --installed NAME   the checks themselves, run by the clean environment's Python
 
-A workspace hides two mistakes: a module that needs a dependency which only a sibling package declares, and a file that
+A workspace hides two mistakes: a module that needs a dependency that only a sibling package declares, and a file that
 is in the checkout but not in the wheel. Third-party versions are those of uv.lock.
 """
 
@@ -46,7 +46,7 @@ def try_wheel(name: str, wheel: Path, constraints: Path, environment: Path) -> N
     """Install `wheel` into a new virtual environment and run the checks there.
 
     Raises:
-        subprocess.CalledProcessError: If it does not install, or a check fails; the reason is on stderr.
+        subprocess.CalledProcessError: If the installation or a check fails. The reason is on stderr.
     """
     python = environment / "bin" / "python"
     subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, str(environment)], check=True)
@@ -80,6 +80,7 @@ def check_installed(name: str) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
+    """Build and try the wheels of the packages that `arguments` names, or of all; return the exit status."""
     if arguments[:1] == ["--installed"]:
         problems = check_installed(arguments[1])
         print("\n".join(problems), end="", file=sys.stderr)

@@ -11,7 +11,7 @@ Nothing here knows about datasets, tokenizers or files.
     first_fit       first-fit decreasing, and next-fit
     exact_fill      fill one bin after another to the brim
     vector_fill     the same under two constraints, length and weight
-    subset_sum      which pairs (length, weight) some items add up to
+    subset_sum      the sums of length, or of length and weight, that some items can reach
     bounds          lower bounds on the number of bins
     splitting       cut items that are longer than a bin
     balance         order bins so that every rank of a training job works equally long
@@ -19,7 +19,7 @@ Nothing here knows about datasets, tokenizers or files.
     compiled        decide whether the compiled kernels run
     kernels         the compiled loops, the only module that imports numba
     histogram       distinct lengths and how often each occurs
-    placement       what an algorithm decides, and the compact form that a plan keeps
+    placement       the placements that an algorithm returns, and the compact form that a plan keeps
     shuffle         random orders that are the same on every machine
     algorithm       the names of the algorithms
     arguments       check integer arguments

@@ -1,4 +1,4 @@
-"""Subset sums: what some items add up to.
+"""Subset sums: find the sums that some items can reach, and the items that reach them.
 
 `largest_sum` answers for one dimension, with a big integer whose bit i says whether the sum i is reachable. In two
 dimensions the sums are a table with a row per weight and a column per length.
