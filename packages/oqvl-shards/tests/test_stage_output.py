@@ -144,7 +144,7 @@ def test_files_of_others_are_never_overwritten(tmp_path: Path) -> None:
     for name in ("shard-00000.tar", "notes.txt"):
         (tmp_path / name).write_bytes(b"mine")
     before = content(tmp_path)
-    with pytest.raises(ConfigError, match=r"holds notes\.txt and 1 more, which this command has not written"):
+    with pytest.raises(ConfigError, match=r"holds notes\.txt and 1 more, which this command did not write"):
         toy(tmp_path)
     assert content(tmp_path) == before
 
@@ -284,7 +284,7 @@ def test_shards_without_an_account_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"abc")
     shard = describe_file(tmp_path / "a.bin", tmp_path, 1)
     with (
-        pytest.raises(UsageError, match="without an account, and 1 shards are no receipts"),
+        pytest.raises(UsageError, match="without an account, but 1 shards are not receipts"),
         stage_output("oqvl-x look", tmp_path, Settings(), version="1", in_place=True) as output,
     ):
         output.finish(name="seen", details=ImageTextDetails(), shards=[shard])

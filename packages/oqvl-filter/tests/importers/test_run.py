@@ -42,7 +42,7 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path, uid_of):
     (tmp_path / "scores.csv").write_text(f"uid,a\n{uid_of(0)},1\n")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
-    with pytest.raises(ConfigError, match=r"out holds notes\.txt, which this command has not written"):
+    with pytest.raises(ConfigError, match=r"out holds notes\.txt, which this command did not write"):
         import_scores(ImportCsvConfig(source=tmp_path / "scores.csv", output=tmp_path / "out", name="n"))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["notes.txt"]
 

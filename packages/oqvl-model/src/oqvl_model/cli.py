@@ -29,7 +29,7 @@ add_stage(
 
 
 def generate(config: GenerateConfig) -> Report:
-    """Answer one prompt; an empty answer is named on stderr, so that it is not taken for a failure to print."""
+    """Answer one prompt. Report an empty answer on stderr, because it would look like a failure to print."""
     from oqvl_model import run
 
     report = run.generate(config)

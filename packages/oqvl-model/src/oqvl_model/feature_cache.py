@@ -1,6 +1,6 @@
 """A cache that keeps the outputs of a frozen vision tower from one epoch to the next.
 
-A frozen tower always gives the same features for the same pack. Features are computed one pack at a time, whatever the
+A frozen tower always gives the same features for the same pack. Features are computed one pack at a time, for any
 micro-batch size. Cached features therefore equal fresh ones to the last bit, and a resumed run equals an uninterrupted
 one. Nothing is evicted: once the cache is full, the features of further packs are computed every time.
 

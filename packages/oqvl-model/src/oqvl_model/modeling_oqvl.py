@@ -141,7 +141,7 @@ class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 return self.vision(pixel_values)
             if is_frozen:
                 return pixel_values.new_empty(0, self.config.grid_size**2, self.config.vision_config.hidden_size)
-            # Run one dummy image and drop its features, so that the tower's gradients are zero and not missing.
+            # Run one dummy image and drop its features. The tower's gradients are then zero instead of missing.
             return self.vision(pixel_values.new_zeros(1, *pixel_values.shape[1:]))[:0]
 
     def forward(

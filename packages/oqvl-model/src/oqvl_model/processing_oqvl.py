@@ -4,7 +4,7 @@ It tokenises exactly as oqvl-pack does for training:
 
 - A prompt is a sequence of texts, special tokens and images.
 - Adjacent texts are joined. Each text between two special tokens or images is tokenised on its own.
-- Text never produces the id of a special token, whatever it spells.
+- Text never produces the id of a special token, no matter what it spells.
 
 Shape suffixes: B rows, T tokens of the longest row, N images, H and W pixels, C colours.
 """
@@ -39,7 +39,7 @@ TOKENIZER_FILE = "tokenizer.json"
 
 
 class ProcessorConfig(StageConfig):
-    """What a processor needs to know in addition to its tokenizer. It is saved as `processor_config.json`."""
+    """The settings of a processor in addition to its tokenizer. They are saved as `processor_config.json`."""
 
     processor_class: str = Field(default="OqvlProcessor", description="name of the class that reads this file")
     image_size: int = Field(gt=0, description="side of the square that images are resized to, in pixels")

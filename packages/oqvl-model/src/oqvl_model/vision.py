@@ -87,7 +87,7 @@ class TransformerTower(PreTrainedModel):
         return hidden_NSD[:, hidden_NSD.shape[1] - num_patches :]
 
     def train(self, mode: bool = True) -> Self:
-        """Stay in inference mode whatever `mode` is."""
+        """Stay in inference mode, regardless of `mode`."""
         return super().train(False)
 
     def load_directory(self, directory: Path) -> None:
@@ -216,7 +216,7 @@ class TimmTower(PreTrainedModel):
         return map_NDhw.flatten(2).transpose(1, 2)
 
     def train(self, mode: bool = True) -> Self:
-        """Stay in inference mode whatever `mode` is."""
+        """Stay in inference mode, regardless of `mode`."""
         return super().train(False)
 
 

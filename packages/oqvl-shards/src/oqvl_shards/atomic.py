@@ -1,4 +1,4 @@
-"""Write files so that no reader ever sees half of one: temporary name, fsync, rename, fsync of the directory."""
+"""Write files atomically: temporary name, fsync, rename, fsync of the directory. No reader ever sees half a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 PARTIAL_SUFFIX = ".partial"
-"""Ending of a file or directory that is being written. Nothing reads it; without its writer it may be deleted."""
+"""Ending of a file or directory that is being written. Nothing reads it. If its writer is dead, it may be deleted."""
 
 _PARTIAL_FILE = re.compile(rf".+\.[0-9a-f]{{8}}{re.escape(PARTIAL_SUFFIX)}")
 
@@ -46,7 +46,7 @@ def atomic_write(path: Path | str, data: bytes | memoryview) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Flush the entries of `directory` to disk, so that a rename in it survives a power cut."""
+    """Flush the entries of `directory` to disk. A rename in it then survives a power cut."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""Bind an object that a configuration names by a dotted path: import its factory, call it, check what it makes.
+"""Bind an object that a configuration names by a dotted path: import its factory, call it, check the result.
 
 This is the seam between packages that never import each other: a recipe names `oqvl_model.trainee:PackedTrainee`, the
-trainer states the protocol that it needs, and `bind` joins the two. Plug-ins of users come in the same way.
+trainer states the protocol that it needs, and `bind` joins the two. User plug-ins are bound in the same way.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def bind(
     options: Mapping[str, Any] | None = None,
     options_key: str = "",
 ) -> T:
-    """Import the factory at `path`, call it as `factory(*arguments, **options)`, and return what it makes.
+    """Import the factory at `path`, call it as `factory(*arguments, **options)`, and return the result.
 
     Args:
         path: `package.module:factory`, of a module that is installed or on PYTHONPATH. The factory is a class or any
@@ -41,7 +41,7 @@ def bind(
     Raises:
         ConfigError: If `path` is malformed or cannot be imported, the factory is not callable, does not take the
             options or raises an exception of its own, or if the result lacks a part of `protocol`.
-        OqvlError: If the factory raises one; it is passed on as it is.
+        OqvlError: If the factory raises one. It is passed on unchanged.
     """
     options, options_key = options or {}, options_key or f"{key}_options"
     factory = _import_factory(path, key)
@@ -53,18 +53,18 @@ def bind(
     except Exception as error:
         raise ConfigError(
             f"{key}={path!r}: the factory raised {_described(error)}",
-            hint=f"fix the factory, or what {options_key} gives it",
+            hint=f"fix the factory, or the values in {options_key}",
         ) from error
     _check_protocol(made, protocol, path, key)
     return made
 
 
 def _import_factory(path: str, key: str) -> Callable[..., Any]:
-    """Import what `path` names.
+    """Import the factory that `path` names.
 
     Raises:
         ConfigError: If the path is malformed, leads nowhere, or names something that cannot be called.
-        OqvlError: If importing it raises one; it is passed on as it is.
+        OqvlError: If importing it raises one. It is passed on unchanged.
     """
     module_name, separator, attributes = path.partition(":")
     if not (separator and module_name and attributes) or module_name.startswith("."):
@@ -100,7 +100,7 @@ def _import_module(module_name: str, path: str, key: str) -> ModuleType:
 
     Raises:
         ConfigError: If there is no such module, or importing it raises an exception.
-        OqvlError: If importing it raises one; it is passed on as it is.
+        OqvlError: If importing it raises one. It is passed on unchanged.
     """
     try:
         return importlib.import_module(module_name)
@@ -108,7 +108,7 @@ def _import_module(module_name: str, path: str, key: str) -> ModuleType:
         raise
     except Exception as error:
         absent = error.name if isinstance(error, ModuleNotFoundError) else None
-        # If the module exists and imports one that does not, the module itself has failed.
+        # If the module exists but imports a missing one, the module itself has failed.
         if absent and f"{module_name}.".startswith(f"{absent}."):
             raise ConfigError(
                 f"{key}={path!r}: there is no module {absent}",
@@ -170,7 +170,7 @@ def _offers(made: Any, protocol: type, name: str) -> bool:
     except AttributeError:
         return hasattr(made, name)  # `__getattr__` may make it
     is_method = callable(inspect.getattr_static(protocol, name, None))
-    # What a descriptor gives is not known before it runs, and is taken to be right.
+    # The result of a descriptor is not known before it runs, so it counts as right.
     return not is_method or callable(member) or hasattr(type(member), "__get__")
 
 

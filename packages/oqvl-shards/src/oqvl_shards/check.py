@@ -23,7 +23,7 @@ TAR_KINDS = frozenset({Kind.IMAGE_TEXT, Kind.CONVERSATION, Kind.INTERLEAVED, Kin
 
 
 class Fault(StrEnum):
-    """What can be wrong with a shard."""
+    """The kinds of faults of a shard."""
 
     MISSING = "missing"
     SIZE = "size"
@@ -52,14 +52,14 @@ class CheckReport(Frozen):
 
     @property
     def is_good(self) -> bool:
-        """Whether there is no problem."""
+        """Whether the check found no problem."""
         return not self.problems
 
     def raise_if_failed(self) -> None:
         """Raise if there is a problem.
 
         Raises:
-            DataError: If a shard is missing, differs from the manifest, or is damaged. It names every problem.
+            DataError: If a shard is missing, differs from the manifest, or is damaged. The message names every problem.
         """
         if self.problems:
             lines = [f"  {problem.shard}: {problem.fault}: {problem.detail}" for problem in self.problems]
@@ -117,7 +117,7 @@ def _check_sources(dataset: Dataset, num_workers: int) -> list[Problem]:
 
 
 def _check_shard(shard: Shard, dataset: Dataset) -> list[Problem]:
-    """Check one shard: its file, its bytes, and what its format says about the samples in it."""
+    """Check one shard: its file, its bytes, and the samples in it."""
     directory, kind = dataset.path, dataset.manifest.kind
     path = directory / shard.path
     if not path.is_file():

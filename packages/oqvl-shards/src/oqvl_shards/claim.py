@@ -1,7 +1,7 @@
 """Claim a directory before writing to it: one writer at a time, and a dead writer's claim never blocks.
 
 The claim is a lock of the kernel on `claim.json` in the directory. The kernel releases it when the process ends, for
-whatever reason, so nothing has to expire. The file's content is for people: it names the owner and the time.
+any reason, so nothing has to expire. The file's content is for people: it names the owner and the time.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from oqvl_shards.errors import ConfigError
 CLAIM_NAME = "claim.json"
 
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
-"""Errors of a file system without locks."""
+"""Error numbers of a file system without locks."""
 
-_MAX_OWNER_SECONDS = 0.5  # how long to wait for an owner that has just locked the file to write its name into it
+_MAX_OWNER_SECONDS = 0.5  # how long to wait until an owner that has just locked the file writes its name into it
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def claim(directory: Path, tool: str) -> Iterator[None]:
 
     Args:
         directory: An existing directory.
-        tool: Package and command of the caller, for the message that others get.
+        tool: Package and command of the caller, for the message to other processes.
 
     Raises:
         ConfigError: If another process, or another part of this one, holds the claim.
@@ -103,14 +103,14 @@ def _lock(path: Path, directory: Path) -> int:
         if _is_open_as(descriptor, path):
             if is_writable:
                 return descriptor
-            path.unlink()  # a dead owner's, of another user; the next one is ours
+            path.unlink()  # a dead owner's file, of another user; the next one is ours
         os.close(descriptor)
 
 
 def _open(path: Path) -> tuple[int, bool]:
-    """Open the file at `path`, made if it is missing; return its descriptor, and whether it can be written.
+    """Open the file at `path`, or create it. Return its descriptor, and whether it can be written.
 
-    A file of another user may only be readable. That suffices to see whether its owner lives.
+    A file of another user may only be readable. That is enough to find out whether its owner is alive.
     """
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o666), True
@@ -136,7 +136,7 @@ def _write_owner(descriptor: int, tool: str) -> None:
 
 
 def _read_owner(descriptor: int) -> Owner | None:
-    """Return who holds the lock; None if the file does not say so in time."""
+    """Return the holder of the lock, or None if the file does not name it in time."""
     deadline = time.monotonic() + _MAX_OWNER_SECONDS
     while True:
         with suppress(ValidationError):

@@ -32,7 +32,7 @@ add_stage(
     "webdataset",
     ImportWebdatasetConfig,
     "oqvl_shards.run:import_webdataset",
-    text="Write the manifest of a folder of tars.\n\nIt is written into the folder. The tars are not changed.",
+    text="Write the manifest of a folder of tars.\n\nThe manifest goes into the folder. The tars are not changed.",
 )
 add_stage(
     _import_app,
@@ -71,7 +71,7 @@ def check(
 ) -> None:
     """Check every shard against the manifest.
 
-    Size, sha256, number of samples and damage are checked. Every problem is named, and the exit code is then 5.
+    Checks sizes, sha256, numbers of samples, and damage. Names every problem, and exits with 5 if there is any.
     """
     from oqvl_shards.check import check_shards
 

@@ -35,7 +35,7 @@ def new_app(summary: str, distribution: str = "") -> typer.Typer:
     """Return a command line without commands, which starts fast and prints plain text.
 
     Args:
-        summary: One sentence that says what it is for.
+        summary: One sentence that says what the command line is for.
         distribution: The package whose version `--version` prints; empty for a group of commands in another command
             line.
     """
@@ -76,8 +76,8 @@ def add_stage(
         app: The command line.
         name: The command's name.
         config: The type of the stage's configuration. Its fields are listed after the help text.
-        stage: The function from configuration to report, or its dotted path, e.g. `oqvl_filter.run:select`. What a path
-            names is imported when the command runs, so that `--help` answers at once.
+        stage: The function from configuration to report, or its dotted path, e.g. `oqvl_filter.run:select`. A dotted
+            path is imported when the command runs, so `--help` answers immediately.
         text: The command's help. The list of commands shows its first sentence.
     """
 

@@ -31,7 +31,9 @@ class Dataset:
         return self.path / shard.path
 
     def whole_shard_path(self, shard: Shard) -> Path:
-        """Return the path of `shard`'s file after a check of its size. A tar that was cut would be read up to the cut.
+        """Check the size of `shard`'s file, and return its path.
+
+        Without the check, a tar that was cut would be read up to the cut.
 
         Raises:
             DataError: If the file is missing, or its size is not the one in the manifest.
@@ -47,7 +49,7 @@ def open_dataset(directory: Path | str, *kinds: Kind) -> Dataset:
 
     Args:
         directory: The dataset's directory.
-        kinds: The kinds that the caller can use. Without any, every kind is accepted.
+        kinds: The kinds that the caller can use. If none is given, every kind is accepted.
 
     Raises:
         ManifestError: If there is no manifest, or it is malformed, of another schema version, or of another kind.
@@ -83,7 +85,7 @@ def _what_is_there(directory: Path) -> str:
 
 
 def write_manifest(directory: Path | str, manifest: Manifest) -> Dataset:
-    """Write `manifest` to `directory`, atomically. Every shard that it names must be there already.
+    """Write `manifest` to `directory`, atomically. Every shard that it names must already be there.
 
     Raises:
         DataError: If a shard's file is missing, or its size is not the one in the manifest.

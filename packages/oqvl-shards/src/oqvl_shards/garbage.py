@@ -1,6 +1,6 @@
 """Pause Python's garbage collector while code makes many small objects without reference cycles.
 
-As the number of objects grows, the collector searches all of them again and again. That takes a third of the time of
+As the number of objects grows, the collector searches all of them over and over. That takes a third of the time of
 indexing a shard, and finds nothing.
 """
 
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Pause the search for reference cycles. Objects that are in no cycle are still freed at once."""
+    """Pause the search for reference cycles. Objects that are not in a cycle are still freed immediately."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,7 +1,7 @@
-"""Load the public names of a package at first use, so that a command line pays only for what it runs.
+"""Load the public names of a package at first use. A command line then imports only what it runs.
 
 A package lists its names once for type checkers, in `if TYPE_CHECKING:` imports, and once for readers, in `__all__`.
-What happens at run time follows from the first list:
+The first list also drives the imports at run time:
 
     if TYPE_CHECKING:
         from oqvl_shards.dataset import Dataset, open_dataset

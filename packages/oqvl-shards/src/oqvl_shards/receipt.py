@@ -1,4 +1,4 @@
-"""What a finished shard leaves next to it until the dataset's manifest is written, so that a killed stage resumes.
+"""A receipt: a file next to a finished shard until the dataset's manifest is written. A killed stage resumes from it.
 
 A stage that makes its shards in parallel writes `shard-00007.tar` and then `shard-00007.tar.receipt`. The next run of
 the same stage skips every shard that has a receipt of its own. When all shards are there, the stage writes the manifest
@@ -21,7 +21,7 @@ RECEIPT_SUFFIX = ".receipt"
 
 
 class FileIdentity(NamedTuple):
-    """What tells a file from another file of the same name, and from itself before a change.
+    """The data that distinguishes a file from another file of the same name, and from itself before a change.
 
     A change that keeps the size goes unnoticed if it also keeps the time of the last change, which some file systems
     store in steps of milliseconds or more.
@@ -39,7 +39,7 @@ class FileIdentity(NamedTuple):
 
 
 class Receipt(Frozen):
-    """One finished shard: what the manifest will say about it."""
+    """One finished shard, with its future manifest entry."""
 
     step: Sha256 = Field(description="digest of the lineage of the stage that wrote the shard")
     shard: Shard
@@ -69,7 +69,7 @@ def write_receipt(directory: Path, receipt: Receipt) -> Receipt:
 
 
 def read_receipt(directory: Path, shard_path: str, step: str) -> Receipt | None:
-    """Return the receipt of a shard that `step` has finished; None if the shard must be made, or made again."""
+    """Return the receipt of a shard that `step` has finished, or None if the shard has to be written (again)."""
     try:
         receipt = Receipt.model_validate_json(_receipt_path(directory, shard_path).read_bytes())
     except (OSError, ValidationError):

@@ -1,4 +1,4 @@
-"""One way to run a stage: is its output finished, who writes it, what is resumed, and what finishing means.
+"""The life of a stage's output: check whether it is finished, claim it, resume a killed run, finish it.
 
 A stage is a function of its configuration and its input manifests, which together are its lineage. `stage_output`
 compares the output directory with that lineage:
@@ -6,16 +6,16 @@ compares the output directory with that lineage:
     manifest.json of the same lineage     finished: nothing to do
     manifest.json of another lineage      refused: nothing is ever overwritten
     a claim of a living process           refused; the message names its owner
-    unfinished.json of the same lineage   written by a killed run of this very stage: go on from it
+    unfinished.json of the same lineage   left by a killed run of the same stage: resumed
     unfinished.json of another lineage    refused
-    files without either                  refused: they are somebody else's
+    files without either                  refused: this stage did not write them
     nothing                               claimed, and marked with unfinished.json
 
 A stage that only describes files in place (`in_place`) accepts files without either, and a mark of its own tool.
 
 The stage then writes its shards and calls `StageOutput.finish`, which writes the manifest over exactly these shards and
-removes everything that only served the work: receipts, scratch directories, partial files, the mark. If a run is killed
-between the manifest and this removal, the next one does it.
+removes all temporary files: receipts, scratch directories, partial files, the mark. If a run is killed between the
+manifest and this removal, the next run removes them.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class StageOutput:
     """The output directory of one run of a stage; made by `stage_output`.
 
     Args:
-        directory: What the run claims and marks.
-        lineage: What the stage is.
+        directory: The directory that the run claims and marks.
+        lineage: The lineage of the output.
         dataset_directory: Where the dataset goes: the directory itself, or one below it.
-        scratch: Names of directories below `directory` that only serve the work.
+        scratch: Names of directories below `directory` that are only needed during the work.
         in_place: Whether the stage describes files that are in the directory already.
     """
 
@@ -71,7 +71,7 @@ class StageOutput:
 
     @property
     def step(self) -> str:
-        """The sha256 (64 hex digits) that tells this stage from one with another version, configuration or input."""
+        """The sha256 (64 hex digits) of the lineage: it differs for another version, configuration or input."""
         return hashlib.sha256(self.lineage.model_dump_json().encode()).hexdigest()
 
     def finished(self) -> Dataset:
@@ -94,26 +94,26 @@ class StageOutput:
         fields: Sequence[FieldSpec] = (),
         statistics: Mapping[str, int | float | str] | None = None,
     ) -> Dataset:
-        """Write the manifest over the shards of this run, then remove what only served the work.
+        """Write the manifest over the shards of this run, then remove the temporary files.
 
         Args:
             name: Name of the dataset.
-            details: What only this kind of dataset has.
-            shards: Its files, in reading order. A receipt stands for its shard, whose bytes are then known to be those
+            details: The details of this kind of dataset.
+            shards: Its files, in reading order. A receipt stands for its shard, and proves that the bytes are those
                 that the run wrote.
-            account: What became of every sample. Only if every shard comes as a receipt it can be left out: it is then
-                the sum of their accounts.
+            account: What became of every sample. It can be left out only if every shard is given as a receipt. It is
+                then the sum of their accounts.
             fields: What every sample holds.
             statistics: Figures about the content.
 
         Raises:
             DataError: If a shard's file is missing, or is not the one that this run wrote.
-            UsageError: If there is no account, and shards that do not bring theirs.
+            UsageError: If `account` is left out, and a shard is not given as a receipt.
         """
         receipts = [shard for shard in shards if isinstance(shard, Receipt)]
         if account is None and len(receipts) < len(shards):
             raise UsageError(
-                f"finish() was called without an account, and {len(shards) - len(receipts)} shards are no receipts",
+                f"finish() was called without an account, but {len(shards) - len(receipts)} shards are not receipts",
                 hint="say what became of every sample: account=Account(num_in=..., num_kept=...)",
             )
         for receipt in receipts:
@@ -136,11 +136,11 @@ class StageOutput:
         if not receipt.is_of(path):
             raise DataError(
                 f"{path} is not the file that this run wrote: its sha256 is not {receipt.shard.sha256}",
-                hint="something else writes to this directory; stop it, and run the same command again",
+                hint="another program writes to this directory; stop it, and run the same command again",
             )
 
     def _find(self) -> bool:
-        """Return whether the output is finished, and take the dataset if so.
+        """Return whether the output is finished. If so, keep its dataset.
 
         Raises:
             ConfigError: If another stage has finished it.
@@ -153,10 +153,10 @@ class StageOutput:
         return True
 
     def _begin(self) -> None:
-        """Mark the claimed directory as this stage's, or go on from what a killed run of it has left.
+        """Mark the claimed directory as this stage's, or resume a killed run of the stage.
 
         Raises:
-            ConfigError: If the directory holds files of anyone else, or of another stage, configuration or input.
+            ConfigError: If the directory holds other files, or output of another stage, configuration or input.
         """
         mark = self.directory / UNFINISHED_NAME
         names = self._names()
@@ -173,8 +173,8 @@ class StageOutput:
     def _check_begun(self, begun: Lineage) -> None:
         """Raise unless the unfinished output in the directory is this stage's.
 
-        A run in place has written nothing but its mark, so it may go on with other settings. Files that another tool
-        has begun to write must not pass for a whole dataset.
+        A run in place has written only its mark, so it may continue with other settings. The unfinished files of
+        another tool must not pass for a complete dataset.
         """
         if not self._in_place:
             _check_same_stage(self.directory, "the unfinished output", begun, self.lineage)
@@ -185,7 +185,7 @@ class StageOutput:
             )
 
     def _names(self) -> list[str]:
-        """Return what is in the directory, apart from what `stage_output` itself puts there."""
+        """Return the names in the directory, except for the files of `stage_output` itself."""
         ours = (UNFINISHED_NAME, CLAIM_NAME)
         return sorted(path.name for path in self.directory.iterdir() if not path.name.startswith(ours))
 
@@ -206,17 +206,18 @@ class StageOutput:
         (self.directory / UNFINISHED_NAME).unlink(missing_ok=True)
 
     def _remove_own_partials(self) -> None:
-        """Remove partial files of the mark and the manifest, and nobody else's."""
+        """Remove partial files of the mark and the manifest, but no others."""
         for name in (UNFINISHED_NAME, MANIFEST_NAME):
             for path in self.directory.glob(f"{name}.*{PARTIAL_SUFFIX}"):
                 path.unlink(missing_ok=True)
 
     def _withdraw(self, *, made_directory: bool) -> None:
-        """Remove the mark of a run that failed before it wrote anything, so that a corrected run can use the directory.
+        """Remove the mark of a run that failed before it wrote anything. A corrected run can then use the directory.
 
-        The directory goes too if the run has made it.
+        The directory is removed too if the run created it.
         """
-        # An error in here would hide the run's own: the directory is gone, or another run has claimed it.
+        # An error here would hide the run's own error. It means that the directory is gone, or that another run has
+        # claimed it.
         with suppress(OSError):
             if self._is_marked and (self._in_place or not self._names()):
                 (self.directory / UNFINISHED_NAME).unlink(missing_ok=True)
@@ -254,12 +255,12 @@ def stage_output(
         directory: Where the stage writes.
         config: The configuration of the stage.
         parents: Manifests of the inputs, in order.
-        pinned: Whatever else decides the output, as JSON values: digests of files whose paths the configuration names,
-            the fingerprint of a model.
+        pinned: Everything else that decides the output, as JSON values: digests of files whose paths the configuration
+            names, the fingerprint of a model.
         version: Version of the tool. By default that of the installed distribution that `tool` names.
         dataset: Name of the directory below `directory` that the manifest is written to; `directory` itself by default.
         scratch: Names of directories below `directory` that are removed when the output is finished.
-        in_place: Whether the stage describes files that are in the directory already, so that any files may be there.
+        in_place: Whether the stage describes files that are already in the directory. Any files may then be there.
 
     Raises:
         ConfigError: If the directory cannot be written, another run is writing it, or it holds something else.
@@ -276,14 +277,14 @@ def stage_output(
     process = os.getpid()
     with ExitStack() as claimed:
         _claim(directory, tool, claimed)
-        if output._find():  # another run finished it before the claim was ours
+        if output._find():  # another run finished it before we got the claim
             yield output
             return
         try:
             output._begin()
             yield output
         except BaseException:
-            if os.getpid() == process:  # a forked child that leaves the block takes nothing away
+            if os.getpid() == process:  # a forked child that leaves the block removes nothing
                 output._withdraw(made_directory=made_directory)
             raise
 
@@ -298,7 +299,7 @@ def _claim(directory: Path, tool: str, until: ExitStack) -> None:
         try:
             directory.mkdir(parents=True, exist_ok=True)
             until.enter_context(claim(directory, tool))
-        except FileNotFoundError:  # a run that failed has just removed the directory that it had made
+        except FileNotFoundError:  # a failed run has just removed the directory that it created
             directory.mkdir(parents=True, exist_ok=True)
             until.enter_context(claim(directory, tool))
     except OSError as error:
@@ -307,7 +308,7 @@ def _claim(directory: Path, tool: str, until: ExitStack) -> None:
 
 
 def _clean_finished(output: StageOutput) -> None:
-    """Remove what a run left behind that was killed right after its manifest. A run that still lives does so itself."""
+    """Remove the leftovers of a run that was killed right after its manifest. A living run removes its own."""
     if output._has_leftovers():
         with suppress(ConfigError, OSError), claim(output.directory, output.lineage.tool):
             output._remove_leftovers()
@@ -323,7 +324,7 @@ def _read_mark(mark: Path, hint: str) -> Lineage:
 def _foreign(directory: Path, names: Sequence[str]) -> ConfigError:
     others = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
     return ConfigError(
-        f"{directory} holds {names[0]}{others}, which this command has not written",
+        f"{directory} holds {names[0]}{others}, which this command did not write",
         hint="name a directory that is new or empty; nothing is ever overwritten",
     )
 
@@ -334,7 +335,7 @@ def _check_same_stage(directory: Path, what: str, lineage: Lineage, expected: Li
     Args:
         directory: Where the output is.
         what: What kind of output it is, for the message.
-        lineage: The lineage of the output that is there.
+        lineage: The lineage of the existing output.
         expected: The lineage of the stage that wants to write there.
 
     Raises:
@@ -357,7 +358,7 @@ def _check_same_stage(directory: Path, what: str, lineage: Lineage, expected: Li
 
 
 def _differing_keys(table: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
-    """Return the dotted keys, sorted, under which two nested tables have different values."""
+    """Return the sorted dotted keys at which two nested tables differ."""
     keys = []
     for key in sorted({*table, *expected}):
         left, right = table.get(key), expected.get(key)

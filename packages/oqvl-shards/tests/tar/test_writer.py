@@ -149,7 +149,7 @@ def test_names_that_could_lead_elsewhere_are_refused(tmp_path, name):
 
 
 def test_a_name_is_taken_once(tmp_path):
-    with pytest.raises(DataError, match=r"there is a member 'a\.txt' already"), TarWriter(tmp_path / "s.tar") as writer:
+    with pytest.raises(DataError, match=r"already has a member 'a\.txt'"), TarWriter(tmp_path / "s.tar") as writer:
         writer.add("a.txt", b"1")
         writer.add("a.txt", b"2")
 
@@ -166,7 +166,7 @@ def _partial_of(path: Path) -> Path:
 
 
 def test_names_that_are_copied_together_are_distinct(tmp_path):
-    with pytest.raises(DataError, match=r"there is a member 'a\.txt' already"), TarWriter(tmp_path / "s.tar") as writer:
+    with pytest.raises(DataError, match=r"already has a member 'a\.txt'"), TarWriter(tmp_path / "s.tar") as writer:
         writer.copy(
             _partial_of(tmp_path / "s.tar"), [Member("b.txt", 0, 0), Member("a.txt", 0, 0), Member("a.txt", 0, 0)]
         )

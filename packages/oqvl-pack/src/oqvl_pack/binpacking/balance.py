@@ -1,4 +1,4 @@
-"""Cost-balanced order: arrange packs so that ranks do not wait for each other, and global batches cost the same.
+"""Cost-balanced order: arrange packs to give all ranks, and all global batches, about the same cost.
 
 A global batch is `num_ranks * packs_per_rank` consecutive packs. Rank r takes the packs r, r + `num_ranks`, and so on,
 so `num_ranks` neighbours are computed at the same time. Each pack has one or more costs, such as tokens and vision
@@ -126,7 +126,7 @@ def _deal(costs_TPD: NDArray[np.float64], num_hands: int) -> NDArray[np.int64]:
     for number in range(num_packs // num_hands):
         packs = rounds[:, number]
         costs = costs_TPD[tables, packs]
-        # The hand with the least of the worst balanced cost gets the pack with the most of it.
+        # Take the worst balanced cost. The hand with the least of it gets the pack with the most of it.
         worst = np.ptp(held, axis=1).argmax(axis=1)[:, np.newaxis]  # [T, 1]
         poorest_first = np.argsort(held[tables, np.arange(num_hands), worst], axis=1, kind="stable")
         dearest_first = np.argsort(-costs[tables, np.arange(num_hands), worst], axis=1, kind="stable")
@@ -158,7 +158,7 @@ def _as_table(costs: ArrayLike) -> NDArray[np.float64]:
         raise DataError(f"the costs have shape {np.shape(costs)}, expected one or two dimensions")
     if not (np.isfinite(table) & (table >= 0)).all():
         first = int(np.argmax(~(np.isfinite(table) & (table >= 0)).all(axis=1)))
-        raise DataError(f"pack {first} has costs {table[first].tolist()}, expected finite numbers from 0 on")
+        raise DataError(f"pack {first} has costs {table[first].tolist()}, expected finite numbers of at least 0")
     return table
 
 

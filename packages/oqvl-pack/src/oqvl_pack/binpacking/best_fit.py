@@ -1,4 +1,4 @@
-"""Best-fit decreasing over counts: exactly the item-wise algorithm, in a time that does not depend on their number.
+"""Best-fit decreasing over counts: the exact item-wise result, in a time that does not depend on the number of items.
 
 Item by item: take the items by descending length (equal lengths by ascending id). Put each into the bin with the least
 free space that still holds it, and among equals into the bin opened first. Open a bin when none holds it.
@@ -53,7 +53,7 @@ def best_fit_decreasing(histogram: Histogram, capacity: int, *, max_items: int =
         rank = 0
         while rank < count:
             fullest = bins.pop_fullest(size)
-            # Every bin of the range takes all it can; the last bin may take what is left of the size.
+            # Every bin of the range takes all it can. The last bin may take the rest of the size.
             per_bin = min(fullest.free // size, fullest.slots)
             num_filled = min(fullest.num_bins, (count - rank) // per_bin)
             if num_filled == 0:

@@ -1,7 +1,7 @@
 """Decide whether the compiled kernels run.
 
 Importing numba takes about as long as packing a hundred thousand items, and some installations cannot load it at all.
-Callers ask here and run their numpy code when the answer is None. Both paths give the same results, bit for bit.
+Callers ask here, and run their numpy code if the answer is None. Both paths give the same results, bit for bit.
 """
 
 from __future__ import annotations
@@ -27,6 +27,6 @@ def _import_kernels() -> ModuleType | None:
     """Import the kernels once per process."""
     try:
         from oqvl_pack.binpacking import kernels
-    except Exception:  # numba is missing, disabled, or rejects this numpy; each fails with an exception of its own
+    except Exception:  # numba is missing, disabled, or rejects this numpy, each with a different exception
         return None
     return kernels

@@ -20,11 +20,11 @@ from oqvl_pack.binpacking.histogram import Histogram
 from oqvl_pack.binpacking.placement import Runs
 from oqvl_pack.binpacking.shuffle import mix, start_of
 
-_MIN_COMPILED_COUNTS = 50_000_000  # items from which kernels pay for counting alone; numpy takes nanoseconds per item
-_MIN_THREADED_ITEMS = 100_000  # below, starting threads takes longer than the work
+_MIN_COMPILED_COUNTS = 50_000_000  # items from which counting alone justifies the kernels; numpy takes ns per item
+_MIN_THREADED_ITEMS = 100_000  # below this, starting threads takes longer than the work
 _MAX_DENSE_LENGTH = 1 << 20  # longest length for which every possible length gets a counter
 _MAX_THREADS = 8
-_CHUNK_ITEMS = 1 << 20  # items that numpy handles at once
+_CHUNK_ITEMS = 1 << 20  # number of items that numpy handles together
 
 
 def count_sizes(lengths: NDArray[np.integer], longest: int) -> Histogram:

@@ -30,16 +30,16 @@ from oqvl_pack.binpacking.histogram import Histogram
 from oqvl_pack.binpacking.placement import Packing, Placement, append_packing
 
 MAX_CAPACITY = 1 << 24
-"""Largest capacity for which the search is worth its bits."""
+"""Largest capacity for which the search is worth its memory."""
 
 _MAX_TERMS = 4096  # of one subset sum; each keeps a big integer, so this limits the memory
-_SEARCH_COST = 1 << 32  # total cost, about two seconds, after which best-fit decreasing packs what is left
-_SIZE_COST = 512  # cost of looking at a size, in bits that could be shifted in that time
+_SEARCH_COST = 1 << 32  # total cost, about two seconds, after which best-fit decreasing packs the rest
+_SIZE_COST = 512  # cost of looking at a size, as the number of bits that can be shifted in the same time
 _TERM_COST = 2048  # cost of a term in addition to the bits that it shifts
 
 
 class _Term(NamedTuple):
-    """Some items of one size, taken together or not at all.
+    """A number of items of one size that are taken together or not at all.
 
     Args:
         size: Their length.
@@ -88,7 +88,7 @@ def exact_fill(histogram: Histogram, capacity: int) -> Packing:
             else:
                 del remaining[size]
         num_bins += repeats
-    # Pack what the search had no time for.
+    # Pack the items that the search did not reach within its cost.
     counts_left = np.asarray([remaining.get(size, 0) for size in sizes], dtype=np.int64)
     unfinished = np.flatnonzero(counts_left)
     rest = best_fit_decreasing(histogram.restricted_to(unfinished, counts_left[unfinished]), capacity)

@@ -136,7 +136,7 @@ def fill_table(moves, goals, width, states):
             terms reach.
 
     Returns:
-        (terms added, row, column) with the last reachable cell of the goal, or -1, -1 when no goal was reached.
+        (terms added, row, column) with the last reachable cell of the goal, or -1, -1 if no goal was reached.
     """
     states[0] = 0
     states[0, 0, 0] = 1

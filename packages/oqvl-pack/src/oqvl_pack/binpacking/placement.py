@@ -37,7 +37,7 @@ class Placement(NamedTuple):
 
 @dataclass(frozen=True)
 class Packing:
-    """What an algorithm returns.
+    """The result of an algorithm.
 
     Args:
         placements: In the order in which they were made. A bin may have any number of them; its earlier placements

@@ -1,8 +1,9 @@
 """The search for a packing: run one algorithm, or several until one meets the lower bound.
 
 The trade-off of `"best"`: on captions best-fit decreasing costs 3 ms and leaves 1.5% of all slots empty; exact fill
-costs ten times as much and usually meets the lower bound. A training run pays for every empty slot, packing is paid for
-once, so `"best"` tries both. It stops at the first packing that meets the bound, because no other can have fewer bins.
+costs ten times as much and usually meets the lower bound. A training run pays for every empty slot, but packing is paid
+for only once, so `"best"` tries both. It stops at the first packing that meets the bound, because no other can have
+fewer bins.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from oqvl_pack.binpacking.histogram import Histogram
 from oqvl_pack.binpacking.placement import Packing
 from oqvl_pack.binpacking.vector_fill import vector_fill
 
-_MAX_FIRST_FIT_SIZES = 4096  # above it "best" leaves out first-fit decreasing, which is quadratic and seldom wins
+_MAX_FIRST_FIT_SIZES = 4096  # above this, "best" leaves out first-fit decreasing, which is quadratic and rarely wins
 
 
 class Candidate(NamedTuple):

@@ -1,4 +1,4 @@
-"""Split items that are longer than a bin, and tell what each piece is."""
+"""Split items that are longer than a bin, and map each piece to its item."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ class _Unit(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
-    """Which part of which item each id of a plan means, when overlong items were split. N items, P further pieces.
+    """The item, and the part of it, that each id of a plan means if overlong items were split.
+
+    There are N items and P further pieces.
 
     An id below N is the item itself, or its first piece. Further pieces are numbered from N on, item by item. Every
     piece is as long as a bin allows, and an item's last piece is what remains.
@@ -86,7 +88,7 @@ class Pieces:
             The pieces, and the weight of every id, int64 [N + P].
 
         Raises:
-            DataError: If the units of an item lie outside it, overlap, or do not add up to its weight, or if a unit
+            DataError: If the units of an item are outside of it, overlap, or do not add up to its weight, or if a unit
                 does not fit into a bin.
         """
         split = np.flatnonzero((lengths > capacity) | (weights > weight_capacity))
@@ -169,7 +171,7 @@ def _checked_units(item: int, units: ArrayLike, length: int, weight: int) -> lis
     """Return the units of an item after checking them.
 
     Raises:
-        DataError: If they are not integers [U, 3], lie outside the item, overlap, or do not add up to its weight.
+        DataError: If they are not integers [U, 3], are outside of the item, overlap, or do not add up to its weight.
     """
     try:
         table = np.asarray(units)

@@ -39,7 +39,7 @@ _GLANCE = 256  # number of types to look at first when filling a window
 _MAX_TERMS = 64  # of one search; a type with n items makes about log2(n) terms
 _TOLERANCES = {1: 0.0, 16: 1 / 2048, 24: 1 / 512}  # number of terms -> share of a bin that may stay empty after them
 _BINS_PER_WINDOW = 16  # number of patterns after which the types are drawn again, before the best ones are used up
-_SEARCH_COST = 1 << 36  # total cost, about ten seconds, after which first-fit decreasing packs what is left
+_SEARCH_COST = 1 << 36  # total cost, about ten seconds, after which first-fit decreasing packs the rest
 _TERM_COST = 1 << 12  # cost of a term, as the number of cells that can be moved in the same time
 
 

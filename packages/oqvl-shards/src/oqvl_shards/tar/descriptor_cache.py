@@ -1,4 +1,4 @@
-"""Keep files open that are read again and again, in any order."""
+"""Keep files open that are read repeatedly, in any order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Self
 from oqvl_shards.tar.index import open_shard_file
 
 MAX_OPEN_FILES = 64
-"""How many files are open at a time. The usual limit of a process is a few hundred or more."""
+"""Maximum number of files to keep open. The usual limit of a process is a few hundred or more."""
 
 
 class DescriptorCache:

@@ -139,7 +139,7 @@ def is_safe_name(name: str) -> bool:
 def unsafe_names(names: Sequence[str]) -> frozenset[str]:
     """Return the names that are not safe; see `is_safe_name`."""
     joined = "/".join(("", *names, ""))
-    # All names are checked at once. An empty name, or one that begins or ends with a slash, shows as "//".
+    # All names are checked together. An empty name, or one that begins or ends with a slash, shows up as "//".
     if joined.isprintable() and not any(sign in joined for sign in ("//", "/../", "\\")):
         return frozenset()
     return frozenset(name for name in names if not is_safe_name(name))
@@ -164,7 +164,7 @@ class _Scan:
        fraction of the time.
 
     So a wrong checksum is noticed late. Everything after it is then dropped: the members, and any damage that the walk
-    has met there.
+    has found there.
     """
 
     def __init__(self, descriptor: int, path: Path, num_bytes: int) -> None:
@@ -173,7 +173,7 @@ class _Scan:
         self.num_bytes = num_bytes
         self.position = 0
         self.members: list[Member] = []
-        # What the extended headers that were read last say about the next file.
+        # The values that the last extended headers gave for the next file.
         self.is_extended = False
         self.next_name: str | None = None
         self.next_size: int | None = None
@@ -263,7 +263,7 @@ class _Scan:
     def _settle_kind(self, kind: bytes, size: int) -> tuple[bool, int]:
         """Return whether the last header is a regular file's, and how many bytes of content follow it.
 
-        What extended headers have said about this file is used up here.
+        This also consumes the values of the extended headers for this file.
         """
         if self.next_name is not None:
             self.long_names[len(self.blocks) - 1] = self.next_name
@@ -283,7 +283,7 @@ class _Scan:
         return name or _stored_name(bytes(self.buffer[begin : begin + BLOCK_SIZE]))
 
     def _read_extended(self, position: int, size: int, kind: bytes, content: bytes | None) -> int:
-        """Keep what an extended header says about the next file.
+        """Keep the values that an extended header gives for the next file.
 
         Args:
             position: Where the header's content is in the tar.
@@ -353,11 +353,11 @@ def _count_right_checksums(blocks_N512: NDArray[np.uint8]) -> int:
     """
     fields_N8 = blocks_N512[:, 148:156]
     sums_N = blocks_N512.sum(axis=1, dtype=np.uint32) - fields_N8.sum(axis=1, dtype=np.uint32) + 8 * ord(" ")
-    # Nearly all writers store six octal digits, a NUL and a space. These are compared all at once.
+    # Nearly all writers store six octal digits, a NUL and a space. These are compared in one go.
     digits_N6 = fields_N8[:, :6] - ord("0")  # a byte below "0" wraps around to far above 7
     is_usual_N = (digits_N6 < 8).all(axis=1) & (fields_N8[:, 6] == 0) & (fields_N8[:, 7] == ord(" "))
     differs_N = ~is_usual_N | (digits_N6 @ _OCTAL_WEIGHTS != sums_N)
-    # Whatever is left is either written in another way, or wrong.
+    # The remaining checksums are either written in another way, or wrong.
     for row in np.flatnonzero(differs_N).tolist():
         try:
             is_right = _number(fields_N8[row].tobytes()) == sums_N[row]
@@ -417,7 +417,7 @@ def _refuse() -> int:
 
 
 def _parse_pax(content: bytes) -> dict[bytes, bytes]:
-    """Parse pax records: `{length} {key}={value}` and a newline each, where length counts the whole record."""
+    """Parse pax records. Each is `{length} {key}={value}` and a newline; the length counts the whole record."""
     records: dict[bytes, bytes] = {}
     position = 0
     while position < len(content) and content[position]:

@@ -90,13 +90,13 @@ class ShardReader:
 
         Raises:
             SampleError: If it is larger than `limits` allows.
-            DataError: If the file has become shorter since it was indexed.
+            DataError: If the file is shorter than when it was indexed.
         """
         if member.size > self.limits.max_member_bytes:
             raise _too_large(member, self.limits)
         data = os.pread(self._descriptor, member.size, member.offset)
         if len(data) < member.size:
-            raise DataError(f"{self.path} has become shorter while it was read", hint="do not write to shards in use")
+            raise DataError(f"{self.path} became shorter while it was read", hint="do not write to shards in use")
         return data
 
     def head(self, member: Member, num_bytes: int) -> bytes:
@@ -107,7 +107,7 @@ class ShardReader:
         """Return the caption without outer whitespace: the `txt` member, or else `caption` of the `json` member.
 
         Raises:
-            SampleError: If there is none, or it is blank or not UTF-8.
+            SampleError: If the sample has no caption, or the caption is blank or not UTF-8.
         """
         member = sample.member("txt")
         if member is not None:
@@ -127,7 +127,7 @@ class ShardReader:
         """Return the object in the `json` member.
 
         Raises:
-            SampleError: If there is none, or it is malformed, too large, or nested too deeply.
+            SampleError: If the member is missing, malformed, too large, or nested too deeply.
         """
         member = sample.member("json")
         if member is None:
@@ -184,7 +184,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-# Made once, because `json.loads` with an option makes a new decoder on every call.
+# Created once, because `json.loads` with an option creates a new decoder on every call.
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
@@ -220,7 +220,7 @@ def _too_large(member: Member, limits: ReadLimits) -> SampleError:
 
 
 class _Suffixes(NamedTuple):
-    """What follows from the suffixes of a sample's members. Nearly all samples of a shard have the same suffixes.
+    """Facts that follow from the suffixes of a sample's members. Nearly all samples of a shard have the same suffixes.
 
     Args:
         are_distinct: Whether all of them are different.
@@ -249,7 +249,7 @@ def _group(
 ) -> tuple[tuple[Sample, ...], tuple[Reject, ...]]:
     """Make a sample or a reject of every key.
 
-    Most shards have no fault at all. `is_faultless` finds that out once, so that only the others are checked sample by
+    Most shards have no fault at all. `is_faultless` finds that out once. Only the other shards are checked sample by
     sample.
     """
     groups, scattered = _group_by_key(index)
@@ -313,7 +313,7 @@ def _group_by_key(index: TarIndex) -> tuple[dict[str, _KeyGroup], set[str]]:
 def _suspect_key(index: TarIndex) -> str:
     """Return the key that may lack members because of the damage; empty if there is none.
 
-    It is the key of the cut member, or else of the last whole one: more members of it may have followed.
+    It is the key of the cut member, or else of the last whole one, because more of its members may have followed.
     """
     if index.damage is None:
         return ""
@@ -326,7 +326,7 @@ def _check_names(members: list[Member], unsafe: frozenset[str], *, is_scattered:
     if bad is not None:
         raise SampleError(RejectReason.UNSAFE_NAME, repr(bad))
     if is_scattered:
-        raise SampleError(RejectReason.DUPLICATE_KEY, "the key comes back after another key")
+        raise SampleError(RejectReason.DUPLICATE_KEY, "the key appears again after another key")
 
 
 def _check_sizes(readable: tuple[Member, ...], limits: ReadLimits) -> None:

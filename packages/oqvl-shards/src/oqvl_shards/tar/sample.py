@@ -1,4 +1,4 @@
-"""What a sample of a shard is, why one is rejected, and the limits on what is read."""
+"""The samples of a shard, the reasons for rejecting them, and the limits on reading."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RejectReason(StrEnum):
     IMAGE_BROKEN = "image_broken"
     """The image is not a JPEG, PNG or WebP file, or cannot be decoded to its last pixel."""
     IMAGE_TOO_LARGE = "image_too_large"
-    """The image header announces more pixels than `ReadLimits.max_image_pixels`."""
+    """The image header states more pixels than `ReadLimits.max_image_pixels`."""
     IMAGE_TOO_SMALL = "image_too_small"
     """A side of the image is below `ReadLimits.min_image_side`."""
     IMAGE_TYPE_MISMATCH = "image_type_mismatch"

@@ -1,4 +1,4 @@
-"""Write plain tars. Their bytes depend on names and contents alone, and they appear whole or not at all."""
+"""Write plain tars. Their bytes depend only on names and contents, and they appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -87,11 +87,11 @@ class TarWriter:
     def copy(self, source: Path, members: Sequence[Member]) -> None:
         """Append members of another tar, byte for byte.
 
-        Members that follow each other in the source, as the members of a sample do, are copied by one read.
+        Members that follow each other in the source, as the members of a sample do, are copied with one read.
 
         Args:
             source: The other tar. It may stay open until this one is finished.
-            members: Where the content is in the source, under the names that the new members get.
+            members: The names of the new members, and where their content is in the source.
 
         Raises:
             DataError: If `add` would refuse a name or a size, or if `source` cannot be read or ends inside a member.
@@ -147,7 +147,7 @@ class TarWriter:
         distinct = set(names)
         if len(distinct) < len(names) or not self._names.isdisjoint(distinct):
             repeated = next(name for name, count in Counter(names).items() if count > 1 or name in self._names)
-            raise DataError(f"{self.path}: there is a member {repeated!r} already")
+            raise DataError(f"{self.path} already has a member {repeated!r}")
         if max(sizes, default=0) > _MAX_MEMBER_BYTES:
             size, name = max(zip(sizes, names, strict=True))
             raise DataError(f"{self.path}: member {name!r} has {size} bytes, at most {_MAX_MEMBER_BYTES} fit")
@@ -158,7 +158,8 @@ class TarWriter:
 
     def _read(self, descriptor: int, first: Member, length: int) -> None:
         """Append `length` bytes of a source, from the content of `first` on."""
-        # The bytes pass through user space because they must be hashed. So the digest is of what was really written.
+        # The bytes pass through user space because they must be hashed. So the digest covers the bytes that were really
+        # written.
         position, end = first.offset, first.offset + length
         while position < end:
             free = self._buffer[self._num_buffered : self._num_buffered + end - position]
@@ -184,7 +185,7 @@ class TarWriter:
             self._flush()
 
     def _flush(self) -> None:
-        """Write and hash what is in the buffer."""
+        """Write and hash the buffer."""
         block = self._buffer[: self._num_buffered]
         self._file.write(block)
         self._digest.update(block)
