@@ -27,7 +27,7 @@ class ColourfulnessScorer:
     """Scores pictures from 0 (grey) to above 100 (extremely colourful).
 
     Args:
-        max_side: Pictures are shrunk to at most so many pixels per side first.
+        max_side: Pictures are first shrunk to at most this many pixels per side.
     """
 
     name = "colourfulness"
@@ -38,7 +38,7 @@ class ColourfulnessScorer:
         self.max_side = max_side
 
     def fingerprint(self) -> str:
-        """Return a digest of everything that decides the scores; it goes into the lineage."""
+        """Return a digest of everything that decides the scores. The lineage records it."""
         return hashlib.sha256(f"colourfulness 1 {self.max_side}".encode()).hexdigest()
 
     def score_shard(self, reader: ShardReader, samples: Sequence) -> list[dict[str, float] | str]:

@@ -9,8 +9,8 @@
         num_epochs=20 global_batch_size=4 learning_rate=0.02 precision=fp32 device=cpu
     uv run oqvl-train show run
 
-The second command writes what training starts from: weights, a tokenizer and a manifest. `ColourNamer` has the members
-of `oqvl_train.Trainee`; the order of the data, checkpoints, exact resume and several processes come with the trainer.
+The second command writes the start checkpoint: weights, a tokenizer and a manifest. `ColourNamer` has the members
+of `oqvl_train.Trainee`; the trainer provides the order of the data, checkpoints, exact resume, and several processes.
 
 Shapes: B documents of a batch, T tokens of the longest, I images, E width, V vocabulary.
 """
@@ -46,7 +46,7 @@ WIDTH = 32
 
 
 class ColourModel(nn.Module):
-    """Embeds tokens, puts the projected colour where the image token is, and runs every document by itself."""
+    """Embeds tokens, puts the projected colour in place of the image token, and runs every document on its own."""
 
     def __init__(self, vocab_size: int, image_token_id: int) -> None:
         super().__init__()
@@ -82,11 +82,11 @@ class ColourBatch:
 
 
 class ColourNamer:
-    """The model as `oqvl-train` wants it.
+    """The model in the form that `oqvl-train` needs.
 
     Args:
         checkpoint: The model directory to start from.
-        packed: What the packs hold: vocabulary, image token, capacity.
+        packed: Facts about the packs: vocabulary, image token, capacity.
         max_image_pixels: Larger pictures are refused.
     """
 
@@ -96,7 +96,7 @@ class ColourNamer:
         self.model.load_state_dict(load_file(checkpoint / "model.safetensors"))
 
     def collate(self, packs: Sequence[Pack]) -> ColourBatch:
-        """Take the packs apart into documents, which a GRU keeps apart by running them side by side."""
+        """Split the packs into documents. The GRU runs these side by side, so they cannot see each other."""
         input_ids, labels = [], []
         for pack in packs:
             sequence = pack.record.expand()
@@ -117,13 +117,13 @@ class ColourNamer:
             return np.asarray(image.convert("RGB")).mean(axis=(0, 1)) / 255
 
     def loss(self, model: nn.Module, batch: ColourBatch) -> tuple[Tensor, Tensor]:
-        """Return the sum of the losses over all targets, and how many there are. Labels are not shifted yet."""
+        """Return the sum of the losses over all targets, and their number. Labels are not shifted yet."""
         logits_BTV, labels_BT = model(batch)[:, :-1], batch.labels[:, 1:]
         loss = cross_entropy(logits_BTV.transpose(1, 2), labels_BT, ignore_index=IGNORE_INDEX, reduction="sum")
         return loss, (labels_BT != IGNORE_INDEX).sum()
 
     def shard_units(self, model: nn.Module) -> list[nn.Module]:
-        """Return the layers that are sharded and recomputed one by one: a single GRU has none worth it."""
+        """Return the layers to shard and recompute one by one. A single GRU has none that are worth it."""
         return []
 
     def replicated_modules(self, model: nn.Module) -> list[nn.Module]:

@@ -1,11 +1,11 @@
-"""Packing inside a loop of your own: `oqvl_pack.pack` and plain PyTorch, nothing else of ours.
+"""Packing inside a loop of your own, with nothing but `oqvl_pack.pack` and plain PyTorch.
 
     uv run examples/packing_loop.py
 
-Trains a one-layer transformer on the same documents twice, padded to the longest of a batch and packed, and prints how
-many positions each epoch computes and where the loss ends. Documents share a sequence and never see each other:
-attention is masked to the document, positions restart with it, and its first token is not predicted from the one
-before.
+Trains a one-layer transformer on the same documents twice: padded to the longest of a batch, and packed. Prints how
+many positions each epoch computes and where the loss ends. Packed documents share a sequence but never see each other:
+attention is masked to the document, positions restart with every document, and its first token is not predicted from
+the document before.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def documents(seed: int = 0) -> list[Tensor]:
 
 
 def as_sequence(members: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Join documents to one sequence: input ids, positions, labels, and the number of each token's document."""
+    """Join documents into one sequence: input ids, positions, labels, and the number of each token's document."""
     input_ids = torch.cat(list(members))
     positions = torch.cat([torch.arange(len(member)) for member in members])
     labels = input_ids.masked_fill(positions == 0, IGNORE_INDEX)
@@ -52,7 +52,7 @@ class Model(nn.Module):
         )
 
     def forward(self, input_ids: Tensor, positions: Tensor, owners: Tensor) -> Tensor:
-        """Return the logits of every token, which has seen its own document up to itself."""
+        """Return the logits of every token. Each token sees only its own document, up to itself."""
         x = self.tokens(input_ids) + self.positions(positions)
         query, key, value = self.qkv(x).view(len(x), 3, NUM_HEADS, -1).permute(1, 2, 0, 3)
         visible = torch.tril(owners[:, None] == owners[None, :])

@@ -1,4 +1,4 @@
-"""Write a pool to try things on: 96 plain squares in six colours, each with a caption that names its colour.
+"""Write a pool to experiment with: 96 plain squares in six colours, each with a caption that names its colour.
 
     uv run examples/tiny_pool.py pool
     uv run oqvl-shards show pool

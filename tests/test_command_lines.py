@@ -1,4 +1,4 @@
-"""What every command line of the workspace has in common: it starts at once and fails with the right exit code."""
+"""Every command line of the workspace starts quickly and fails with the right exit code."""
 
 from __future__ import annotations
 

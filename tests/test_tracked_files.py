@@ -1,4 +1,4 @@
-"""What no commit may hold: the address of a package registry or hub, a path of somebody's machine."""
+"""No commit may hold the address of a package registry or hub, or a path of someone's machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find the fenced code blocks of Markdown pages, so that tests run exactly what the documentation says.
+"""Find the fenced code blocks of Markdown pages. Tests run exactly what the documentation says.
 
     python tools/code_blocks.py PAGE MARK      print the code of the only block of PAGE marked `<!-- MARK -->`
 

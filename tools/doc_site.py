@@ -2,7 +2,7 @@
 
     uv run --group docs tools/doc_site.py    gather the pages, build build/site/html, check it
 
-The pages keep their places, so that one relative link works in the repository and on the site. A linked file that is
+The pages keep their places, so the same relative link works in the repository and on the site. A linked file that is
 not a page is copied next to them, and a linked directory becomes a page that lists its files. The build is strict: a
 broken link, a missing anchor or a page outside the navigation fails it. The site loads nothing from elsewhere.
 """
@@ -118,7 +118,7 @@ def module_table(package: Path) -> str:
 
 
 def docstring(module: Path) -> str:
-    """Return the docstring of the module at `module`; empty when it has none."""
+    """Return the docstring of the module at `module`; empty if it has none."""
     return ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
 
 
@@ -158,7 +158,7 @@ def read_references(page: Path) -> _References:
 
 
 def check_html(directory: Path) -> Iterator[str]:
-    """Yield what is wrong with the built site: what it loads from elsewhere, and links that lead nowhere."""
+    """Yield the problems of the built site: addresses that it loads from elsewhere, and broken links."""
     pages = {page.resolve(): read_references(page) for page in sorted(directory.rglob("*.html"))}
     for page, references in pages.items():
         where = page.relative_to(directory.resolve())
@@ -183,7 +183,7 @@ def is_remote(address: str) -> bool:
 
 
 def split_link(page: Path, link: str, directory: Path) -> tuple[Path | None, str]:
-    """Return the file and the anchor that `link` on `page` means; no file for a link out of the site."""
+    """Return the file and the anchor that `link` on `page` points to. The file is None for a link out of the site."""
     parts = urlsplit(link)
     if parts.scheme or parts.netloc:
         return None, ""

@@ -143,14 +143,14 @@ def load_concepts() -> list[Concept]:
 
 
 def split_concepts(config: EmojiPoolConfig) -> Split:
-    """Split the concepts so that all concepts with the same stem go to the same place."""
+    """Split the concepts. All concepts with the same stem go to the same place."""
     stems: dict[str, list[Concept]] = {}
     for concept in load_concepts():
         stems.setdefault(concept.stem, []).append(concept)
     order = sorted(stems)
     random.Random(config.seed).shuffle(order)
     # Held-out stems have a single variant: forty kinds of "family" would measure one concept forty times. None of them
-    # is a flag: nobody can infer that an unseen flag is Iceland's.
+    # is a flag, because no one can infer that an unseen flag is Iceland's.
     order.sort(key=lambda stem: len(stems[stem]) > 1 or stems[stem][0].kind == "Flags")
     shuffled = [concept for stem in order for concept in stems[stem]]
     held_out = tuple(shuffled[: config.num_held_out])
@@ -194,7 +194,7 @@ def make_pool(config: EmojiPoolConfig, concepts: tuple[Concept, ...]) -> list[Po
 
 
 def write_pairs(directory: Path, samples: list[PoolSample], config: EmojiPoolConfig, *, num_cut_off: int = 0) -> None:
-    """Write `samples` as WebDataset tars. The last shard is cut so that its last `num_cut_off` samples are lost."""
+    """Write `samples` as WebDataset tars. Cut the last shard to lose its last `num_cut_off` samples."""
     shards = [
         samples[start : start + config.pairs_per_shard] for start in range(0, len(samples), config.pairs_per_shard)
     ]
@@ -235,8 +235,8 @@ def clean_samples(concepts: tuple[Concept, ...]) -> list[PoolSample]:
 def instruction_records(config: EmojiPoolConfig, concepts: tuple[Concept, ...]) -> Iterator[dict[str, object]]:
     """Yield a LLaVA-style record per picture. It asks for the name and the kind; every third one begins with a choice.
 
-    The choice is among four names. All questions are turns of one conversation, so that a picture goes through the
-    vision tower once.
+    The choice is among four names. All questions are turns of one conversation, so a picture goes through the vision
+    tower only once.
     """
     generator = random.Random(config.seed + 3)
     names = [concept.name for concept in concepts]

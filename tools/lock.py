@@ -1,4 +1,4 @@
-"""Keep `uv.lock` free of addresses, so that the committed lock works with any package index.
+"""Keep `uv.lock` free of addresses. The committed lock then works with any package index.
 
 uv writes the address and the hash of every file into its lock. The committed form keeps every name, version, dependency
 and marker, and drops the rest. uv treats it as incomplete and completes it, at the same versions, on the next `uv sync`

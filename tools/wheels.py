@@ -85,7 +85,7 @@ def main(arguments: list[str]) -> int:
         problems = check_installed(arguments[1])
         print("\n".join(problems), end="", file=sys.stderr)
         return int(bool(problems))
-    scratch_parent = ROOT / "build"  # on the file system of .venv, so that uv can link from its cache
+    scratch_parent = ROOT / "build"  # on the file system of .venv, where uv can link from its cache
     scratch_parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch_parent, prefix="wheels-") as scratch:
         wheels = build(Path(scratch) / "dist")

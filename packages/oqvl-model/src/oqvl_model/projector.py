@@ -18,7 +18,7 @@ from oqvl_model.configuration_oqvl import OqvlConfig, check_visual_tokens
 class AveragePool(nn.Module):
     """Adaptive average pooling of a square map, written as one fixed matrix. Does nothing if the sizes are equal.
 
-    The result equals that of `torch.nn.functional.adaptive_avg_pool2d`, and a matrix product runs on every device. The
+    The result equals that of `torch.nn.functional.adaptive_avg_pool2d`, but a matrix product runs on every device. The
     matrix follows from the sizes and is never saved.
 
     Args:

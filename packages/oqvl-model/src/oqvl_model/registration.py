@@ -12,8 +12,7 @@ from oqvl_model.processing_oqvl import OqvlProcessor
 def register() -> None:
     """Register the model with `AutoConfig`, `AutoModelForImageTextToText` and `AutoProcessor`.
 
-    Calling it twice is harmless. It must be called explicitly, so that importing this package changes nothing in
-    transformers.
+    Calling it twice is harmless. It is a function because importing this package must not change transformers.
     """
     AutoConfig.register(OqvlConfig.model_type, OqvlConfig, exist_ok=True)
     AutoModelForImageTextToText.register(OqvlConfig, OqvlForConditionalGeneration, exist_ok=True)

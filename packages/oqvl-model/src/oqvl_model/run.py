@@ -55,7 +55,7 @@ def show(config: ShowConfig) -> ShowReport:
     """Count a model's parameters and operations.
 
     Raises:
-        ConfigError: If there is no model at `config.checkpoint`.
+        ConfigError: If `config.checkpoint` is not a model directory.
     """
     import torch
 
@@ -140,7 +140,7 @@ def _digest(key: str, path: Path) -> str:
     if path.is_file():
         return describe_file(path, path.parent, 1).sha256
     if not path.is_dir():
-        raise ConfigError(f"{key}: there is no file or directory at {path}", hint="check the path")
+        raise ConfigError(f"{key}: no file or directory at {path}", hint="check the path")
     files = sorted(file for file in path.iterdir() if file.suffix in (".json", ".safetensors"))
     digests = "".join(f"{file.name} {describe_file(file, path, 1).sha256}\n" for file in files)
     return hashlib.sha256(digests.encode()).hexdigest()

@@ -65,7 +65,7 @@ class PackedBatch:
         return replace(self, **moved)
 
     def pin_memory(self) -> Self:
-        """Return the batch with its tensors in page-locked memory, so that copies to a device can be asynchronous."""
+        """Return the batch with its tensors in page-locked memory, which allows asynchronous copies to a device."""
         return replace(self, **{name: tensor.pin_memory() for name, tensor in self._tensors().items()})
 
     def _tensors(self) -> dict[str, Tensor]:

@@ -173,7 +173,7 @@ class TimmTower(PreTrainedModel):
 
     Raises:
         MissingExtraError: If timm is not installed.
-        ConfigError: If the network has no stage of that stride, or the stage has another number of channels.
+        ConfigError: If the network has no stage with that stride, or the stage has another number of channels.
     """
 
     config: TimmTowerConfig  # pyrefly: ignore[bad-override-mutable-attribute]
@@ -264,7 +264,7 @@ def timm_stage_channels(architecture: str, feature_stride: int) -> int:
 
     Raises:
         MissingExtraError: If timm is not installed.
-        ConfigError: If there is no such stage.
+        ConfigError: If the network has no such stage.
     """
     with torch.device("meta"):
         stages = timm_network(architecture).feature_info

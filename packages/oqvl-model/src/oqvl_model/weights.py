@@ -55,7 +55,7 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
             warnings.simplefilter("ignore")  # torch warns about pickles; the error below describes unreadable files
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise a dozen unrelated types on broken files
-        # The original message is left out, because torch's advises letting the file execute code.
+        # The original message is left out, because torch's message advises letting the file execute code.
         raise ConfigError(
             f"{path} cannot be read as a state dict: found {_describe_content(path)}, expected names and tensors "
             "saved by safetensors (.safetensors) or torch.save (any other suffix)",

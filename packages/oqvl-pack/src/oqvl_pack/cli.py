@@ -14,28 +14,28 @@ add_stage(
     "run",
     PackConfig,
     "oqvl_pack.run:pack_dataset",
-    text="Pack datasets into training sequences.\n\nTokenises and packs one or several, and writes packed shards.",
+    text="Pack datasets into training sequences.\n\nTokenise and pack one or more datasets, and write packed shards.",
 )
 add_stage(
     app,
     "plan",
     PlanConfig,
     "oqvl_pack.run:plan_dataset",
-    text="Forecast a run without keeping anything.\n\nPacks, lower bounds, disk, seconds, GPU hours saved.",
+    text="Forecast a run without keeping anything.\n\nReport packs, bounds, disk space, time and GPU hours saved.",
 )
 add_stage(
     app,
     "show",
     ShowConfig,
     "oqvl_pack.run:show_pack",
-    text="Draw one pack to a picture file.\n\nIts documents, images and targets.",
+    text="Draw one pack to a picture file.\n\nThe picture shows its documents, images and targets.",
 )
 add_stage(
     app,
     "check",
     CheckConfig,
     "oqvl_pack.run:check_dataset",
-    text="Prove that a packed dataset matches its source.\n\nEvery sample once and unchanged, or accounted for.",
+    text="Prove that a packed dataset matches its source.\n\nEvery sample is there once, unchanged, or accounted for.",
 )
 
 

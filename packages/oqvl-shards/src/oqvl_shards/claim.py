@@ -99,7 +99,8 @@ def _lock(path: Path, directory: Path) -> int:
                 raise
             _log.warning("%s: its file system has no locks; make sure that no other run writes there", directory)
             return descriptor
-        # The previous owner may have removed the file between `open` and `flock`. A lock on it would exclude nobody.
+        # The previous owner may have removed the file between `open` and `flock`. A lock on the removed file would not
+        # exclude anyone.
         if _is_open_as(descriptor, path):
             if is_writable:
                 return descriptor

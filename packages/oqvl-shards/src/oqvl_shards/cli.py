@@ -66,7 +66,7 @@ def show(directory: _Directory, as_json: AsJson = False) -> None:
 @app.command()
 def check(
     directory: _Directory,
-    num_workers: Annotated[int, typer.Option(min=1, help="processes that read shards")] = 1,
+    num_workers: Annotated[int, typer.Option(min=1, help="number of processes that read shards")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Check every shard against the manifest.
@@ -98,7 +98,7 @@ def lineage(directory: _Directory, as_json: AsJson = False) -> None:
 def head(
     directory: _Directory,
     output: Annotated[Path, typer.Option("--output", "-o", help="PNG file to write")],
-    num_samples: Annotated[int, typer.Option("--num-samples", "-n", min=1, help="samples to draw")] = 12,
+    num_samples: Annotated[int, typer.Option("--num-samples", "-n", min=1, help="number of samples to draw")] = 12,
 ) -> None:
     """Draw the first samples of a dataset on one picture."""
     from oqvl_shards.contact_sheet import SHEET_KINDS, draw_contact_sheet

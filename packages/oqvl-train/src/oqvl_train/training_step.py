@@ -115,7 +115,7 @@ def fetch(results: Sequence[StepResult]) -> tuple[list[StepMetrics], float]:
 
 
 def _to_host(results: Sequence[StepResult]) -> list[_StepFigures]:
-    """Copy the figures of all `results` from the device at once."""
+    """Copy the figures of all `results` from the device in one transfer."""
     on_device = [torch.stack([figure.double() for figure in (*result.sums, *result.update)]) for result in results]
     return [_StepFigures(*row) for row in torch.stack(on_device).tolist()]
 

@@ -14,7 +14,7 @@ Nothing here knows about datasets, tokenizers or files.
     subset_sum      the sums of length, or of length and weight, that some items can reach
     bounds          lower bounds on the number of bins
     splitting       cut items that are longer than a bin
-    balance         order bins so that every rank of a training job works equally long
+    balance         order bins to give every rank of a training job the same amount of work
     counting_sort   sort items by length, list the items of bins: the only steps that visit every item
     compiled        decide whether the compiled kernels run
     kernels         the compiled loops, the only module that imports numba

@@ -8,7 +8,7 @@ Items are types (length, weight). Until no item is left:
 4. repeat the same bin as often as the remaining items allow.
 
 A bin is full enough if it lowers the bound on the rest by one. T tokens and W weight need at least
-B = max(T / capacity, W / weight_capacity) bins, so every bin should take T / B and W / B, one of which is a whole
+B = max(T / capacity, W / weight_capacity) bins, so every bin should take T / B and W / B. One of the two is a whole
 capacity. If the weight is scarce, a search for the fullest length would try all types without success. This search
 stops when it meets both shares, and it settles for slightly less after more terms.
 

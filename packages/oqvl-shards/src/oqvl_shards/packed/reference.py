@@ -135,7 +135,7 @@ def write_reference_shard(
     columns |= {name: [span[axis] for span in spans] for axis, name in enumerate(_IMAGE_COLUMNS)}
     schema = _schema()
     arrays = [_list_array(columns[field.name], field.type) for field in schema]
-    # Write one record batch, so that a reader maps the file in one piece.
+    # Write a single record batch, which a reader can map in one piece.
     sink = pyarrow.BufferOutputStream()
     with pyarrow.ipc.new_file(sink, schema) as writer:
         writer.write_batch(pyarrow.record_batch(arrays, schema=schema))
