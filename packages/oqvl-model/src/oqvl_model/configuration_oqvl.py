@@ -33,7 +33,7 @@ PIXEL_STATISTICS: dict[str, tuple[_Rgb, _Rgb]] = {
 }
 """Mean and standard deviation of each tower's pixel normalisation, per RGB channel of values in [0, 1].
 
-They are those that the original weights were trained with. SigLIP maps pixels to [-1, 1]. A `vision_config` with an
+The original weights were trained with them. SigLIP maps pixels to [-1, 1]. A `vision_config` with an
 `image_mean` and an `image_std` of its own overrides them.
 """
 
@@ -83,10 +83,10 @@ class OqvlConfig(PreTrainedConfig):
         text_config: The decoder's configuration, or its dict with its `model_type`. Without one it is a Qwen2.
         image_token_id: Id of the image placeholder. `input_ids` holds one placeholder per visual token.
         visual_tokens_per_image: Visual tokens per image: a square number, at most the features of the tower's map. A
-            batch may name another number for each image.
+            batch may give another number for each image.
         projector_hidden_size: Width between the projector's two layers. None means the decoder's width.
         trim_vision_blocks: Number of final blocks to leave out of a transformer tower. With 1, the features are the
-            output of the second-to-last block. A timm tower ends at its stage, whatever this is.
+            output of the second-to-last block. It has no effect on a timm tower, which ends at its stage.
 
     Raises:
         ConfigError: If the parts do not fit together.

@@ -4,7 +4,7 @@ What counts:
 
 - A multiplication and an addition count as two operations.
 - Matrix products and convolutions count; element-wise work does not.
-- Attention counts the pairs of tokens that the causal mask within documents leaves: n(n + 1) / 2 for n tokens. A layer
+- Attention counts the token pairs that the causal mask allows within each document: n(n + 1) / 2 for n tokens. A layer
   with a sliding window of w tokens has (n - w)(n - w + 1) / 2 fewer, if n exceeds w.
 - In the backward pass, a product counts once for the gradient of its input and once for the gradient of its weight, if
   these are needed.
@@ -56,9 +56,9 @@ def training_flops(
         document_lengths: Tokens of each document, including visual tokens.
         num_images: Number of images that the tower encodes.
         num_logits: Number of positions at which the head runs.
-        trainable: The parts that train: any of `vision`, `projector` and `text`.
-        image_tokens: Visual tokens of each image that the projector makes. None means `num_images` images with the
-            model's own number each.
+        trainable: The parts to train: any of `vision`, `projector` and `text`.
+        image_tokens: Number of visual tokens that the projector makes of each image. None means `num_images` images
+            with the model's own number.
     """
     if image_tokens is None:
         image_tokens = [config.visual_tokens_per_image] * num_images

@@ -46,8 +46,8 @@ class OqvlOutput(CausalLMOutputWithPast):
 class OqvlForConditionalGeneration(PreTrainedModel, GenerationMixin):
     """A vision tower, a projector and a decoder.
 
-    The tower is frozen. Call `model.vision.requires_grad_()` to train it. Which parameters are tied, and which modules
-    stay on one device, transformers gathers from the parts.
+    The tower is frozen. Call `model.vision.requires_grad_()` to train it. transformers collects from the parts which
+    parameters are tied, and which modules stay on one device.
 
     Args:
         config: The model's configuration.

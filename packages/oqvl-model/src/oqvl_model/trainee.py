@@ -79,8 +79,8 @@ class PackedTrainee:
     Args:
         checkpoint: The model directory.
         packed: Description of the packed data. It sets the number of visual tokens per image. If that is 0, the packs
-            name one for each image, and the model keeps its own for later.
-        trainable: The parts that train: one or several of `vision`, `projector` and `text`. They are kept in float32;
+            give a number for each image, and the model keeps its own number.
+        trainable: The parts to train: one or several of `vision`, `projector` and `text`. They are kept in float32;
             the other parts are frozen.
         frozen_dtype: Name of the torch dtype that frozen parts are kept in, e.g. `bfloat16`.
         max_image_pixels: Maximum number of pixels of a stored image. Larger images are refused before decoding.

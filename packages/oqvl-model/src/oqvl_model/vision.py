@@ -49,7 +49,8 @@ class TransformerTower(PreTrainedModel):
 
     Args:
         config: Configuration of the whole transformer.
-        num_blocks: Number of blocks to run. One fewer than the whole has gives the output of the second-to-last block.
+        num_blocks: Number of blocks to run. With one block fewer than the whole transformer, the output is that of the
+            second-to-last block.
     """
 
     main_input_name = "pixel_values"

@@ -182,7 +182,7 @@ def _described(error: Exception) -> str:
 
 
 def _suggest(name: str, namespace: Any) -> str:
-    """Return a hint that says what `name` could mean: public callables of a module or class, the most similar first.
+    """Return a hint with the public callables of a module or class that `name` may have meant, most similar first.
 
     Names that a module merely imports are left out unless they are similar.
     """
