@@ -51,7 +51,7 @@ VARIATION_SELECTOR = "\ufe0f"
 
 
 class Truth(StrEnum):
-    """What a sample of the raw pool really is."""
+    """The true nature of a sample in the raw pool."""
 
     GOOD = "good"
     MISMATCHED = "mismatched"
@@ -64,7 +64,7 @@ class Truth(StrEnum):
 
 
 class EmojiPoolConfig(StageConfig):
-    """How many samples of each sort are in the quickstart's data."""
+    """The number of samples of each sort in the quickstart's data."""
 
     seed: int = Field(default=7, description="seed of the split and of the planted noise")
     num_concepts: int = Field(default=1900, description="most concepts to use")
@@ -112,7 +112,7 @@ class PoolSample:
 
 @dataclass(frozen=True)
 class Split:
-    """Where each concept went."""
+    """The place of each concept."""
 
     clean: tuple[Concept, ...]
     pool: tuple[Concept, ...]

@@ -52,7 +52,7 @@ class TruthRow:
 
 @dataclass(frozen=True)
 class FilterFindings:
-    """What the filter found, against the planted truth."""
+    """The filter's results, compared with the planted truth."""
 
     num_in: int
     num_seen: int
@@ -71,7 +71,7 @@ class FilterFindings:
 
 @dataclass(frozen=True)
 class PackingRow:
-    """How one stage's documents fill their packs."""
+    """The packing of one stage."""
 
     stage: str
     visual_tokens: int

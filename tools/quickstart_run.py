@@ -19,7 +19,7 @@ RECIPES = Path(__file__).resolve().parent.parent / "recipes" / "quickstart"
 
 
 class Scale(StrEnum):
-    """How much data and training."""
+    """The amount of data and training."""
 
     CI = "ci"
     DEFAULT = "default"

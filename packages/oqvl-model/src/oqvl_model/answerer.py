@@ -61,7 +61,7 @@ class VlmAnswerer:
 
         Args:
             prompts: The prompts, each a sequence of texts and images.
-            chat: Whether to wrap each prompt as a user turn. If False, the prompt is used as it is.
+            chat: Whether to wrap each prompt as a user turn. If False, the prompt is used unchanged.
             max_new_tokens: Maximum number of tokens per answer.
         """
         answers: dict[int, str] = {}

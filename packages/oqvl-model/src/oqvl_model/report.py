@@ -1,4 +1,4 @@
-"""What the commands return. A report prints as a table or as JSON."""
+"""The reports of the commands. A report prints as a table or as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands return: typed results, printed as a table or as JSON."""
+"""The results of the commands, printed as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TokenBudget(Frozen):
 
 
 class PackReport(Frozen):
-    """What `run` wrote."""
+    """The result of `run`."""
 
     output: str = Field(description="directory of the packed dataset")
     digest: str = Field(description="digest of its manifest")
@@ -128,7 +128,7 @@ class TrainingForecast(Frozen):
 
 
 class PlanReport(Frozen):
-    """What `run` would write, without writing it."""
+    """The result of `plan`: what `run` would write."""
 
     num_samples: int = Field(description="samples of the source")
     rejected: dict[str, int] = Field(description="samples that would be left out, by reason")

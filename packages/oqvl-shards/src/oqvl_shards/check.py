@@ -19,7 +19,7 @@ from oqvl_shards.tar.reader import ShardReader
 from oqvl_shards.tar.sample import MEMBER_TYPES, PACK_MEMBER_TYPES
 
 TAR_KINDS = frozenset({Kind.IMAGE_TEXT, Kind.CONVERSATION, Kind.INTERLEAVED, Kind.PACKED})
-"""Kinds of datasets whose shards are tars; those of packed datasets are tars in the layout `embedded` only."""
+"""Kinds of datasets whose shards are tars. Shards of packed datasets are tars only in the layout `embedded`."""
 
 
 class Fault(StrEnum):

@@ -20,7 +20,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="print the report as JSON")
 
 
 class Report(Protocol):
-    """What a stage returns."""
+    """The result of a stage."""
 
     def table(self) -> str:
         """Return the report as text."""

@@ -155,7 +155,7 @@ def digest_of_values(values: Mapping[str, Any]) -> str:
 
 
 class _FieldHelp(NamedTuple):
-    """What `--help` says about one field: its dotted key, its meaning, and its default as a recipe would state it."""
+    """The help for one field: its dotted key, its meaning, and its default as a recipe would state it."""
 
     key: str
     meaning: str

@@ -162,7 +162,7 @@ def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
     except (KeyError, OSError, SyntaxError, TypeError, ValueError, struct.error):
-        return 1  # broken EXIF: show the pixels as they are stored, as browsers do
+        return 1  # broken EXIF: show the pixels as stored, like browsers
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -1,4 +1,4 @@
-"""What a dataset holds, as a table for people or as JSON for programs."""
+"""Describe a dataset: as a table for people, or as JSON for programs."""
 
 from __future__ import annotations
 

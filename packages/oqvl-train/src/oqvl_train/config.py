@@ -29,7 +29,7 @@ class Recompute(StrEnum):
 
 
 class NonfinitePolicy(StrEnum):
-    """What happens at a step whose loss or gradient is not finite."""
+    """The reaction to a step whose loss or gradient is not finite."""
 
     STOP = "stop"
     SKIP = "skip"

@@ -27,7 +27,7 @@ class Optimizer:
     """AdamW (Loshchilov and Hutter, arXiv 1711.05101) on the trainable parameters of `model`.
 
     Nothing here waits for the device. If the loss or the gradient of a step is not finite, parameters, moments and step
-    counts stay as they are. Under `NonfinitePolicy.STOP`, every later step leaves them alone too, because the training
+    counts do not change. Under `NonfinitePolicy.STOP`, every later step leaves them alone too, because the training
     loop notices the failure only at the next fetch from the device.
 
     Args:

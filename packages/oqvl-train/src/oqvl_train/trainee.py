@@ -1,4 +1,4 @@
-"""What a model must implement to be trained. A recipe names its factory by a dotted path."""
+"""The protocol that a model must implement to be trained. A recipe names its factory by a dotted path."""
 
 from __future__ import annotations
 

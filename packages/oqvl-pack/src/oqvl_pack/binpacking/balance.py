@@ -29,7 +29,7 @@ from oqvl_shards.errors import DataError
 
 @dataclass(frozen=True)
 class Imbalance:
-    """How unequal the costs in an order of packs are; 0.0 means equal. A last, incomplete batch is not counted.
+    """The inequality of the costs in an order of packs; 0.0 means equal. A last, incomplete batch is not counted.
 
     Args:
         across_ranks: For each cost, the mean over global batches of (cost of the most expensive rank / mean cost of the

@@ -22,7 +22,7 @@ class Span(NamedTuple):
 
 
 class _WeightedPiece(NamedTuple):
-    """Where a piece begins in its item, and what it weighs."""
+    """The start of a piece in its item, and its weight."""
 
     start: int
     weight: int

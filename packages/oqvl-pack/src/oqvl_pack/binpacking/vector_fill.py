@@ -91,7 +91,7 @@ def vector_fill(histogram: Histogram, capacity: int, weight_capacity: int) -> Pa
 
 
 class _Supply:
-    """What is left of each type, and the window from which bins are filled."""
+    """The items left of each type, and the window from which bins are filled."""
 
     def __init__(self, histogram: Histogram) -> None:
         assert histogram.weights is not None

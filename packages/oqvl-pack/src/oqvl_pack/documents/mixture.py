@@ -25,7 +25,7 @@ LEFT_OUT = "left_out_by_budget"
 
 @dataclass(frozen=True)
 class Choice:
-    """What a mixture packs.
+    """The documents that a mixture packs.
 
     Args:
         is_chosen: For each source (or source shard), bool [D]: whether each of its documents is packed. None for all.
@@ -46,7 +46,7 @@ def choose_documents(
 
     Args:
         lengths: Expanded lengths in tokens of each source's documents.
-        uids: The low 64 bits of their uids; those of sources that are packed whole are not used.
+        uids: The low 64 bits of their uids. They are not used for sources that are packed whole.
         parts: How much of each source the mixture asks for.
         seed: Seed of the order.
 

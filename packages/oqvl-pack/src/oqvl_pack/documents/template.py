@@ -19,10 +19,10 @@ Each is one line; `\n` stands for a newline.
 An `<image>` mark in a user's content becomes the placeholder token, and the text after the mark follows the
 placeholder. Everywhere else, the mark is plain text, like the spelling of any other special token.
 
-The targets of a caption are its newline, text and end token; those of a conversation are the text and end token of
-every answer; those of an interleaved document are everything except images and begin-of-document. All else is context.
-A document's first token is never a target, with or without a begin-of-document token, because nothing before it in the
-document can predict it.
+The targets of a caption are its newline, text and end token. The targets of a conversation are the text and end token
+of every answer. The targets of an interleaved document are everything except images and begin-of-document. All other
+tokens are context. A document's first token is never a target, with or without a begin-of-document token, because
+nothing before it in the document can predict it.
 
 Text between two special tokens is tokenised as one piece, as a tokenizer does when it finds them in a prompt. An answer
 is tokenised separately from the `assistant\n` before it, because the prompt ends there at inference.
@@ -45,7 +45,7 @@ _ROLES = {"human": "user", "gpt": "assistant", "system": "system"}
 
 
 class PackReason(StrEnum):
-    """Why a sample is left out of the packs, in addition to the reasons of `oqvl_shards.tar.sample.RejectReason`."""
+    """The packer's reasons for leaving out a sample, in addition to `oqvl_shards.tar.sample.RejectReason`."""
 
     BAD_CONVERSATION = "bad_conversation"
     """`conversations` is not a list of turns from human, gpt or (first only) system, or it has no answer."""
@@ -68,7 +68,7 @@ class PackReason(StrEnum):
 
 
 class Segment(NamedTuple):
-    """A part of a document that is tokenised by itself.
+    """A part of a document that is tokenised on its own.
 
     Args:
         text: Plain text, or the spelling of one special token.

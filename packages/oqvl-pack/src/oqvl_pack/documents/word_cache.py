@@ -5,7 +5,7 @@ of a text are the ids of its words, one after another. Words repeat, and looking
 tokenising them again. A text is cut here only if the result is certain: it is ASCII, and the tokenizer's expression is
 one of `_ASCII_PATTERNS`. The tokenizer gets every other text whole, and every new word.
 
-A word by itself is not cut further: no alternative of these expressions looks at what precedes the word, and the only
+A word on its own is not cut further: no alternative of these expressions looks at what precedes the word, and the only
 one that looks ahead, `\s+(?!\S)`, takes a run of white space whole at the end of a text.
 
 The trade-off: the cache takes some 60 MB per process, and saves three quarters of the time of tokenising captions.

@@ -1,4 +1,4 @@
-"""Configuration of the imports. The lineage holds digests of what was read, and no paths."""
+"""Configuration of the imports. The lineage holds digests of the inputs, but no paths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from oqvl_shards.manifest import Sha256
 
 
 class DamagedShards(StrEnum):
-    """What to do when a tar is cut or has a broken header."""
+    """The treatment of a tar that is cut or has a broken header."""
 
     FAIL = "fail"
     LEAVE_OUT = "leave_out"

@@ -30,7 +30,7 @@ LIMITS = ReadLimits()
 
 
 class ImportReason(StrEnum):
-    """Why an importer leaves a record out, in addition to the reasons of `RejectReason`."""
+    """The importers' reasons for leaving out a record, in addition to those of `RejectReason`."""
 
     MISSING_IMAGE = "missing_image"
     """The image file that the record names is not there."""
@@ -112,7 +112,7 @@ def convert_records(
     workers: Workers,
     description: str,
 ) -> list[Receipt]:
-    """Write one shard per job into `directory`. Shards that `step` has finished before are left as they are.
+    """Write one shard per job into `directory`. Shards that `step` has already finished are not written again.
 
     Args:
         jobs: The shards to write.

@@ -27,7 +27,7 @@ DAMAGED_SHARD = "damaged_shard"
 
 
 class ShardSurvey(Frozen):
-    """What one tar holds."""
+    """The content of one tar."""
 
     shard: Shard
     damage: TarDamage | None
@@ -89,7 +89,7 @@ def settle_damage(surveys: list[ShardSurvey], policy: DamagedShards) -> tuple[li
         named = ", ".join(f"{survey.shard.path} ({survey.damage})" for survey in damaged[:5])
         raise DataError(
             f"{len(damaged)} of {len(surveys)} shards are damaged: {named}{', ...' if len(damaged) > 5 else ''}",
-            hint="fetch them again, go on without them (damaged_shards=leave_out), or use their whole samples "
+            hint="fetch them again, continue without them (damaged_shards=leave_out), or use their whole samples "
             "(damaged_shards=salvage)",
         )
     lost = [

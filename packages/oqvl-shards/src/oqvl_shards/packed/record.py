@@ -20,7 +20,7 @@ IGNORE_INDEX = -100
 
 @dataclass(frozen=True)
 class PackRecord:
-    """What one pack stores in addition to its images.
+    """The data that one pack stores in addition to its images.
 
     Args:
         input_ids: int32 [S], the tokens of one document after another, with one placeholder token per image.

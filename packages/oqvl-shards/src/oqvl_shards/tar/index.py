@@ -59,7 +59,7 @@ _new_member = partial(tuple.__new__, Member)  # takes half the time of Member(..
 
 
 class TarDamage(StrEnum):
-    """Why the scan of a tar stopped before a proper end."""
+    """The reasons why the scan of a tar stops early."""
 
     TRUNCATED_MEMBER = "truncated_member"
     """The file ends inside the content of a member, or inside an extended header."""
@@ -206,7 +206,7 @@ class _Scan:
             Whether more headers may follow.
 
         Raises:
-            _DamageError: If the walk cannot go on.
+            _DamageError: If the walk cannot continue.
         """
         # The steps that nearly every header takes are inlined: calls would add a third to the time of opening a shard.
         unpack, buffer, position, num_bytes = _SIZE_AND_KIND.unpack_from, self.buffer, self.position, self.num_bytes
@@ -271,7 +271,7 @@ class _Scan:
             size = self.next_size
         self.is_extended, self.next_name, self.next_size = False, None, None
         if kind == b"S":
-            raise _DamageError(TarDamage.BAD_HEADER)  # a GNU sparse file, whose header may go on in further blocks
+            raise _DamageError(TarDamage.BAD_HEADER)  # a GNU sparse file, whose header may continue in further blocks
         if kind in _EMPTY_TYPES or (kind == b"\0" and self._last_name().endswith("/")):  # the latter: an old directory
             return False, 0
         return kind in _REGULAR_TYPES, size

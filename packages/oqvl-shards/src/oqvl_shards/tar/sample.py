@@ -24,7 +24,7 @@ PACK_MEMBER_TYPES = IMAGE_TYPES | {"safetensors"}
 
 
 class RejectReason(StrEnum):
-    """Why a sample is left out. A stage defines its own reasons in another `StrEnum`."""
+    """The reasons for leaving out a sample. A stage defines its own reasons in another `StrEnum`."""
 
     TRUNCATED_SHARD = "truncated_shard"
     """The shard ends inside the sample, or right after it without an end-of-archive block."""
