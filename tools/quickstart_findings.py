@@ -395,7 +395,7 @@ def sample_item(
     answers = []
     for name, prediction in predictions.items():
         verdict = judge(prediction, "pmi")
-        letter = verdict.extraction.answer
+        letter = verdict.reading.answer
         text = item.choices["ABCD".index(letter)] if letter in item.letters else "(no answer read)"
         if prediction.output is not None:
             text = f"“{prediction.output}”: {text}"

@@ -128,7 +128,7 @@ def test_answers_are_scored_and_compared(directory: Path, datasets: dict[str, Da
     score = json.loads(run("oqvl-eval score predictions=answers-sft --json", directory))
     assert score["predictions_digest"] == datasets["answers-sft"].manifest.digest()
     assert (score["model"], score["mode"], score["chance"]) == ("sft", "likelihood", 0.5)
-    assert (score["overall"]["num_items"], score["reading_counts"]["parsed"]) == (4, 4)
+    assert (score["overall"]["num_items"], score["reading_counts"]["read"]) == (4, 4)
     comparison = json.loads(run("oqvl-eval compare a=answers-base b=answers-sft --json", directory))
     assert (comparison["model_a"], comparison["model_b"]) == ("pretrain", "sft")
     outcomes = [comparison[name] for name in ("both_correct", "only_a", "only_b", "both_wrong")]

@@ -12,6 +12,7 @@ from oqvl_eval.predictions import Prediction
 from oqvl_eval.scoring import judge
 
 CONFIG = JudgingConfig(num_resamples=500)
+PETS = ("a cat", "a dog")
 
 
 def asked(outputs, gold, category="", choices=("yes", "no"), rule: Rule | None = "yes_no"):
@@ -69,11 +70,13 @@ def test_chance_of_items_with_different_numbers_of_options():
 
 
 def test_the_reading_counts_add_up():
-    verdicts = asked(["A", "(A) or (B)", "what?", "x"], ["A", "A", "B", "B"], choices=("x", "y"), rule=None)
+    verdicts = asked(
+        ["A", "(A) or (B)", "what?", "a cat", "no idea", " "], ["A", "A", "B", "B", "A", "B"], "", PETS, None
+    )
     found = reading_counts(verdicts)
-    assert (found.parsed, found.ambiguous, found.unparsed) == (2, 1, 1)
-    assert sum(found.by_rule.values()) == 4
-    assert (found.gold_letters, found.read_letters) == ({"A": 2, "B": 2}, {"A": 2})
+    assert (found.read, found.ambiguous, found.unread, found.refused, found.no_answer) == (2, 1, 1, 1, 1)
+    assert sum(found.by_rule.values()) == 6
+    assert (found.gold_letters, found.read_letters) == ({"A": 3, "B": 3}, {"A": 2})
 
 
 @pytest.mark.parametrize(
@@ -115,11 +118,12 @@ def test_unread_answers_cost_recall_and_accuracy_but_not_precision(answers):
     assert accuracy.num_correct == sum(said == gold for said, gold in answers)
 
 
-@given(st.lists(st.sampled_from(["A", "B", "(A) or (B)", "what?", "x", "y"]), min_size=1))
+@given(st.lists(st.sampled_from(["A", "B", "(A) or (B)", "what?", "a cat", "a dog", "no idea", ""]), min_size=1))
 def test_every_answer_is_counted_once(outputs):
-    counts = reading_counts(asked(outputs, ["A"] * len(outputs), choices=("x", "y"), rule=None))
-    assert counts.parsed + counts.unparsed + counts.ambiguous == len(outputs) == sum(counts.by_rule.values())
-    assert sum(counts.read_letters.values()) == counts.parsed
+    counts = reading_counts(asked(outputs, ["A"] * len(outputs), choices=PETS, rule=None))
+    statuses = (counts.read, counts.unread, counts.ambiguous, counts.refused, counts.no_answer)
+    assert sum(statuses) == len(outputs) == sum(counts.by_rule.values())
+    assert sum(counts.read_letters.values()) == counts.read
     assert counts.gold_letters == {"A": len(outputs)}
 
 

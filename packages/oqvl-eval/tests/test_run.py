@@ -38,7 +38,7 @@ def test_a_model_that_sees_is_right(evaluation):
     found = score(ScoreConfig(predictions=evaluation().output))
     assert found.overall.num_correct == 20
     assert found.chance == 0.25
-    assert found.reading_counts.by_rule == {"letter": 20}
+    assert found.reading_counts.by_rule == {"bare": 20}
     assert found.reading_counts.read_letters == found.reading_counts.gold_letters
     assert {name: item.num_items for name, item in found.categories.items()} == {"cold": 10, "warm": 10}
     assert found.clusters is not None
@@ -338,7 +338,7 @@ def test_show_finds_answers(evaluation, benchmark):
     evaluate(config)
     wrong = show(ShowConfig(dataset=config.output, only="wrong", limit=2))
     assert (wrong.num_matching, len(wrong.items)) == (5, 2)
-    assert wrong.items[0].by == "letter"
+    assert wrong.items[0].by == "bare"
     assert show(ShowConfig(dataset=config.output, item="q07")).items[0].output is not None
     with pytest.raises(ConfigError, match=r"no item of .* matches item=zz"):
         show(ShowConfig(dataset=config.output, item="zz"))
@@ -371,3 +371,35 @@ def test_nothing_depends_on_the_working_directory(evaluation, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     evaluate(evaluation(benchmark="benchmark", checkpoint="seer", output="relative"))
     assert files(tmp_path / "relative") == files(evaluation("absolute").output)
+
+
+def test_show_splits_the_reasoning_off(evaluation, monkeypatch):
+    said = "<think>It is A? No.</think>\nThe answer is B."
+    monkeypatch.setattr("colour_answerer.ColourAnswerer.generate", lambda self, prompts, **_: [said] * len(prompts))
+    evaluate(evaluation())
+    report = show(ShowConfig(dataset=evaluation().output, limit=1))
+    [item] = report.items
+    assert (item.reasoning, item.output) == ("<think>It is A? No.</think>", "\nThe answer is B.")
+    assert (item.read, item.status, item.by) == ("B", "read", "answer_is")
+    assert "reasoning   '<think>It is A? No.</think>'" in report.table()
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "words", "shown"),
+    [
+        ("A", "read", "20 read", "read        A by bare"),
+        ("Well.", "unread", "20 could not be read", "read        nothing by no_rule"),
+        ("A or B", "ambiguous", "20 say several things", "read        several things by several_answers"),
+        ("I don't know.", "refused", "20 decline to answer", "read        a refusal by refusal"),
+        ("<think>Hmm", "no_answer", "20 have no answer", "read        no answer by"),
+    ],
+)
+def test_every_status_is_counted_shown_and_found(evaluation, monkeypatch, said, status, words, shown):
+    monkeypatch.setattr("colour_answerer.ColourAnswerer.generate", lambda self, prompts, **_: [said] * len(prompts))
+    evaluate(evaluation())
+    report = score(ScoreConfig(predictions=evaluation().output))
+    assert getattr(report.reading_counts, status) == 20
+    assert words in report.table()
+    report = show(ShowConfig(dataset=evaluation().output, only=status, limit=1))
+    assert (report.num_matching, report.items[0].status) == (20, status)
+    assert shown in report.table()

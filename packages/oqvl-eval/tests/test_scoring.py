@@ -24,23 +24,23 @@ def verdict(item, output):
 @pytest.mark.parametrize(
     ("item", "output", "is_correct", "status"),
     [
-        (CHOICE, " B", True, "parsed"),
-        (CHOICE, "A", False, "parsed"),
-        (CHOICE, "no idea", False, "unparsed"),
+        (CHOICE, " B", True, "read"),
+        (CHOICE, "A", False, "read"),
+        (CHOICE, "no idea", False, "refused"),
         (CHOICE, "(A) or (B)", False, "ambiguous"),
-        (YES_OR_NO, "No, there is none.", True, "parsed"),
-        (YES_OR_NO, "yes", False, "parsed"),
-        (YES_OR_NO, "Perhaps", False, "unparsed"),
+        (YES_OR_NO, "No, there is none.", True, "read"),
+        (YES_OR_NO, "yes", False, "read"),
+        (YES_OR_NO, "Perhaps", False, "unread"),
         (YES_OR_NO, "Yes and no", False, "ambiguous"),
-        (OPEN, "2.", True, "parsed"),
-        (OPEN, "The answer is two", True, "parsed"),
-        (OPEN, "3", False, "parsed"),
-        (OPEN, "", False, "unparsed"),
+        (OPEN, "2.", True, "read"),
+        (OPEN, "The answer is two", True, "read"),
+        (OPEN, "3", False, "read"),
+        (OPEN, "", False, "no_answer"),
     ],
 )
 def test_generated_answers(item, output, is_correct, status):
     found = verdict(item, output)
-    assert (found.is_correct, found.extraction.status) == (is_correct, status)
+    assert (found.is_correct, found.reading.status) == (is_correct, status)
 
 
 def test_the_letter_must_not_hide_in_another_word():
@@ -99,7 +99,7 @@ def test_impossible_options_do_not_break_the_sum():
 
 def test_yes_and_no_by_likelihood():
     scored = candidates((0, " yes", -2.0, 1), (0, "Yes", -2.0, 1), (1, " no", -1.5, 1), (1, "No", -9.0, 1))
-    assert judge(Prediction(YES_OR_NO, None, scored, "")).extraction.answer == "yes"
+    assert judge(Prediction(YES_OR_NO, None, scored, "")).reading.answer == "yes"
 
 
 @given(st.lists(st.floats(-50, 0), min_size=2, max_size=6, unique=True), st.floats(-40, 0))

@@ -60,11 +60,13 @@ class YesNo(Frozen):
 class ReadingCounts(Frozen):
     """Counts of how the answers were read."""
 
-    parsed: int = Field(description="answers with exactly one reading")
-    unparsed: int = Field(description="answers without a reading; they count as wrong")
-    ambiguous: int = Field(description="answers with several readings, or options that tie; they count as wrong")
+    read: int = Field(description="answers that say exactly one thing")
+    unread: int = Field(description="answers in which no rule finds anything; they count as wrong")
+    ambiguous: int = Field(description="answers that say several things, or options that tie; they count as wrong")
+    refused: int = Field(description="answers that decline, or declare not to know; they count as wrong")
+    no_answer: int = Field(description="blank outputs, and outputs whose reasoning never ends; they count as wrong")
     by_rule: dict[str, int] = Field(
-        description="answers per rule that decided the reading, e.g. letter, declaration, no_rule"
+        description="answers per rule that decided the reading, e.g. bare, answer_is, no_rule"
     )
     gold_letters: dict[str, int] = Field(description="items with options, per letter of the right option")
     read_letters: dict[str, int] = Field(description="items with options, per letter that was read")
@@ -119,14 +121,14 @@ def yes_no(verdicts: Sequence[Verdict]) -> YesNo | None:
         precision=precision,
         recall=recall,
         f1=f1,
-        yes_ratio=sum(verdict.extraction.answer == "yes" for verdict in yes_no_verdicts) / num_questions,
+        yes_ratio=sum(verdict.reading.answer == "yes" for verdict in yes_no_verdicts) / num_questions,
         gold_yes_ratio=sum(verdict.item.answer == "yes" for verdict in yes_no_verdicts) / num_questions,
         mean_category_f1=sum(_precision_recall_f1(group)[2] for group in categories.values()) / len(categories),
     )
 
 
 def _precision_recall_f1(verdicts: Sequence[Verdict]) -> tuple[float, float, float]:
-    num_read = sum(verdict.extraction.answer == "yes" for verdict in verdicts)
+    num_read = sum(verdict.reading.answer == "yes" for verdict in verdicts)
     num_gold = sum(verdict.item.answer == "yes" for verdict in verdicts)
     num_true = sum(verdict.is_correct for verdict in verdicts if verdict.item.answer == "yes")
     precision, recall = num_true / max(num_read, 1), num_true / max(num_gold, 1)
@@ -145,16 +147,18 @@ def chance_level(verdicts: Sequence[Verdict]) -> float | None:
 
 def reading_counts(verdicts: Sequence[Verdict]) -> ReadingCounts:
     """Count how the answers were read."""
-    status = Counter(verdict.extraction.status for verdict in verdicts)
+    status = Counter(verdict.reading.status for verdict in verdicts)
     with_options = [verdict for verdict in verdicts if verdict.item.scoring_rule == "multiple_choice"]
     return ReadingCounts(
-        parsed=status["parsed"],
-        unparsed=status["unparsed"],
+        read=status["read"],
+        unread=status["unread"],
         ambiguous=status["ambiguous"],
-        by_rule=_sorted_counts(verdict.extraction.by for verdict in verdicts),
+        refused=status["refused"],
+        no_answer=status["no_answer"],
+        by_rule=_sorted_counts(verdict.reading.rule for verdict in verdicts),
         gold_letters=_sorted_counts(verdict.item.answer for verdict in with_options),
         read_letters=_sorted_counts(
-            verdict.extraction.answer for verdict in with_options if verdict.extraction.status == "parsed"
+            verdict.reading.answer for verdict in with_options if verdict.reading.status == "read"
         ),
     )
 

@@ -174,7 +174,7 @@ class ShowConfig(StageConfig):
 
     dataset: Path = Field(description="directory of a benchmark or a predictions dataset", json_schema_extra=_PLACE)
     item: str | None = Field(default=None, description="id of the only item to show; unset: the first items")
-    only: Literal["right", "wrong", "parsed", "unparsed", "ambiguous"] | None = Field(
+    only: Literal["right", "wrong", "read", "unread", "ambiguous", "refused", "no_answer"] | None = Field(
         default=None, description="predictions: show only answers that were judged so; unset: all"
     )
     normalisation: Normalisation | None = Field(

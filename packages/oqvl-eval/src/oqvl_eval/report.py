@@ -9,7 +9,16 @@ from pydantic import Field
 from oqvl_eval.aggregate import Accuracy, ClusterAccuracy, ReadingCounts, YesNo
 from oqvl_eval.intervals import Interval
 from oqvl_eval.mcnemar import McNemar
+from oqvl_eval.reading.reading import Status
 from oqvl_shards.config import Frozen
+
+_STATUS_WORDS: dict[Status, str] = {
+    "read": "read",
+    "unread": "nothing",
+    "ambiguous": "several things",
+    "refused": "a refusal",
+    "no_answer": "no answer",
+}
 
 
 class EvalReport(Frozen):
@@ -69,7 +78,7 @@ class ScoreReport(Frozen):
             ("model", self.model),
             ("pictures", self.images),
             ("scored", how),
-            ("answers", f"{counts.parsed:,} parsed, {counts.unparsed:,} unparsed, {counts.ambiguous:,} ambiguous"),
+            ("answers", _statuses(counts)),
             ("read by", ", ".join(f"{rule} {count:,}" for rule, count in counts.by_rule.items())),
             ("letters", _letters(counts)),
             ("yes or no", _yes_no(self.yes_no) if self.yes_no else ""),
@@ -177,9 +186,13 @@ class ShownItem(Frozen):
     question: str | None = Field(description="the item's segments, with <name> for a picture; null for predictions")
     choices: list[str] = Field(description="the options")
     answer: str = Field(description="the right answer")
-    output: str | None = Field(default=None, description="the generated text")
+    output: str | None = Field(default=None, description="the generated text, without its reasoning")
+    reasoning: str | None = Field(default=None, description="the reasoning in the generated text; null without any")
     likelihoods: dict[str, float] = Field(default_factory=dict, description="log-probability of each continuation")
-    read: str | None = Field(default=None, description="what was read from the answer, or unparsed, or ambiguous")
+    read: str | None = Field(default=None, description="what was read from the answer; empty if nothing was")
+    status: Status | None = Field(
+        default=None, description="how the reading ended: read, unread, ambiguous, refused or no_answer"
+    )
     by: str | None = Field(default=None, description="the rule that decided the reading")
     is_correct: bool | None = Field(default=None, description="whether the answer is correct")
 
@@ -212,9 +225,10 @@ def _shown(item: ShownItem) -> str:
         ("question", (item.question or "").replace("\n", "\n" + " " * 12)),
         ("options", "\n" + "\n".join(options) if options else ""),
         ("answer", item.answer),
+        ("reasoning", "" if item.reasoning is None else repr(item.reasoning)),
         ("output", "" if item.output is None else repr(item.output)),
         ("likelihood", likelihoods),
-        ("read", f"{item.read} by {item.by}: {verdict}" if item.read is not None else ""),
+        ("read", f"{item.read or _STATUS_WORDS[item.status]} by {item.by}: {verdict}" if item.status else ""),
     )
 
 
@@ -224,6 +238,17 @@ def _yes_no(score: YesNo) -> str:
         f"precision {_percent(score.precision)}, recall {_percent(score.recall)}, "
         f"yes {_percent(score.yes_ratio)} of {_percent(score.gold_yes_ratio)}"
     )
+
+
+def _statuses(counts: ReadingCounts) -> str:
+    """Say in words how many answers ended how. Only those that were read are always mentioned."""
+    others = (
+        (counts.unread, "could not be read"),
+        (counts.ambiguous, "say several things"),
+        (counts.refused, "decline to answer"),
+        (counts.no_answer, "have no answer"),
+    )
+    return ", ".join([f"{counts.read:,} read", *(f"{number:,} {words}" for number, words in others if number)])
 
 
 def _letters(counts: ReadingCounts) -> str:

@@ -24,6 +24,7 @@ from oqvl_eval.importers.published import read_published
 from oqvl_eval.item import ImageRef, Item
 from oqvl_eval.mcnemar import mcnemar
 from oqvl_eval.predictions import PREDICTIONS_SCHEMA, Prediction, is_finished_chunk, read_predictions, write_chunk
+from oqvl_eval.reading.reasoning import split_reasoning
 from oqvl_eval.report import CompareReport, EvalReport, ImportReport, ScoreReport, ShownItem, ShowReport
 from oqvl_eval.scoring import has_blank, judge
 from oqvl_shards.atomic import atomic_write
@@ -302,15 +303,18 @@ def _shown_answers(dataset: Dataset, config: ShowConfig, normalisation: Normalis
     """Yield the judged answers that `config.only` selects."""
     for prediction in read_predictions(dataset):
         verdict = judge(prediction, normalisation or "sum")
-        extraction = verdict.extraction
-        traits = {extraction.status, "right" if verdict.is_correct else "wrong"}
+        reading = verdict.reading
+        transcript = split_reasoning(prediction.output or "")
+        traits = {reading.status, "right" if verdict.is_correct else "wrong"}
         if config.only is None or config.only in traits:
             yield _shown(verdict.item, None).model_copy(
                 update={
-                    "output": prediction.output,
+                    "output": None if prediction.output is None else transcript.answer,
+                    "reasoning": transcript.reasoning or None,
                     "likelihoods": {candidate.text: candidate.logprob for candidate in prediction.candidates},
-                    "read": extraction.answer or extraction.status,
-                    "by": extraction.by,
+                    "read": reading.answer,
+                    "status": reading.status,
+                    "by": reading.rule,
                     "is_correct": verdict.is_correct,
                 }
             )

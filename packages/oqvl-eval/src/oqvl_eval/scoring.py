@@ -1,14 +1,14 @@
 """Judge predictions. A verdict depends on the prediction and the profile alone: nothing is random, nothing is guessed.
 
-Under the profile `strict`, an answer is correct if:
+Under the profile `strict`, an answer is right if:
 
-- `multiple_choice`, generated: the letter that `oqvl_eval.extraction.extract_letter` reads is the right one.
-- `yes_no`, generated: the first sentence says the right one of yes and no, and not the other.
+- `multiple_choice`, generated: `oqvl_eval.reading.choice` reads the right letter.
+- `yes_no`, generated: `oqvl_eval.reading.yes_no` reads the right one of yes and no.
 - `multiple_choice` or `yes_no`, by likelihood: the right option has the highest likelihood. Options that tie are
   `ambiguous`, which counts as wrong.
-- `short_answer`: the normalised first line equals an accepted answer in the same normal form.
+- `short_answer`: what `oqvl_eval.reading.text` reads equals an accepted answer in the same normal form.
 
-An answer with no reading, or with more than one, counts as wrong, and the report says how many there were.
+Only answers that were `read` can be right. The report counts the others by their status.
 """
 
 from __future__ import annotations
@@ -18,9 +18,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from oqvl_eval.config import Normalisation
-from oqvl_eval.extraction import Extraction, extract_letter, extract_short_answer, extract_yes_no, normalize
 from oqvl_eval.item import Item
 from oqvl_eval.predictions import Candidate, Prediction
+from oqvl_eval.reading.choice import read_choice
+from oqvl_eval.reading.reading import Reading
+from oqvl_eval.reading.short_answer import normal_form
+from oqvl_eval.reading.text import read_text
+from oqvl_eval.reading.yes_no import read_yes_no
 from oqvl_shards.errors import ConfigError, DataError
 
 
@@ -30,12 +34,12 @@ class Verdict:
 
     Args:
         item: The item.
-        extraction: What was read from the answer.
-        is_correct: Whether the answer is correct. Always False unless it was parsed.
+        reading: What was read from the answer.
+        is_correct: Whether the answer is correct. Always False unless it was read.
     """
 
     item: Item
-    extraction: Extraction
+    reading: Reading
     is_correct: bool
 
 
@@ -52,14 +56,14 @@ def judge(prediction: Prediction, normalisation: Normalisation = "sum") -> Verdi
     """
     item = prediction.item
     if prediction.candidates:
-        extraction = _most_likely_option(prediction, normalisation)
+        reading = _most_likely_option(prediction, normalisation)
     elif prediction.output is None:
         raise DataError(
             f"the prediction for item {item.item_id!r} has neither an output nor likelihoods", hint="evaluate again"
         )
     else:
-        extraction = _read(item, prediction.output)
-    return Verdict(item, extraction, extraction.status == "parsed" and _is_right(item, extraction.answer))
+        reading = _read(item, prediction.output)
+    return Verdict(item, reading, reading.status == "read" and _is_right(item, reading.answer))
 
 
 def most_likely(candidates: Sequence[Candidate], normalisation: Normalisation) -> int | None:
@@ -103,24 +107,22 @@ def _blank_logprob(candidate: Candidate) -> float:
     return candidate.blank_logprob
 
 
-def _most_likely_option(prediction: Prediction, normalisation: Normalisation) -> Extraction:
+def _most_likely_option(prediction: Prediction, normalisation: Normalisation) -> Reading:
     option = most_likely(prediction.candidates, normalisation)
     if option is None:
-        return Extraction("ambiguous", "likelihood")
-    return Extraction("parsed", "likelihood", prediction.item.option_names[option])
+        return Reading("ambiguous", "", "likelihood")
+    return Reading("read", prediction.item.option_names[option], "likelihood")
 
 
-def _read(item: Item, output: str) -> Extraction:
+def _read(item: Item, output: str) -> Reading:
     if item.scoring_rule == "multiple_choice":
-        return extract_letter(output, item.choices)
-    if item.scoring_rule == "yes_no":
-        return extract_yes_no(output)
-    return extract_short_answer(output)
+        return read_choice(output, dict(zip(item.letters, item.choices, strict=True)))
+    return read_yes_no(output) if item.scoring_rule == "yes_no" else read_text(output)
 
 
 def _is_right(item: Item, answer: str) -> bool:
     if item.scoring_rule == "short_answer":
-        return answer in {normalize(accepted) for accepted in item.accepted_answers}
+        return normal_form(answer) in {normal_form(accepted) for accepted in item.accepted_answers}
     return answer == item.answer
 
 
