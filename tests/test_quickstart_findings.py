@@ -34,6 +34,7 @@ def report_of(only_a: int, only_b: int, interval: tuple[float, float]) -> Compar
     """Return a comparison of 100 items, where the two agree on all but `only_a` and `only_b`."""
     difference = (only_b - only_a) / 100
     return CompareReport(
+        profile="strict",
         task="names",
         model_a="a",
         model_b="b",

@@ -358,12 +358,13 @@ def comparison(title: str, report: CompareReport, counts: str, verdicts: tuple[s
         counts: Where only one of the two is right, in words.
         verdicts: The conclusions from a gain, from a loss, and from neither.
     """
-    interval = report.bootstrap
-    is_shown = report.mcnemar.exact_p < SIGNIFICANCE and (interval.low > 0 or interval.high < 0)
+    interval, mcnemar = report.bootstrap, report.mcnemar
+    assert mcnemar is not None, "likelihoods give no partial credit"
+    is_shown = mcnemar.exact_p < SIGNIFICANCE and (interval.low > 0 or interval.high < 0)
     verdict = verdicts[report.difference < 0] if is_shown else verdicts[2]
     return (
         f"{title}: {100 * report.accuracy_a:.1f}% to {100 * report.accuracy_b:.1f}%. {counts}; exact McNemar "
-        f"p = {report.mcnemar.exact_p:.2g}; {100 * report.confidence:g}% interval of the difference by concept "
+        f"p = {mcnemar.exact_p:.2g}; {100 * report.confidence:g}% interval of the difference by concept "
         f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f} points. {verdict}"
     )
 

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from oqvl_eval import EvalConfig, ImageRef, Item, write_benchmark
+from oqvl_eval import EvalConfig, ImageRef, Item, evaluate, write_benchmark
 from oqvl_shards.config import StageConfig
 from oqvl_shards.dataset import Dataset, describe_file, write_manifest
 from oqvl_shards.manifest import Account, CheckpointDetails, Lineage, Manifest
@@ -99,3 +99,20 @@ def evaluation(
         return EvalConfig.model_validate({**values, **fields})
 
     return make
+
+
+@pytest.fixture
+def answered(
+    evaluation: Callable[..., EvalConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Path]:
+    """Ask a model that says what it is told to, and return the directory of its predictions."""
+
+    def answer(task: str, items: Sequence[Item], outputs: Sequence[str], name: str = "answers") -> Path:
+        remaining = iter(outputs)
+        monkeypatch.setattr(
+            "colour_answerer.ColourAnswerer.generate", lambda self, prompts, **_: [next(remaining) for _ in prompts]
+        )
+        benchmark = write_benchmark(tmp_path / f"{name}-{task}", task, items)
+        return Path(evaluate(evaluation(f"{name}-of-{task}", benchmark=benchmark.path)).predictions)
+
+    return answer

@@ -292,6 +292,7 @@ def test_compare_counts_pairs(evaluation):
     assert (report.both_correct, report.only_a, report.only_b, report.both_wrong) == (5, 10, 5, 0)
     assert (report.accuracy_a, report.accuracy_b, report.difference) == (0.75, 0.5, -0.25)
     assert report.bootstrap.low <= report.difference <= report.bootstrap.high
+    assert report.mcnemar is not None
     assert report.mcnemar.statistic == 5
     assert report.mcnemar.exact_p == pytest.approx(2 * sum(math.comb(15, k) for k in range(6)) / 2**15)
     assert report.num_prompts_differing == 20
@@ -303,6 +304,7 @@ def test_compare_counts_pairs(evaluation):
 def test_compare_with_itself(evaluation):
     evaluate(evaluation())
     report = compare(CompareConfig(a=evaluation().output, b=evaluation().output))
+    assert report.mcnemar is not None
     assert (report.only_a, report.only_b, report.mcnemar.exact_p, report.num_prompts_differing) == (0, 0, 1.0, 0)
     assert (report.bootstrap.low, report.bootstrap.high) == (0.0, 0.0)
 
@@ -338,7 +340,7 @@ def test_show_finds_answers(evaluation, benchmark):
     evaluate(config)
     wrong = show(ShowConfig(dataset=config.output, only="wrong", limit=2))
     assert (wrong.num_matching, len(wrong.items)) == (5, 2)
-    assert wrong.items[0].by == "bare"
+    assert wrong.items[0].verdicts["strict"].by == "bare"
     assert show(ShowConfig(dataset=config.output, item="q07")).items[0].output is not None
     with pytest.raises(ConfigError, match=r"no item of .* matches item=zz"):
         show(ShowConfig(dataset=config.output, item="zz"))
@@ -352,7 +354,7 @@ def test_show_judges_as_the_stored_score_does(evaluation):
 
     def shown(**fields):
         report = show(ShowConfig(dataset=config.output, limit=20, **fields))
-        return report.normalisation, sum(bool(item.is_correct) for item in report.items)
+        return report.normalisation, sum(item.verdicts["strict"].credit == 1 for item in report.items)
 
     def scored(normalisation):
         return normalisation, score(
@@ -380,7 +382,8 @@ def test_show_splits_the_reasoning_off(evaluation, monkeypatch):
     report = show(ShowConfig(dataset=evaluation().output, limit=1))
     [item] = report.items
     assert (item.reasoning, item.output) == ("<think>It is A? No.</think>", "\nThe answer is B.")
-    assert (item.read, item.status, item.by) == ("B", "read", "answer_is")
+    verdict = item.verdicts["strict"]
+    assert (verdict.read, verdict.status, verdict.by) == ("B", "read", "answer_is")
     assert "reasoning   '<think>It is A? No.</think>'" in report.table()
 
 
@@ -401,5 +404,5 @@ def test_every_status_is_counted_shown_and_found(evaluation, monkeypatch, said, 
     assert getattr(report.reading_counts, status) == 20
     assert words in report.table()
     report = show(ShowConfig(dataset=evaluation().output, only=status, limit=1))
-    assert (report.num_matching, report.items[0].status) == (20, status)
+    assert (report.num_matching, report.items[0].verdicts["strict"].status) == (20, status)
     assert shown in report.table()

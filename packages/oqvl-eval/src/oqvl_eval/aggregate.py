@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -9,32 +10,36 @@ from pydantic import Field
 
 from oqvl_eval.config import JudgingConfig
 from oqvl_eval.intervals import Interval, cluster_bootstrap, wilson_interval
-from oqvl_eval.scoring import Verdict
+from oqvl_eval.scoring_rules.task_rules import Verdict
 from oqvl_shards.config import Frozen
 
 
 class Accuracy(Frozen):
-    """How many of a group of items were answered correctly."""
+    """How well a group of items was answered."""
 
     num_items: int = Field(description="number of items")
-    num_correct: int = Field(description="number of correct answers")
-    accuracy: float = Field(description="num_correct / num_items")
-    wilson: Interval = Field(description="Wilson score interval of the accuracy, which treats items as independent")
+    num_correct: int = Field(description="number of answers with full credit")
+    accuracy: float = Field(description="mean credit; num_correct / num_items if no answer has partial credit")
+    wilson: Interval = Field(
+        description="Wilson score interval of the accuracy, which treats items as independent; "
+        "with partial credits, it is too wide rather than too narrow"
+    )
 
     @classmethod
-    def of(cls, outcomes: Iterable[bool], confidence: float) -> Accuracy:
-        """Count `outcomes`: True for each item that was answered correctly. There must be at least one.
+    def of(cls, credits: Iterable[float], confidence: float) -> Accuracy:
+        """Average `credits`. There must be at least one.
 
         Args:
-            outcomes: One outcome per item.
+            credits: The credit of each answer, between 0 and 1.
             confidence: Coverage of the interval, e.g. 0.95.
         """
-        correct = list(outcomes)
+        values = list(credits)
+        total = math.fsum(values)
         return cls(
-            num_items=len(correct),
-            num_correct=sum(correct),
-            accuracy=sum(correct) / len(correct),
-            wilson=wilson_interval(sum(correct), len(correct), confidence),
+            num_items=len(values),
+            num_correct=sum(value == 1 for value in values),
+            accuracy=total / len(values),
+            wilson=wilson_interval(total, len(values), confidence),
         )
 
 
@@ -74,12 +79,12 @@ class ReadingCounts(Frozen):
 
 def by_category(verdicts: Sequence[Verdict], confidence: float) -> dict[str, Accuracy]:
     """Return the accuracy of each category, sorted by name, or nothing if there are fewer than two categories."""
-    outcomes: dict[str, list[bool]] = {}
+    credits: dict[str, list[float]] = {}
     for verdict in verdicts:
-        outcomes.setdefault(verdict.item.category, []).append(verdict.is_correct)
-    if len(outcomes) < 2:
+        credits.setdefault(verdict.item.category, []).append(verdict.credit)
+    if len(credits) < 2:
         return {}
-    return {category: Accuracy.of(outcomes[category], confidence) for category in sorted(outcomes)}
+    return {category: Accuracy.of(credits[category], confidence) for category in sorted(credits)}
 
 
 def by_cluster(verdicts: Sequence[Verdict], config: JudgingConfig) -> ClusterAccuracy | None:
@@ -91,7 +96,7 @@ def by_cluster(verdicts: Sequence[Verdict], config: JudgingConfig) -> ClusterAcc
     if len(all_correct) == len(verdicts):
         return None
     bootstrap = cluster_bootstrap(
-        ((verdict.item.cluster_id, float(verdict.is_correct)) for verdict in verdicts),
+        ((verdict.item.cluster_id, verdict.credit) for verdict in verdicts),
         num_resamples=config.num_resamples,
         seed=config.seed,
         confidence=config.confidence,

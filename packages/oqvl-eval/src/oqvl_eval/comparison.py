@@ -1,4 +1,7 @@
-"""Compare two runs on the same items: pair their predictions, count agreement, and bound the difference."""
+"""Compare two runs on the same items: pair their predictions, count agreement, and bound the difference.
+
+Several profiles that judge the same answers are compared here too.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass
 from oqvl_eval.config import JudgingConfig
 from oqvl_eval.intervals import Interval, cluster_bootstrap
 from oqvl_eval.predictions import Prediction
-from oqvl_eval.scoring import Verdict
+from oqvl_eval.scoring_rules.task_rules import Verdict
 from oqvl_shards.errors import DataError
 
 
@@ -54,8 +57,13 @@ def paired(a: Sequence[Prediction], b: Sequence[Prediction]) -> list[tuple[Predi
     return pairs
 
 
+def has_partial_credit(verdicts: Sequence[tuple[Verdict, Verdict]]) -> bool:
+    """Return whether an answer is neither right nor wrong, so that counts of right answers do not say it all."""
+    return any(verdict.credit not in (0, 1) for pair in verdicts for verdict in pair)
+
+
 def discordance(verdicts: Sequence[tuple[Verdict, Verdict]]) -> Discordance:
-    """Count the items by which of the two systems answered them correctly."""
+    """Count the items by which of the two systems answered them with full credit."""
     outcomes = [(a.is_correct, b.is_correct) for a, b in verdicts]
     return Discordance(
         both_correct=outcomes.count((True, True)),
@@ -65,10 +73,15 @@ def discordance(verdicts: Sequence[tuple[Verdict, Verdict]]) -> Discordance:
     )
 
 
+def disagree(verdicts: Sequence[Verdict]) -> bool:
+    """Return whether several profiles give different credits to one answer, or not all of them need a judge."""
+    return len({(verdict.credit, verdict.needs_judge) for verdict in verdicts}) > 1
+
+
 def difference_interval(verdicts: Sequence[tuple[Verdict, Verdict]], config: JudgingConfig) -> Interval:
-    """Return the cluster bootstrap interval of accuracy B - accuracy A. A cluster's items stay paired."""
+    """Return the cluster bootstrap interval of B's mean credit minus A's. A cluster's items stay paired."""
     return cluster_bootstrap(
-        ((a.item.cluster_id, float(b.is_correct) - float(a.is_correct)) for a, b in verdicts),
+        ((a.item.cluster_id, b.credit - a.credit) for a, b in verdicts),
         num_resamples=config.num_resamples,
         seed=config.seed,
         confidence=config.confidence,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic.config import JsonDict
 
 from oqvl_shards.config import StageConfig
@@ -16,8 +16,8 @@ ChoicesAs = Literal["letter", "text"]
 ImageCondition = Literal["given", "shuffled", "blank"]
 """Which pictures the model sees with an item; see `oqvl_eval.controls`."""
 
-Profile = Literal["strict"]
-"""A named way of judging; see `oqvl_eval.scoring`."""
+Profile = Literal["strict", "official", "lmms", "vlmevalkit", "lm_eval", "paper"]
+"""A named way of judging; see `oqvl_eval.scoring_rules`."""
 
 Normalisation = Literal["sum", "per_token", "per_byte", "pmi"]
 """How log-probabilities of continuations of different length are made comparable.
@@ -119,10 +119,15 @@ class EvalConfig(StageConfig):
         return self
 
 
+def _each_once(profiles: tuple[Profile, ...]) -> tuple[Profile, ...]:
+    if len(set(profiles)) < len(profiles):
+        raise ValueError(f"a profile is named twice: {', '.join(profiles)}")
+    return profiles
+
+
 class JudgingConfig(StageConfig):
     """How predictions are judged."""
 
-    profile: Profile = Field(default="strict", description="how answers are read; strict: no randomness, no guessing")
     normalisation: Normalisation = Field(
         default="sum",
         description="likelihood mode: compare log-probabilities as they are (sum), divided by tokens or bytes "
@@ -133,15 +138,25 @@ class JudgingConfig(StageConfig):
     seed: int = Field(default=0, ge=0, description="seed of the cluster bootstrap")
 
 
+Profiles = Annotated[tuple[Profile, ...], Field(min_length=1), AfterValidator(_each_once)]
+"""Profiles to judge by, each once. The first is reported in full."""
+
+
 class ScoreConfig(JudgingConfig):
     """`oqvl-eval score`: judge the predictions of one run."""
 
+    profiles: Profiles = Field(
+        default=("strict",),
+        description="how answers are judged; strict: no randomness, no guessing; the others reproduce the rules of "
+        "another harness; the first is reported in full, the others beside it",
+    )
     predictions: Path = Field(description="directory of a predictions dataset", json_schema_extra=_PLACE)
 
 
 class CompareConfig(JudgingConfig):
     """`oqvl-eval compare`: a paired comparison of two runs on the same items."""
 
+    profile: Profile = Field(default="strict", description="how answers are judged, see score")
     a: Path = Field(description="directory of system A's predictions dataset", json_schema_extra=_PLACE)
     b: Path = Field(description="directory of system B's predictions dataset", json_schema_extra=_PLACE)
 
@@ -174,9 +189,12 @@ class ShowConfig(StageConfig):
 
     dataset: Path = Field(description="directory of a benchmark or a predictions dataset", json_schema_extra=_PLACE)
     item: str | None = Field(default=None, description="id of the only item to show; unset: the first items")
-    only: Literal["right", "wrong", "read", "unread", "ambiguous", "refused", "no_answer"] | None = Field(
-        default=None, description="predictions: show only answers that were judged so; unset: all"
+    only: Literal["right", "wrong", "read", "unread", "ambiguous", "refused", "no_answer", "disagree"] | None = Field(
+        default=None,
+        description="predictions: show only answers that the first profile judged so (wrong: less than full credit), "
+        "or on which the profiles disagree; unset: all",
     )
+    profiles: Profiles = Field(default=("strict",), description="predictions: how answers are judged, see score")
     normalisation: Normalisation | None = Field(
         default=None,
         description="likelihood mode, see score; unset: the one of the only stored score, or sum if there is no stored "

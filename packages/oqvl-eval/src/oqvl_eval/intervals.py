@@ -27,11 +27,12 @@ class Interval(Frozen):
         return f"[{100 * self.low:.1f}, {100 * self.high:.1f}]"
 
 
-def wilson_interval(num_correct: int, num_items: int, confidence: float = 0.95) -> Interval:
+def wilson_interval(num_correct: float, num_items: int, confidence: float = 0.95) -> Interval:
     """Return Wilson's score interval of a proportion (E. B. Wilson, JASA 22, 1927), without continuity correction.
 
     Args:
-        num_correct: Number of successes.
+        num_correct: Number of successes, or the sum of credits between 0 and 1. Partial credits vary less than
+            successes and failures do, so the interval is then too wide rather than too narrow.
         num_items: Number of trials, at least one.
         confidence: Coverage of the interval, e.g. 0.95.
     """

@@ -20,6 +20,11 @@ _STATUS_WORDS: dict[Status, str] = {
     "no_answer": "no answer",
 }
 
+_MAX_FIGURES = 12
+_PARTIAL_CREDIT = (
+    "some answers have partial credit: the tables count full credit, and only the interval below tests the difference"
+)
+
 
 class EvalReport(Frozen):
     """Result of `oqvl-eval run`: the predictions that were written."""
@@ -45,6 +50,41 @@ class EvalReport(Frozen):
         )
 
 
+class ProfileScore(Frozen):
+    """The score of one run under one profile, in short."""
+
+    profile: str = Field(description="the profile that answers were judged by")
+    source: str = Field(description="the repository and the commit whose rules these are; empty if they are ours")
+    is_generic: bool = Field(description="whether the profile does not know the task, so that generic rules were used")
+    notes: list[str] = Field(description="what to know about the score, such as bugs that are reproduced")
+    score: float | None = Field(description="the figure that the profile calls the score; null if it is undefined")
+    score_name: str = Field(description="the name of that figure, e.g. accuracy, circular or f1")
+    accuracy: float = Field(description="mean credit of all items")
+    num_needing_judge: int = Field(description="answers that only a judge model could grade; they count as wrong")
+    reading_counts: ReadingCounts = Field(description="counts of how the answers were read")
+
+
+class ProfileSpread(Frozen):
+    """The scores of one run under several profiles."""
+
+    scores: list[ProfileScore] = Field(description="one score per profile, in the order in which they were asked for")
+    spread: float = Field(description="highest accuracy minus lowest accuracy")
+    num_differing: int = Field(description="number of items whose answers have different credits")
+
+    def table(self, num_items: int) -> str:
+        """Return the scores as text, side by side."""
+        header = ["profile", "score", "accuracy", "read", "unread", "several", "refused", "none", "judge", "by"]
+        lines = [_columns(header, [_profile_row(score) for score in self.scores])]
+        lines.append(
+            f"spread of accuracy {100 * self.spread:.1f} points; "
+            f"{self.num_differing:,} of {num_items:,} answers are judged differently"
+        )
+        generic = [score.profile for score in self.scores if score.is_generic]
+        if generic:
+            lines.append(f"generic rules, since the task is not known to them: {', '.join(generic)}")
+        return "\n".join(lines)
+
+
 class ScoreReport(Frozen):
     """Result of `oqvl-eval score`: the score of one run."""
 
@@ -53,21 +93,35 @@ class ScoreReport(Frozen):
     mode: str = Field(description="generate or likelihood")
     images: str = Field(description="given, shuffled or blank")
     profile: str = Field(description="the profile that answers were judged by")
+    source: str = Field(description="the repository and the commit whose rules these are; empty if they are ours")
+    is_generic: bool = Field(description="whether the profile does not know the task, so that generic rules were used")
+    notes: list[str] = Field(description="what to know about the score, such as bugs that are reproduced")
     normalisation: str | None = Field(description="how likelihoods were compared; null for generated answers")
     predictions_digest: str = Field(description="digest of the predictions' manifest")
     confidence: float = Field(description="coverage of all intervals")
+    score: float | None = Field(description="the figure that the profile calls the score; null if it is undefined")
+    score_name: str = Field(description="the name of that figure, e.g. accuracy, circular or f1")
+    figures: dict[str, float | None] = Field(description="all figures of the profile, as fractions")
     overall: Accuracy = Field(description="accuracy over all items")
     chance: float | None = Field(description="expected accuracy of choosing options at random; null without options")
     clusters: ClusterAccuracy | None = Field(description="accuracy by cluster; null if every cluster has one item")
     categories: dict[str, Accuracy] = Field(description="accuracy by category; empty with fewer than two categories")
     yes_no: YesNo | None = Field(description="precision, recall and F1 of yes-or-no questions; null without any")
     by_normalisation: dict[str, float] = Field(description="likelihood mode: accuracy under every normalisation")
+    num_needing_judge: int = Field(description="answers that only a judge model could grade; they count as wrong")
     reading_counts: ReadingCounts = Field(description="counts of how the answers were read")
+    profiles: ProfileSpread | None = Field(
+        default=None, description="the scores under all profiles; null if there is only one, and in stored scores"
+    )
 
     @property
     def accuracy(self) -> float:
-        """The share of correct answers among all items."""
+        """The mean credit of all items: the share of correct answers, unless some have partial credit."""
         return self.overall.accuracy
+
+    def in_short(self) -> ProfileScore:
+        """Return what is compared with other profiles."""
+        return ProfileScore(**{name: getattr(self, name) for name in ProfileScore.model_fields})
 
     def table(self) -> str:
         """Return the report as text."""
@@ -78,7 +132,10 @@ class ScoreReport(Frozen):
             ("model", self.model),
             ("pictures", self.images),
             ("scored", how),
+            ("rules of", _rules_of(self)),
+            ("score", _figures(self)),
             ("answers", _statuses(counts)),
+            ("judge", f"{self.num_needing_judge:,} answers need one and count as wrong" * bool(self.num_needing_judge)),
             ("read by", ", ".join(f"{rule} {count:,}" for rule, count in counts.by_rule.items())),
             ("letters", _letters(counts)),
             ("yes or no", _yes_no(self.yes_no) if self.yes_no else ""),
@@ -92,7 +149,10 @@ class ScoreReport(Frozen):
         if self.chance is not None:
             rows.append(["chance", "", _percent(self.chance)])
         interval = f"{100 * self.confidence:g}% interval"
-        return f"{header}\n\n{_columns(['', 'items', 'accuracy', interval, ''], rows)}"
+        blocks = [header, _columns(["", "items", "accuracy", interval, ""], rows)]
+        if self.profiles:
+            blocks.append(self.profiles.table(self.overall.num_items))
+        return "\n\n".join(blocks)
 
 
 class CompareReport(Frozen):
@@ -105,23 +165,27 @@ class CompareReport(Frozen):
     images_b: str = Field(description="B's pictures: given, shuffled or blank")
     num_items: int = Field(description="number of items")
     num_clusters: int = Field(description="number of clusters of these items")
-    both_correct: int = Field(description="number of items that both answered correctly")
-    only_a: int = Field(description="number of items that only A answered correctly (b)")
-    only_b: int = Field(description="number of items that only B answered correctly (c)")
-    both_wrong: int = Field(description="number of items that neither answered correctly")
-    accuracy_a: float = Field(description="A's accuracy")
-    accuracy_b: float = Field(description="B's accuracy")
+    profile: str = Field(description="the profile that answers were judged by")
+    both_correct: int = Field(description="number of items that both answered with full credit")
+    only_a: int = Field(description="number of items that only A answered with full credit (b)")
+    only_b: int = Field(description="number of items that only B answered with full credit (c)")
+    both_wrong: int = Field(description="number of items that neither answered with full credit")
+    accuracy_a: float = Field(description="A's mean credit")
+    accuracy_b: float = Field(description="B's mean credit")
     difference: float = Field(description="accuracy_b - accuracy_a")
     confidence: float = Field(description="coverage of the interval")
     bootstrap: Interval = Field(description="interval of the difference, from resampling whole clusters in pairs")
-    mcnemar: McNemar = Field(description="McNemar's test, which treats items as independent")
+    mcnemar: McNemar | None = Field(
+        description="McNemar's test, which treats items as independent; null if some answers have partial credit, "
+        "which the test does not know"
+    )
     num_prompts_differing: int = Field(description="number of items that A and B were asked with different prompts")
 
     def table(self) -> str:
         """Return the report as text."""
-        test = self.mcnemar
         header = _pairs(
             ("task", self.task),
+            ("scored", self.profile),
             ("A", f"{self.model_a}, pictures {self.images_a}"),
             ("B", f"{self.model_b}, pictures {self.images_b}"),
         )
@@ -139,18 +203,10 @@ class CompareReport(Frozen):
                 ["A wrong", f"{self.only_b:,}", f"{self.both_wrong:,}"],
             ],
         )
-        tests = _columns(
-            ["McNemar", "statistic", "p"],
-            [
-                ["exact", f"{test.statistic}", f"{test.exact_p:.4g}"],
-                ["mid-p", f"{test.statistic}", f"{test.mid_p:.4g}"],
-                ["chi-square", f"{test.chi2:.3f}", f"{test.chi2_p:.4g}"],
-                ["continuity-corrected", f"{test.corrected_chi2:.3f}", f"{test.corrected_p:.4g}"],
-            ],
-        )
+        tests = _tests(self.mcnemar) if self.mcnemar else _PARTIAL_CREDIT
         interval = f"{100 * self.confidence:g}% interval {self.bootstrap}, {self.num_clusters:,} clusters resampled"
         lines = [f"B - A: {100 * self.difference:+.1f} points, {interval}"]
-        if self.num_clusters < self.num_items:
+        if self.mcnemar and self.num_clusters < self.num_items:
             lines.append("the items of a cluster are not independent: the interval allows for that, the tests do not")
         if self.num_prompts_differing:
             lines.append(f"{self.num_prompts_differing:,} items were asked with different prompts")
@@ -178,6 +234,16 @@ class ImportReport(Frozen):
         )
 
 
+class ShownVerdict(Frozen):
+    """How one profile judged an answer."""
+
+    read: str = Field(description="what was read from the answer; empty if nothing was")
+    status: Status = Field(description="how the reading ended: read, unread, ambiguous, refused or no_answer")
+    by: str = Field(description="the rule that decided the reading")
+    credit: float = Field(description="credit of the answer, between 0 and 1")
+    needs_judge: bool = Field(description="whether only a judge model could grade the answer; it counts as wrong")
+
+
 class ShownItem(Frozen):
     """One item, with the model's answer if the dataset has one."""
 
@@ -189,12 +255,9 @@ class ShownItem(Frozen):
     output: str | None = Field(default=None, description="the generated text, without its reasoning")
     reasoning: str | None = Field(default=None, description="the reasoning in the generated text; null without any")
     likelihoods: dict[str, float] = Field(default_factory=dict, description="log-probability of each continuation")
-    read: str | None = Field(default=None, description="what was read from the answer; empty if nothing was")
-    status: Status | None = Field(
-        default=None, description="how the reading ended: read, unread, ambiguous, refused or no_answer"
+    verdicts: dict[str, ShownVerdict] = Field(
+        default_factory=dict, description="how each profile judged the answer, by the profile"
     )
-    by: str | None = Field(default=None, description="the rule that decided the reading")
-    is_correct: bool | None = Field(default=None, description="whether the answer is correct")
 
 
 class ShowReport(Frozen):
@@ -218,7 +281,6 @@ def _shown(item: ShownItem) -> str:
     """Lay out one item as (name, value) lines."""
     options = [f"    {chr(ord('A') + index)}. {choice}" for index, choice in enumerate(item.choices)]
     likelihoods = ", ".join(f"{text!r} {value:.3f}" for text, value in item.likelihoods.items())
-    verdict = {None: "", True: "right", False: "wrong"}[item.is_correct]
     return _pairs(
         ("item", item.item_id),
         ("category", item.category),
@@ -228,8 +290,61 @@ def _shown(item: ShownItem) -> str:
         ("reasoning", "" if item.reasoning is None else repr(item.reasoning)),
         ("output", "" if item.output is None else repr(item.output)),
         ("likelihood", likelihoods),
-        ("read", f"{item.read or _STATUS_WORDS[item.status]} by {item.by}: {verdict}" if item.status else ""),
+        *(("read", _shown_verdict(profile, verdict)) for profile, verdict in item.verdicts.items()),
     )
+
+
+def _shown_verdict(profile: str, verdict: ShownVerdict) -> str:
+    """Say in words what was read and what it is worth; `strict` is not named."""
+    outcome = {0.0: "wrong", 1.0: "right"}.get(verdict.credit, f"credit {verdict.credit:.3f}")
+    outcome = "needs a judge" if verdict.needs_judge else outcome
+    by = "" if profile == "strict" else f" ({profile})"
+    return f"{verdict.read or _STATUS_WORDS[verdict.status]} by {verdict.by}: {outcome}{by}"
+
+
+def _tests(mcnemar: McNemar) -> str:
+    return _columns(
+        ["McNemar", "statistic", "p"],
+        [
+            ["exact", f"{mcnemar.statistic}", f"{mcnemar.exact_p:.4g}"],
+            ["mid-p", f"{mcnemar.statistic}", f"{mcnemar.mid_p:.4g}"],
+            ["chi-square", f"{mcnemar.chi2:.3f}", f"{mcnemar.chi2_p:.4g}"],
+            ["continuity-corrected", f"{mcnemar.corrected_chi2:.3f}", f"{mcnemar.corrected_p:.4g}"],
+        ],
+    )
+
+
+def _rules_of(report: ScoreReport) -> str:
+    generic = " (generic rules: it does not know the task)" if report.is_generic else ""
+    return f"{report.source}{generic}" if report.source else ""
+
+
+def _figures(report: ScoreReport) -> str:
+    """Lay out the figures that say more than the accuracy, the score first."""
+    if set(report.figures) == {"accuracy"} and report.score == report.accuracy:
+        return ""
+    others = [
+        f"{name} {_percent_or_none(value)}" for name, value in report.figures.items() if name != report.score_name
+    ]
+    more = f"{len(others) - _MAX_FIGURES} more with --json"
+    shown = others if len(others) <= _MAX_FIGURES else [*others[:_MAX_FIGURES], more]
+    return ", ".join([f"{report.score_name} {_percent_or_none(report.score)}", *shown])
+
+
+def _profile_row(score: ProfileScore) -> list[str]:
+    counts = score.reading_counts
+    statuses = (counts.read, counts.unread, counts.ambiguous, counts.refused, counts.no_answer, score.num_needing_judge)
+    return [
+        score.profile,
+        f"{score.score_name} {_percent_or_none(score.score)}",
+        _percent(score.accuracy),
+        *(f"{number:,}" for number in statuses),
+        score.source or "OQVL",
+    ]
+
+
+def _percent_or_none(value: float | None) -> str:
+    return "undefined" if value is None else _percent(value)
 
 
 def _yes_no(score: YesNo) -> str:

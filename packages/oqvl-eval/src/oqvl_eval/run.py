@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from oqvl_eval.aggregate import Accuracy, by_category, by_cluster, chance_level, reading_counts, yes_no
 from oqvl_eval.asking import Asker
 from oqvl_eval.benchmark import Benchmark, write_benchmark
-from oqvl_eval.comparison import difference_interval, discordance, paired
+from oqvl_eval.comparison import difference_interval, disagree, discordance, has_partial_credit, paired
 from oqvl_eval.config import (
     NORMALISATIONS,
     CompareConfig,
@@ -25,8 +25,20 @@ from oqvl_eval.item import ImageRef, Item
 from oqvl_eval.mcnemar import mcnemar
 from oqvl_eval.predictions import PREDICTIONS_SCHEMA, Prediction, is_finished_chunk, read_predictions, write_chunk
 from oqvl_eval.reading.reasoning import split_reasoning
-from oqvl_eval.report import CompareReport, EvalReport, ImportReport, ScoreReport, ShownItem, ShowReport
-from oqvl_eval.scoring import has_blank, judge
+from oqvl_eval.report import (
+    CompareReport,
+    EvalReport,
+    ImportReport,
+    ProfileSpread,
+    ScoreReport,
+    ShownItem,
+    ShownVerdict,
+    ShowReport,
+)
+from oqvl_eval.scoring import has_blank, judge_all
+from oqvl_eval.scoring_rules.figures import mean_credit
+from oqvl_eval.scoring_rules.registry import FoundRules, find_rules
+from oqvl_eval.scoring_rules.task_rules import Verdict
 from oqvl_shards.atomic import atomic_write
 from oqvl_shards.dataset import Dataset, describe_file, open_dataset
 from oqvl_shards.errors import ConfigError
@@ -72,42 +84,37 @@ def evaluate(config: EvalConfig) -> EvalReport:
 
 
 def score(config: ScoreConfig) -> ScoreReport:
-    """Judge the predictions of one run.
+    """Judge the predictions of one run, by one profile or several.
 
-    The report is also written to `scores/{profile}.json` in the predictions' directory, or to
-    `scores/{profile}-{normalisation}.json` for likelihoods. The file is not part of the dataset, so the manifest and
-    its digest do not change. It depends on the predictions and the configuration alone, and the next scoring with the
-    same profile and normalisation overwrites it.
+    The score under each profile is also written to `scores/{profile}.json` in the predictions' directory, or to
+    `scores/{profile}-{normalisation}.json` for likelihoods. These files are not part of the dataset, so the manifest
+    and its digest do not change. They depend on the predictions and the configuration alone, and the next scoring with
+    the same profile and normalisation overwrites them.
+
+    Returns:
+        The score under the first profile. With several profiles, `profiles` has the scores under all of them.
 
     Raises:
         ManifestError: If `config.predictions` is not a dataset of kind `predictions`.
+        ConfigError: If a profile has no rules for the items or for likelihoods.
         DataError: If its files are damaged.
     """
     dataset = open_dataset(config.predictions, Kind.PREDICTIONS)
-    details = _details(dataset)
     predictions = list(read_predictions(dataset))
-    verdicts = [judge(prediction, config.normalisation) for prediction in predictions]
-    is_likelihood = details.mode == "likelihood"
-    report = ScoreReport(
-        task=details.task,
-        model=details.model,
-        mode=details.mode,
-        images=_image_condition(dataset),
-        profile=config.profile,
-        normalisation=config.normalisation if is_likelihood else None,
-        predictions_digest=dataset.manifest.digest(),
-        confidence=config.confidence,
-        overall=Accuracy.of((verdict.is_correct for verdict in verdicts), config.confidence),
-        chance=chance_level(verdicts),
-        clusters=by_cluster(verdicts, config),
-        categories=by_category(verdicts, config.confidence),
-        yes_no=yes_no(verdicts),
-        by_normalisation=_by_normalisation(predictions) if is_likelihood else {},
-        reading_counts=reading_counts(verdicts),
+    judged = [_judge(dataset, predictions, profile, config.normalisation) for profile in config.profiles]
+    reports = [_score_report(config, dataset, predictions, rules, verdicts) for rules, verdicts in judged]
+    for report in reports:
+        path = _score_file(dataset, report.profile, report.normalisation)
+        atomic_write(path, (report.model_dump_json(indent=2) + "\n").encode())
+    if len(reports) == 1:
+        return reports[0]
+    accuracies = [report.accuracy for report in reports]
+    spread = ProfileSpread(
+        scores=[report.in_short() for report in reports],
+        spread=max(accuracies) - min(accuracies),
+        num_differing=sum(map(disagree, zip(*(verdicts for _, verdicts in judged), strict=True))),
     )
-    path = _score_file(dataset, config.profile, config.normalisation if is_likelihood else None)
-    atomic_write(path, (report.model_dump_json(indent=2) + "\n").encode())
-    return report
+    return reports[0].model_copy(update={"profiles": spread})
 
 
 def compare(config: CompareConfig) -> CompareReport:
@@ -115,22 +122,27 @@ def compare(config: CompareConfig) -> CompareReport:
 
     Raises:
         ManifestError: If an input is not a dataset of kind `predictions`.
+        ConfigError: If the profile has no rules for the items or for likelihoods.
         DataError: If the two runs did not answer the same items.
     """
     dataset_a, dataset_b = (open_dataset(path, Kind.PREDICTIONS) for path in (config.a, config.b))
     pairs = paired(list(read_predictions(dataset_a)), list(read_predictions(dataset_b)))
-    verdicts = [(judge(a, config.normalisation), judge(b, config.normalisation)) for a, b in pairs]
+    runs = ((dataset_a, [a for a, _ in pairs]), (dataset_b, [b for _, b in pairs]))
+    verdicts_a, verdicts_b = (
+        _judge(dataset, predictions, config.profile, config.normalisation)[1] for dataset, predictions in runs
+    )
+    verdicts = list(zip(verdicts_a, verdicts_b, strict=True))
     counts = discordance(verdicts)
-    num_items = len(pairs)
-    accuracy_a = (counts.both_correct + counts.only_a) / num_items
-    accuracy_b = (counts.both_correct + counts.only_b) / num_items
+    accuracy_a, accuracy_b = mean_credit(verdicts_a), mean_credit(verdicts_b)
+    is_partial = has_partial_credit(verdicts)
     return CompareReport(
         task=_details(dataset_a).task,
         model_a=_details(dataset_a).model,
         model_b=_details(dataset_b).model,
         images_a=_image_condition(dataset_a),
         images_b=_image_condition(dataset_b),
-        num_items=num_items,
+        profile=config.profile,
+        num_items=len(pairs),
         num_clusters=len({a.item.cluster_id for a, _ in pairs}),
         both_correct=counts.both_correct,
         only_a=counts.only_a,
@@ -138,10 +150,10 @@ def compare(config: CompareConfig) -> CompareReport:
         both_wrong=counts.both_wrong,
         accuracy_a=accuracy_a,
         accuracy_b=accuracy_b,
-        difference=(counts.only_b - counts.only_a) / num_items,
+        difference=accuracy_b - accuracy_a if is_partial else (counts.only_b - counts.only_a) / len(pairs),
         confidence=config.confidence,
         bootstrap=difference_interval(verdicts, config),
-        mcnemar=mcnemar(counts.only_a, counts.only_b),
+        mcnemar=None if is_partial else mcnemar(counts.only_a, counts.only_b),
         num_prompts_differing=sum(a.prompt_sha256 != b.prompt_sha256 for a, b in pairs),
     )
 
@@ -176,7 +188,8 @@ def show(config: ShowConfig) -> ShowReport:
 
     Raises:
         ManifestError: If the dataset is neither a benchmark nor predictions.
-        ConfigError: If no item matches, or `only` is set for a benchmark, which has no answers.
+        ConfigError: If no item matches, `only` is set for a benchmark, which has no answers, or `only` asks where
+            profiles disagree and there is a single one.
     """
     dataset = open_dataset(config.dataset, Kind.BENCHMARK, Kind.PREDICTIONS)
     is_benchmark = dataset.manifest.kind == Kind.BENCHMARK
@@ -184,6 +197,11 @@ def show(config: ShowConfig) -> ShowReport:
         raise ConfigError(
             f"only={config.only} selects answers, but {config.dataset} is a benchmark",
             hint="leave only unset, or show a predictions dataset",
+        )
+    if config.only == "disagree" and len(config.profiles) < 2:
+        raise ConfigError(
+            f"only=disagree compares profiles, but profiles has only {config.profiles[0]}",
+            hint='name several, e.g. profiles=\'["strict", "lmms"]\'',
         )
     normalisation = None if is_benchmark else _shown_normalisation(dataset, config)
     shown = _shown_items(dataset) if is_benchmark else _shown_answers(dataset, config, normalisation)
@@ -266,9 +284,55 @@ def _image_condition(dataset: Dataset) -> str:
     return str(dataset.manifest.lineage.config.get("images", "given"))
 
 
-def _by_normalisation(predictions: list[Prediction]) -> dict[str, float]:
+def _judge(
+    dataset: Dataset, predictions: Sequence[Prediction], profile: Profile, normalisation: Normalisation
+) -> tuple[FoundRules, list[Verdict]]:
+    """Judge the predictions of one run by one profile."""
+    item_rules = {prediction.item.scoring_rule for prediction in predictions}
+    rules = find_rules(profile, _details(dataset).task, item_rules)
+    return rules, judge_all(predictions, rules, normalisation)
+
+
+def _score_report(
+    config: ScoreConfig,
+    dataset: Dataset,
+    predictions: Sequence[Prediction],
+    rules: FoundRules,
+    verdicts: Sequence[Verdict],
+) -> ScoreReport:
+    """Report the verdicts of one run under one profile."""
+    details = _details(dataset)
+    is_likelihood = details.mode == "likelihood"
+    figures = rules.together.aggregate(verdicts)
+    return ScoreReport(
+        task=details.task,
+        model=details.model,
+        mode=details.mode,
+        images=_image_condition(dataset),
+        profile=rules.profile,
+        source=rules.source,
+        is_generic=rules.is_generic,
+        notes=list(rules.together.notes),
+        normalisation=config.normalisation if is_likelihood else None,
+        predictions_digest=dataset.manifest.digest(),
+        confidence=config.confidence,
+        score=figures.values[figures.headline],
+        score_name=figures.headline,
+        figures=dict(figures.values),
+        overall=Accuracy.of((verdict.credit for verdict in verdicts), config.confidence),
+        chance=chance_level(verdicts),
+        clusters=by_cluster(verdicts, config),
+        categories=by_category(verdicts, config.confidence),
+        yes_no=yes_no(verdicts),
+        by_normalisation=_by_normalisation(predictions, rules) if is_likelihood else {},
+        num_needing_judge=sum(verdict.needs_judge for verdict in verdicts),
+        reading_counts=reading_counts(verdicts),
+    )
+
+
+def _by_normalisation(predictions: Sequence[Prediction], rules: FoundRules) -> dict[str, float]:
     return {
-        normalisation: sum(judge(prediction, normalisation).is_correct for prediction in predictions) / len(predictions)
+        normalisation: mean_credit(judge_all(predictions, rules, normalisation))
         for normalisation in NORMALISATIONS
         if normalisation != "pmi" or has_blank(predictions)
     }
@@ -282,7 +346,7 @@ def _shown_items(dataset: Dataset) -> Iterator[ShownItem]:
         yield _shown(item, question)
 
 
-def _score_file(dataset: Dataset, profile: Profile, normalisation: Normalisation | None) -> Path:
+def _score_file(dataset: Dataset, profile: str, normalisation: str | None) -> Path:
     name = f"{profile}-{normalisation}" if normalisation else profile
     return dataset.path / "scores" / f"{name}.json"
 
@@ -301,23 +365,38 @@ def _shown_normalisation(dataset: Dataset, config: ShowConfig) -> Normalisation 
 
 def _shown_answers(dataset: Dataset, config: ShowConfig, normalisation: Normalisation | None) -> Iterator[ShownItem]:
     """Yield the judged answers that `config.only` selects."""
-    for prediction in read_predictions(dataset):
-        verdict = judge(prediction, normalisation or "sum")
-        reading = verdict.reading
-        transcript = split_reasoning(prediction.output or "")
-        traits = {reading.status, "right" if verdict.is_correct else "wrong"}
-        if config.only is None or config.only in traits:
-            yield _shown(verdict.item, None).model_copy(
+    predictions = list(read_predictions(dataset))
+    judged = {profile: _judge(dataset, predictions, profile, normalisation or "sum")[1] for profile in config.profiles}
+    for row, prediction in enumerate(predictions):
+        verdicts = {profile: verdicts[row] for profile, verdicts in judged.items()}
+        if config.only is None or config.only in _traits(list(verdicts.values())):
+            transcript = split_reasoning(prediction.output or "")
+            yield _shown(prediction.item, None).model_copy(
                 update={
                     "output": None if prediction.output is None else transcript.answer,
                     "reasoning": transcript.reasoning or None,
                     "likelihoods": {candidate.text: candidate.logprob for candidate in prediction.candidates},
-                    "read": reading.answer,
-                    "status": reading.status,
-                    "by": reading.rule,
-                    "is_correct": verdict.is_correct,
+                    "verdicts": {profile: _shown_verdict(verdict) for profile, verdict in verdicts.items()},
                 }
             )
+
+
+def _traits(verdicts: Sequence[Verdict]) -> set[str]:
+    """Return the values of `only` that select an answer with these verdicts, one per profile."""
+    first = verdicts[0]
+    traits = {str(first.reading.status), "right" if first.is_correct else "wrong"}
+    return traits | {"disagree"} if disagree(verdicts) else traits
+
+
+def _shown_verdict(verdict: Verdict) -> ShownVerdict:
+    reading = verdict.reading
+    return ShownVerdict(
+        read=reading.answer,
+        status=reading.status,
+        by=reading.rule,
+        credit=verdict.credit,
+        needs_judge=verdict.needs_judge,
+    )
 
 
 def _shown(item: Item, question: str | None) -> ShownItem:

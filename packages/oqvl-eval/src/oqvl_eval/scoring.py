@@ -1,73 +1,94 @@
 """Judge predictions. A verdict depends on the prediction and the profile alone: nothing is random, nothing is guessed.
 
-Under the profile `strict`, an answer is right if:
+A generated answer is judged by the rules of its task under the profile (`oqvl_eval.scoring_rules`). Its credit is
+between 0 and 1. An answer that only a judge model could grade has no credit, and the report counts it.
 
-- `multiple_choice`, generated: `oqvl_eval.reading.choice` reads the right letter.
-- `yes_no`, generated: `oqvl_eval.reading.yes_no` reads the right one of yes and no.
-- `multiple_choice` or `yes_no`, by likelihood: the right option has the highest likelihood. Options that tie are
-  `ambiguous`, which counts as wrong.
-- `short_answer`: what `oqvl_eval.reading.text` reads equals an accepted answer in the same normal form.
-
-Only answers that were `read` can be right. The report counts the others by their status.
+In likelihood mode, an answer is right if the right option has the highest likelihood. Under `strict`, options that tie
+are `ambiguous`, which counts as wrong. Few other profiles have rules for likelihoods.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
 
 from oqvl_eval.config import Normalisation
 from oqvl_eval.item import Item
 from oqvl_eval.predictions import Candidate, Prediction
-from oqvl_eval.reading.choice import read_choice
+from oqvl_eval.profiles.markers import NeedsJudge
 from oqvl_eval.reading.reading import Reading
-from oqvl_eval.reading.short_answer import normal_form
-from oqvl_eval.reading.text import read_text
-from oqvl_eval.reading.yes_no import read_yes_no
+from oqvl_eval.scoring_rules import strict
+from oqvl_eval.scoring_rules.registry import FoundRules
+from oqvl_eval.scoring_rules.task_rules import TaskRules, Verdict
 from oqvl_shards.errors import ConfigError, DataError
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """The judgement of one prediction.
-
-    Args:
-        item: The item.
-        reading: What was read from the answer.
-        is_correct: Whether the answer is correct. Always False unless it was read.
-    """
-
-    item: Item
-    reading: Reading
-    is_correct: bool
-
-
-def judge(prediction: Prediction, normalisation: Normalisation = "sum") -> Verdict:
-    """Judge one prediction under the profile `strict`.
+def judge(prediction: Prediction, normalisation: Normalisation = "sum", rules: TaskRules = strict.GENERIC) -> Verdict:
+    """Judge one prediction.
 
     Args:
         prediction: The prediction.
         normalisation: How likelihoods of options of different length are compared. Unused for generated answers.
+        rules: The rules of the item's task. The default is the profile `strict`.
 
     Raises:
         DataError: If the prediction has neither a text nor likelihoods.
-        ConfigError: If `normalisation` is `pmi` and the options were not scored under blank pictures.
+        ConfigError: If the rules do not know likelihoods, or `normalisation` is `pmi` and the options were not scored
+            under blank pictures.
     """
     item = prediction.item
     if prediction.candidates:
-        reading = _most_likely_option(prediction, normalisation)
-    elif prediction.output is None:
+        option = _chosen_option(prediction, normalisation, rules)
+        if option is None:
+            return Verdict(item, Reading("ambiguous", "", "likelihood"), 0.0)
+        name = item.option_names[option]
+        return Verdict(item, Reading("read", name, "likelihood"), float(name == item.answer))
+    if prediction.output is None:
         raise DataError(
             f"the prediction for item {item.item_id!r} has neither an output nor likelihoods", hint="evaluate again"
         )
-    else:
-        reading = _read(item, prediction.output)
-    return Verdict(item, reading, reading.status == "read" and _is_right(item, reading.answer))
+    output = rules.prepare(prediction.output) if rules.prepare else prediction.output
+    reading = rules.read(item, output)
+    credit = rules.grade(item, output, reading)
+    if isinstance(credit, NeedsJudge):
+        return Verdict(item, reading, 0.0, output, needs_judge=True)
+    return Verdict(item, reading, credit, output)
+
+
+def judge_all(
+    predictions: Sequence[Prediction], rules: FoundRules, normalisation: Normalisation = "sum"
+) -> list[Verdict]:
+    """Judge the predictions of one run, in order; see `judge`.
+
+    An output that several items with the same options and answer share is judged once.
+    """
+    seen: dict[Hashable, Verdict] = {}
+    verdicts = []
+    for prediction in predictions:
+        item = prediction.item
+        rules_of_item = rules.of(item)
+        if prediction.candidates or rules_of_item.uses_metadata:
+            verdicts.append(judge(prediction, normalisation, rules_of_item))
+            continue
+        key = (prediction.output, item.choices, item.answer, item.scoring_rule, _accepted(item))
+        verdict = seen.get(key)
+        if verdict is None:
+            verdict = seen[key] = judge(prediction, normalisation, rules_of_item)
+        verdicts.append(Verdict(item, verdict.reading, verdict.credit, verdict.output, verdict.needs_judge))
+    return verdicts
 
 
 def most_likely(candidates: Sequence[Candidate], normalisation: Normalisation) -> int | None:
     """Return the index of the option with the highest likelihood, or None if several options tie.
+
+    Raises:
+        ConfigError: If `normalisation` is `pmi` and the options were not scored under blank pictures.
+    """
+    return strict.choose(option_logprobs(candidates, normalisation))
+
+
+def option_logprobs(candidates: Sequence[Candidate], normalisation: Normalisation) -> list[float]:
+    """Return the log-likelihood of each option, minus infinity for an option that was not scored.
 
     1. Normalise the log-probability of each continuation.
     2. Add up the probabilities of the continuations that stand for the same option (" A" and "A").
@@ -80,9 +101,7 @@ def most_likely(candidates: Sequence[Candidate], normalisation: Normalisation) -
     if normalisation == "pmi":
         blanks = _by_option(candidates, [_blank_logprob(candidate) for candidate in candidates])
         merged = {choice: value - blanks[choice] for choice, value in merged.items()}
-    best = max(merged.values())
-    winners = [choice for choice, value in merged.items() if value == best]
-    return winners[0] if len(winners) == 1 else None
+    return [merged.get(choice, -math.inf) for choice in range(max(merged) + 1)]
 
 
 def has_blank(predictions: Sequence[Prediction]) -> bool:
@@ -107,23 +126,18 @@ def _blank_logprob(candidate: Candidate) -> float:
     return candidate.blank_logprob
 
 
-def _most_likely_option(prediction: Prediction, normalisation: Normalisation) -> Reading:
-    option = most_likely(prediction.candidates, normalisation)
-    if option is None:
-        return Reading("ambiguous", "", "likelihood")
-    return Reading("read", prediction.item.option_names[option], "likelihood")
+def _chosen_option(prediction: Prediction, normalisation: Normalisation, rules: TaskRules) -> int | None:
+    if rules.choose is None:
+        raise ConfigError(
+            f"{rules.source} has no rule for likelihoods, which is what item {prediction.item.item_id!r} was asked for",
+            hint="score with the profile strict, or evaluate again with mode=generate",
+        )
+    return rules.choose(option_logprobs(prediction.candidates, normalisation))
 
 
-def _read(item: Item, output: str) -> Reading:
-    if item.scoring_rule == "multiple_choice":
-        return read_choice(output, dict(zip(item.letters, item.choices, strict=True)))
-    return read_yes_no(output) if item.scoring_rule == "yes_no" else read_text(output)
-
-
-def _is_right(item: Item, answer: str) -> bool:
-    if item.scoring_rule == "short_answer":
-        return normal_form(answer) in {normal_form(accepted) for accepted in item.accepted_answers}
-    return answer == item.answer
+def _accepted(item: Item) -> tuple[str, ...]:
+    """Return the accepted answers of an open question, by which its answers are graded."""
+    return item.accepted_answers if item.scoring_rule == "short_answer" else ()
 
 
 def _normalised(candidate: Candidate, normalisation: Normalisation) -> float:
