@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 
 from oqvl_eval import Item
 from oqvl_eval.predictions import Candidate, Prediction, checked_candidates
-from oqvl_eval.scoring import has_blank, judge, most_likely
+from oqvl_eval.scoring import has_blank, judge, judge_all, most_likely, option_logprobs
+from oqvl_eval.scoring_rules import strict
+from oqvl_eval.scoring_rules.registry import find_rules
 from oqvl_shards.errors import ConfigError, DataError
 
 CHOICE = Item("q", "q", ("?",), ("an apple", "a pear"), "B")
@@ -150,3 +153,35 @@ def test_pmi_is_had_only_when_every_option_has_a_reference():
     full, bare = Candidate(0, "A", -1.0, 1, -2.0), Candidate(1, "B", -1.0, 1)
     assert has_blank([Prediction(CHOICE, None, (full,), "")])
     assert not has_blank([Prediction(CHOICE, None, (full, bare), "")])
+
+
+def test_what_several_items_share_is_read_once():
+    outputs, num_read = ["B", "B", "(A) or (B)", "B"], []
+    rules = find_rules("strict", "pets", {"multiple_choice"})
+    counting = replace(rules.together, read=lambda item, output: num_read.append(output) or strict.read(item, output))
+    counted = replace(rules, by_rule={"multiple_choice": counting})
+    items = [replace(CHOICE, item_id=str(number)) for number in range(3)] + [replace(CHOICE, answer="A")]
+    predictions = [Prediction(item, output, (), "") for item, output in zip(items, outputs, strict=True)]
+    verdicts = judge_all(predictions, counted)
+    assert [verdict.item for verdict in verdicts] == items
+    assert [verdict.credit for verdict in verdicts] == [1.0, 1.0, 0.0, 0.0]
+    assert verdicts == [judge(prediction) for prediction in predictions]
+    assert num_read == ["B", "(A) or (B)", "B"]
+
+
+def test_items_of_different_rules_are_judged_by_their_own():
+    predictions = [Prediction(item, "2.", (), "") for item in (CHOICE, OPEN)]
+    rules = find_rules("strict", "mine", {"multiple_choice", "short_answer"})
+    assert [verdict.credit for verdict in judge_all(predictions, rules)] == [0.0, 1.0]
+
+
+def test_options_that_were_not_scored_are_impossible():
+    assert option_logprobs(candidates((1, "B", -1.0, 1)), "sum") == [-math.inf, -1.0]
+
+
+def test_profiles_choose_by_their_own_rules():
+    tied = Prediction(CHOICE, None, candidates((0, " A", -1.0, 1), (1, " B", -1.0, 1)), "")
+    ai2d = find_rules("paper", "ai2d", {"multiple_choice"})
+    assert judge(tied, rules=ai2d.together).reading.answer == "A"
+    with pytest.raises(ConfigError, match="lmms-eval 75571cf has no rule for likelihoods"):
+        judge(tied, rules=find_rules("lmms", "ai2d", {"multiple_choice"}).together)

@@ -71,10 +71,12 @@ def judge_all(
             verdicts.append(judge(prediction, normalisation, rules_of_item))
             continue
         key = (prediction.output, item.choices, item.answer, item.scoring_rule, _accepted(item))
-        verdict = seen.get(key)
-        if verdict is None:
-            verdict = seen[key] = judge(prediction, normalisation, rules_of_item)
-        verdicts.append(Verdict(item, verdict.reading, verdict.credit, verdict.output, verdict.needs_judge))
+        known = seen.get(key)
+        if known is None:
+            known = seen[key] = judge(prediction, normalisation, rules_of_item)
+            verdicts.append(known)
+        else:
+            verdicts.append(Verdict(item, known.reading, known.credit, known.output, known.needs_judge))
     return verdicts
 
 
