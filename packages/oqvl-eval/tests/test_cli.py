@@ -75,3 +75,20 @@ def test_help_lists_the_fields(command):
     code, out, _ = command("run", "--help")
     assert code == 0
     assert '    prompt.answer_cue ("Answer:")\n        last line of every item, style completion\n' in out
+
+
+def test_profiles_stand_side_by_side(command):
+    command("run", *ASK, "output=a", 'answerer_options.blind_to=["blue"]')
+    code, out, _ = command("score", "predictions=a", 'profiles=["strict","lmms","paper"]')
+    assert code == 0
+    table = out[out.index("profile ") :].splitlines()
+    assert [line.split()[:4] for line in table[1:4]] == [
+        ["strict", "accuracy", "75.0", "75.0"],
+        ["lmms", "accuracy", "75.0", "75.0"],
+        ["paper", "accuracy", "75.0", "75.0"],
+    ]
+    assert table[4] == "spread of accuracy 0.0 points; 0 of 20 answers are judged differently"
+    code, out, _ = command("score", "predictions=a", 'profiles=["lmms"]', "--json")
+    assert json.loads(out)["profiles"] is None
+    code, _, error = command("score", "predictions=a", 'profiles=["lenient"]')
+    assert (code, "profiles" in error, "'strict', 'official', 'lmms'" in error) == (3, True, True)
