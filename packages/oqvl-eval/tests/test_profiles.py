@@ -121,7 +121,7 @@ def test_items_that_are_judged_differently_are_counted_and_listed(answered):
         "lm_eval": 0.25,
         "paper": 0.25,
     }
-    assert "read        a refusal by refusal: wrong\n" in listed.table()
+    assert "read        a refusal by refusal: wrong (strict)" in listed.table()
     assert "read        nothing by random_draw: credit 0.250 (official)" in listed.table()
     same = show(ShowConfig(dataset=predictions, profiles=("official", "lm_eval")))
     assert same.num_matching == 3
@@ -191,3 +191,13 @@ def test_likelihoods_have_few_rules(evaluation):
 def test_a_profile_is_named_once(tmp_path):
     with pytest.raises(ConfigError, match="a profile is named twice: lmms, lmms"):
         ScoreConfig.from_values({"predictions": tmp_path, "profiles": ["lmms", "lmms"]})
+
+
+def test_the_table_shows_a_few_figures_and_json_all(answered):
+    report = score(ScoreConfig(predictions=answered("pope", *POPE)))
+    [line] = [line for line in report.table().splitlines() if line.startswith("score ")]
+    assert line == (
+        "score       f1 50.0, accuracy 50.0, precision 50.0, recall 50.0, yes_ratio 50.0, random accuracy 100.0, "
+        "9 more with --json"
+    )
+    assert len(report.figures) == 15

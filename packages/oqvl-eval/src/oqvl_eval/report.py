@@ -20,7 +20,7 @@ _STATUS_WORDS: dict[Status, str] = {
     "no_answer": "no answer",
 }
 
-_MAX_FIGURES = 12
+_MAX_FIGURES = 5
 _PARTIAL_CREDIT = (
     "some answers have partial credit: the tables count full credit, and only the interval below tests the difference"
 )
@@ -290,16 +290,19 @@ def _shown(item: ShownItem) -> str:
         ("reasoning", "" if item.reasoning is None else repr(item.reasoning)),
         ("output", "" if item.output is None else repr(item.output)),
         ("likelihood", likelihoods),
-        *(("read", _shown_verdict(profile, verdict)) for profile, verdict in item.verdicts.items()),
+        *(("read", line) for line in _verdict_lines(item)),
     )
 
 
-def _shown_verdict(profile: str, verdict: ShownVerdict) -> str:
-    """Say in words what was read and what it is worth; `strict` is not named."""
-    outcome = {0.0: "wrong", 1.0: "right"}.get(verdict.credit, f"credit {verdict.credit:.3f}")
-    outcome = "needs a judge" if verdict.needs_judge else outcome
-    by = "" if profile == "strict" else f" ({profile})"
-    return f"{verdict.read or _STATUS_WORDS[verdict.status]} by {verdict.by}: {outcome}{by}"
+def _verdict_lines(item: ShownItem) -> list[str]:
+    """Say in words what each profile read and what it is worth. The profile is named if there are several."""
+    lines = []
+    for profile, verdict in item.verdicts.items():
+        outcome = {0.0: "wrong", 1.0: "right"}.get(verdict.credit, f"credit {verdict.credit:.3f}")
+        outcome = "needs a judge" if verdict.needs_judge else outcome
+        by = f" ({profile})" if len(item.verdicts) > 1 else ""
+        lines.append(f"{verdict.read or _STATUS_WORDS[verdict.status]} by {verdict.by}: {outcome}{by}")
+    return lines
 
 
 def _tests(mcnemar: McNemar) -> str:

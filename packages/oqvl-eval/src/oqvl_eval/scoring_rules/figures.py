@@ -84,7 +84,7 @@ def yes_no_by_split(verdicts: Sequence[Verdict]) -> Figures:
     An answer without a reading is neither yes nor no: it lowers accuracy, and recall if the right answer is yes.
     """
     splits = {category: _yes_no(group) for category, group in by_category(verdicts).items()}
-    return Figures("f1", {**per_split(splits), **_yes_no(verdicts), "f1": mean_of_splits(splits, "f1")})
+    return Figures("f1", {**_yes_no(verdicts), "f1": mean_of_splits(splits, "f1"), **per_split(splits)})
 
 
 def per_split(splits: Mapping[str, Mapping[str, float | None]]) -> dict[str, float | None]:

@@ -225,7 +225,7 @@ def aggregate_pope(verdicts: Sequence[Verdict]) -> Figures:
         for split, group in figures.by_category(verdicts).items()
     }
     overall = pope.summarize([(verdict.output, verdict.item.answer) for verdict in verdicts])
-    return Figures("f1", {**figures.per_split(splits), **overall})
+    return Figures("f1", {**overall, **figures.per_split(splits)})
 
 
 def read_mtvqa(item: Item, output: str) -> Reading:

@@ -158,7 +158,7 @@ def aggregate_pope(verdicts: Sequence[Verdict]) -> Figures:
         split: pope.summarize([(verdict.output, verdict.item.answer) for verdict in group])
         for split, group in figures.by_category(verdicts).items()
     }
-    return Figures("f1", {**figures.per_split(splits), "f1": figures.mean_of_splits(splits, "f1")})
+    return Figures("f1", {"f1": figures.mean_of_splits(splits, "f1"), **figures.per_split(splits)})
 
 
 def read_mtvqa(item: Item, output: str) -> Reading:

@@ -147,7 +147,7 @@ def aggregate_pope(verdicts: Sequence[Verdict]) -> Figures:
         for split, group in figures.by_category(verdicts).items()
     }
     means = {name: figures.mean_of_splits(splits, name) for name in ("accuracy", "f1")}
-    return Figures("f1", {**figures.per_split(splits), **means})
+    return Figures("f1", {**means, **figures.per_split(splits)})
 
 
 def _rules(
