@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from oqvl_model.configuration_oqvl import OqvlConfig
 from oqvl_model.modeling_oqvl import OqvlForConditionalGeneration
@@ -28,6 +28,8 @@ SPECIAL_TOKENS = ["<|pad|>", "<s>", "<|im_start|>", "<|im_end|>", "<image>"]
 SENTENCES = ["a red apple on a table", "a blue car", "system user assistant", "what is this? a green tree"]
 IMAGE_SIZE = 24
 VISUAL_TOKENS = 4
+QWEN_VOCAB_SIZE = 151643
+QWEN_LAST_ID = 151664
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -49,6 +51,20 @@ def tokenizer_json() -> bytes:
         show_progress=False,
     )
     tokenizer.train_from_iterator(SENTENCES, trainer)
+    return tokenizer.to_str().encode()
+
+
+@pytest.fixture(scope="session")
+def qwen_tokenizer_json() -> bytes:
+    """A tokenizer with as many ids as Qwen2.5's: bytes, fillers, and the added tokens up to id 151664."""
+    vocab = {token: index for index, token in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    vocab |= {f"filler {index}": index for index in range(len(vocab), QWEN_VOCAB_SIZE)}
+    tokenizer = Tokenizer(models.BPE(vocab, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    names = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    names += [f"<|reserved {index}|>" for index in range(QWEN_LAST_ID + 1 - QWEN_VOCAB_SIZE - len(names))]
+    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in names])
     return tokenizer.to_str().encode()
 
 

@@ -148,3 +148,29 @@ def test_a_timm_tower_brings_its_statistics(tmp_path, tokenizer_json):
     assert model.config.image_mean == (0.4, 0.5, 0.6)
     assert processor.bos_token_id is None
     assert model.generation_config.bos_token_id is None
+
+
+def test_the_projector_starts_as_asked(tmp_path, tokenizer_json):
+    (tmp_path / "tokenizer.json").write_bytes(tokenizer_json)
+    text = TextInit(hidden_size=64, intermediate_size=8, num_layers=1, num_attention_heads=2, num_key_value_heads=2)
+    vision = VisionInit(image_size=24, hidden_size=64, intermediate_size=8, num_layers=2, num_attention_heads=2)
+    config = InitConfig(
+        output=tmp_path / "model",
+        tokenizer=tmp_path / "tokenizer.json",
+        vision=vision,
+        text=text,
+        visual_tokens_per_image=1,
+    )
+    normal, linear = (
+        build_model(config.model_copy(update={"projector_init": name}))[0] for name in ("normal", "linear")
+    )
+    bound = 64**-0.5
+    for part in ("linear_1", "linear_2"):
+        ours, torchs = getattr(normal.projector, part), getattr(linear.projector, part)
+        assert ours.weight.std().item() == pytest.approx(0.02, rel=0.1)
+        assert torch.count_nonzero(ours.bias) == 0
+        assert torchs.weight.abs().max() <= bound
+        assert torchs.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.1)
+        assert torch.count_nonzero(torchs.bias) > 0
+    assert torch.equal(normal.text.model.norm.weight, linear.text.model.norm.weight)
+    assert torch.equal(normal.text.lm_head.weight, linear.text.lm_head.weight)

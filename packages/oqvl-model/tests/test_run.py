@@ -82,6 +82,25 @@ def test_the_same_configuration_gives_the_same_bytes_and_no_work(values, tmp_pat
     assert files(tmp_path / "again") == files(values["output"])
 
 
+def test_missing_special_tokens_are_added(values):
+    run.init(InitConfig.from_values(values | {"image_token": "<picture>", "bos_token": "<begin>"}))
+    processor = OqvlProcessor.from_pretrained(values["output"])
+    ids = [processor.special_id(token) for token in ("<|endofchunk|>", "<begin>", "<picture>")]
+    assert ids == [300, 301, 302]
+    model: Any = OqvlForConditionalGeneration.from_pretrained(values["output"])
+    assert model.config.image_token_id == 302
+
+
+def test_the_lineage_names_newer_choices_only_if_they_are_made(values, tmp_path):
+    first = run.init(InitConfig.from_values(values))
+    chosen = {"projector_init": "linear", "chat_template": "open-qwen2vl"}
+    second = run.init(InitConfig.from_values(values | chosen | {"output": tmp_path / "second"}))
+    lineages = [open_dataset(report.output).manifest.lineage.config for report in (first, second)]
+    assert set(lineages[0]) == {"config", "inputs"}
+    assert not set(chosen) & set(lineages[0]["config"])
+    assert {key: lineages[1][key] for key in chosen} == chosen
+
+
 def test_another_seed_gives_other_weights(values, tmp_path):
     first = run.init(InitConfig.from_values(values))
     second = run.init(InitConfig.from_values(values | {"output": tmp_path / "second", "seed": 8}))
@@ -117,7 +136,6 @@ def test_the_lineage_names_inputs_by_their_digests(values, tokenizer_json):
     ("change", "message"),
     [
         ({"tokenizer": "missing.json"}, "tokenizer"),
-        ({"image_token": "<picture>"}, "not a special token"),
         ({"visual_tokens_per_image": 6}, "square"),
         ({"visual_tokens_per_image": 25}, "from 1 to 16"),
         ({"text": {"directory": "nowhere"}}, "text.directory"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from oqvl_model.config import GenerateConfig, InitConfig, ShowConfig
+from oqvl_model.config import ConvertConfig, GenerateConfig, InitConfig, ShowConfig
 from oqvl_shards.command_line import Report, add_stage, new_app
 from oqvl_shards.errors import run_cli
 
@@ -17,7 +17,17 @@ add_stage(
     InitConfig,
     "oqvl_model.run:init",
     text="Build a model directory.\n\n"
-    "The tokenizer is copied. The vision tower and the decoder start from fresh weights or from local files.",
+    "The tokenizer is copied, with missing special tokens added. "
+    "The vision tower and the decoder start from fresh weights or from local files.",
+)
+add_stage(
+    app,
+    "convert",
+    ConvertConfig,
+    "oqvl_model.run:convert",
+    text="Convert a model of another layout.\n\n"
+    "The released Open-Qwen2VL weights, Prismatic VLMs, LLaVA and checkpoints of oqvl-train become model directories. "
+    "Every key of the source is mapped, or reported as left out with the reason.",
 )
 add_stage(
     app,

@@ -1,4 +1,4 @@
-"""The configurations of the commands `init`, `show` and `generate`."""
+"""The configurations of the commands `init`, `convert`, `show` and `generate`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from oqvl_shards.config import Paths, StageConfig
+
+TemplateName = Literal["chatml", "open-qwen2vl"]
+"""Name of a chat template; see `chat_template.py`."""
 
 _Rgb = tuple[float, float, float]
 
@@ -105,7 +108,9 @@ class InitConfig(StageConfig):
 
     output: Path = Field(description="model directory to write", json_schema_extra={"lineage": False})
     name: str = Field(default="model", min_length=1, description="name of the model, for people to read")
-    tokenizer: Path = Field(description="tokenizer.json to copy byte for byte")
+    tokenizer: Path = Field(
+        description="tokenizer.json; missing special tokens are added, and without any it is copied byte for byte"
+    )
     vision: VisionInit = Field(default_factory=VisionInit, description="the vision tower")
     text: TextInit = Field(default_factory=TextInit, description="the decoder")
     visual_tokens_per_image: int = Field(default=144, gt=0, description="visual tokens per image, a square number")
@@ -122,7 +127,61 @@ class InitConfig(StageConfig):
         description="text of the system turn; empty: no system turn",
         json_schema_extra={"prose": True},
     )
+    chat_template: TemplateName = Field(
+        default="chatml",
+        description="chatml, or open-qwen2vl for the template of the released weights",
+        json_schema_extra={"lineage": False},
+    )
+    projector_init: Literal["normal", "linear"] = Field(
+        default="normal",
+        description="fresh weights of the projector; normal: standard deviation of 0.02 and biases of 0; linear: "
+        "torch's default of nn.Linear, uniform weights and biases, as in Open-Qwen2VL",
+        json_schema_extra={"lineage": False},
+    )
     seed: int = Field(default=7, ge=0, description="seed of fresh weights")
+
+
+class ConvertConfig(StageConfig):
+    """Configuration of `oqvl-model convert`."""
+
+    source: Path = Field(description="directory of the model to convert")
+    output: Path = Field(description="model directory to write", json_schema_extra={"lineage": False})
+    name: str = Field(default="model", min_length=1, description="name of the model, for people to read")
+    layout: Literal["auto", "open-qwen2vl", "llava", "llava-qwen", "trainer"] = Field(
+        default="auto",
+        description="layout of the source; open-qwen2vl: config.json and checkpoints/latest-checkpoint.pt, also of "
+        "other Prismatic VLMs; llava: LlavaForConditionalGeneration of transformers; llava-qwen: LlavaQwenForCausalLM "
+        "of LLaVA's code; trainer: a checkpoint step-... of oqvl-train; auto: the one that the files show",
+    )
+    text_directory: Path | None = Field(
+        default=None,
+        description="directory with config.json and tokenizer.json of the decoder (Qwen2.5-1.5B-Instruct for the "
+        "released weights); unset: the source's own; its weights are not read",
+    )
+    vision_directory: Path | None = Field(
+        default=None,
+        description="directory with SigLIP's weights, of timm or transformers, if the source has no tower",
+    )
+    base: Path | None = Field(
+        default=None,
+        description="trainer: model directory that the run started from, for the frozen parts and the processor",
+    )
+    image_size: int | None = Field(
+        default=None, gt=0, description="side of the square input image in pixels; unset: what the source states"
+    )
+    num_heads: int | None = Field(
+        default=None, gt=0, description="attention heads of the tower; unset: what the source states"
+    )
+    visual_tokens_per_image: int | None = Field(
+        default=None, gt=0, description="visual tokens per image, a square number; unset: what the source states"
+    )
+    dtype: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="dtype of the written weights; float32 keeps every source exactly"
+    )
+    chat_template: Literal["auto", "chatml", "open-qwen2vl"] = Field(
+        default="auto",
+        description="template of chat prompts; auto: open-qwen2vl for that layout, chatml for the others",
+    )
 
 
 class ShowConfig(StageConfig):

@@ -20,6 +20,7 @@ from oqvl_model.configuration_oqvl import (
 from oqvl_model.decoder import load_decoder, read_decoder_config
 from oqvl_model.modeling_oqvl import OqvlForConditionalGeneration
 from oqvl_model.processing_oqvl import OqvlProcessor, ProcessorConfig
+from oqvl_model.special_tokens import add_special_tokens
 from oqvl_model.vision import TimmTower, TransformerTower, timm_stage_channels
 from oqvl_model.weights import load_timm
 from oqvl_shards.errors import ConfigError
@@ -47,6 +48,9 @@ def build_model(config: InitConfig) -> tuple[OqvlForConditionalGeneration, OqvlP
     )
     torch.manual_seed(config.seed)
     model = OqvlForConditionalGeneration(model_config)
+    if config.projector_init == "linear":
+        model.projector.linear_1.reset_parameters()
+        model.projector.linear_2.reset_parameters()
     model.generation_config = GenerationConfig(
         bos_token_id=processor.bos_token_id, eos_token_id=processor.end_token_id, pad_token_id=processor.pad_token_id
     )
@@ -113,6 +117,7 @@ def _processor(config: InitConfig, vision: PreTrainedConfig) -> OqvlProcessor:
             f"tokenizer: {config.tokenizer} cannot be read: {error}", hint="give the path of a tokenizer.json"
         ) from error
     mean, std = pixel_statistics(vision)
+    needed = [config.bos_token, config.pad_token, config.image_token, config.end_token, config.start_token]
     return OqvlProcessor(
         ProcessorConfig(
             image_size=vision.image_size,
@@ -125,8 +130,9 @@ def _processor(config: InitConfig, vision: PreTrainedConfig) -> OqvlProcessor:
             bos_token=config.bos_token,
             start_token=config.start_token,
             system_prompt=config.system_prompt,
+            chat_template=config.chat_template,
         ),
-        tokenizer_json,
+        add_special_tokens(tokenizer_json, needed),
     )
 
 

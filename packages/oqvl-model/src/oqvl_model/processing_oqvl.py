@@ -24,6 +24,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import BatchFeature, PreTrainedTokenizerFast
 
+from oqvl_model.chat_template import ChatTokens, Piece, Section, chat_sections
+from oqvl_model.config import TemplateName
 from oqvl_shards.atomic import atomic_write
 from oqvl_shards.config import StageConfig
 from oqvl_shards.errors import ConfigError, DataError
@@ -53,6 +55,9 @@ class ProcessorConfig(StageConfig):
     start_token: str = Field(default="<|im_start|>", description="special token that begins a chat turn")
     system_prompt: str = Field(
         default="You are a helpful assistant.", description="text of the system turn; empty: no system turn"
+    )
+    chat_template: TemplateName = Field(
+        default="chatml", description="chatml, or open-qwen2vl for the template of the released weights"
     )
 
 
@@ -119,9 +124,16 @@ class OqvlProcessor:
             "pad_token": self.config.pad_token,
         }
         tokenizer_config = {"tokenizer_class": "PreTrainedTokenizerFast", **tokens}
-        atomic_write(directory / _PROCESSOR_FILE, _json_bytes(self.config.model_dump(mode="json")))
+        atomic_write(directory / _PROCESSOR_FILE, _json_bytes(self._saved_values()))
         atomic_write(directory / "tokenizer_config.json", _json_bytes(tokenizer_config))
         atomic_write(directory / TOKENIZER_FILE, self.tokenizer_json)
+
+    def _saved_values(self) -> dict[str, Any]:
+        """Return the configuration as saved: without `chat_template` if it is the default, so that files stay equal."""
+        values = self.config.model_dump(mode="json")
+        if self.config.chat_template == ProcessorConfig.model_fields["chat_template"].default:
+            del values["chat_template"]
+        return values
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
@@ -168,32 +180,47 @@ class OqvlProcessor:
             chat: Whether to wrap the prompt as the user turn of a chat, up to where the assistant's answer begins. If
                 False, the prompt follows the begin-of-document token as it is.
         """
-        pieces: list[str | int | Image.Image] = [] if self.bos_token_id is None else [self.bos_token_id]
-        pieces += self._chat(prompt) if chat else prompt
-        return self._encode_pieces(pieces)
+        if chat:
+            return self.encode_conversation([prompt])
+        begin: list[Piece] = [] if self.bos_token_id is None else [self.bos_token_id]
+        return self._encode_section(Section((*begin, *prompt)))
 
-    def _chat(self, prompt: Prompt) -> list[str | int | Image.Image]:
-        """Wrap `prompt` in the chat template; special tokens are given as their ids."""
-        start, end = self.special_id(self.config.start_token), self.end_token_id
-        system_prompt = self.config.system_prompt
-        system_turn = [start, f"system\n{system_prompt}", end, "\n"] if system_prompt else []
-        return [*system_turn, start, "user\n", *prompt, end, "\n", start, "assistant\n"]
+    def encode_conversation(self, turns: Sequence[Prompt]) -> list[int]:
+        """Return the token ids of a conversation, up to where the assistant's next answer begins.
 
-    def _encode_pieces(self, pieces: Sequence[str | int | Image.Image]) -> list[int]:
+        Args:
+            turns: The user's first message, the assistant's answer, the user's next message, and so on; the last one is
+                the user's.
+        """
+        tokens = ChatTokens(
+            bos=self.bos_token_id,
+            start=self.special_id(self.config.start_token),
+            end=self.end_token_id,
+            system_prompt=self.config.system_prompt,
+        )
+        sections = chat_sections(self.config.chat_template, turns, tokens)
+        return [token_id for section in sections for token_id in self._encode_section(section)]
+
+    def _encode_section(self, section: Section) -> list[int]:
         """Join adjacent texts and tokenise each joined text; ids stay, and images become placeholders."""
         ids: list[int] = []
+        chunk: list[int] = []  # what follows the last image
         text = ""
-        for piece in [*pieces, None]:  # the None makes the loop tokenise a text at the end
+        num_dropped = 0
+        for piece in [*section.pieces, None]:  # the None makes the loop tokenise a text at the end
             if isinstance(piece, str):
                 text += piece
                 continue
             if text:
-                ids += self.encode_text(text)
+                chunk += self.encode_text(text)
                 text = ""
             if isinstance(piece, int):
-                ids.append(piece)
-            elif piece is not None:
+                chunk.append(piece)
+                continue
+            ids += chunk[num_dropped:]
+            if piece is not None:
                 ids += [self.image_token_id] * self.config.visual_tokens_per_image
+                chunk, num_dropped = [], int(section.drops_after_image)
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:

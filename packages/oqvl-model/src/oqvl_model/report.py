@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from pydantic import Field
@@ -27,6 +28,40 @@ class InitReport(Frozen):
                 f"  digest      {self.digest}",
             ]
         )
+
+
+class ConvertReport(Frozen):
+    """Result of `oqvl-model convert`. The model directory keeps it as `conversion.json`."""
+
+    output: Path | None = Field(default=None, description="model directory that was written")
+    digest: str = Field(default="", description="digest of its manifest, 64 hex digits")
+    layout: str = Field(description="layout of the source")
+    architecture: str = Field(description="model class, as in config.json")
+    num_parameters: int = Field(description="number of parameters, including the tower's")
+    num_bytes: int = Field(default=0, description="size of all files in bytes")
+    mapped: dict[str, tuple[str, ...]] = Field(
+        description="names of the weights that each used key of the source gives"
+    )
+    unused: dict[str, str] = Field(description="reason for each key of the source that is left out")
+    missing: tuple[str, ...] = Field(default=(), description="weights without a key: none, or the conversion fails")
+    notes: tuple[str, ...] = Field(default=(), description="facts of the source that matter when the model is used")
+
+    def table(self) -> str:
+        """Return the report for people; keys that are left out are counted by reason."""
+        reasons = Counter(self.unused.values())
+        lines = [
+            f"{self.output}",
+            f"  layout      {self.layout}",
+            f"  parameters  {self.num_parameters:>15,}",
+            f"  bytes       {self.num_bytes:>15,}",
+            f"  mapped      {len(self.mapped):>15,} keys, to {sum(map(len, self.mapped.values())):,} weights",
+            f"  left out    {len(self.unused):>15,} keys",
+            *(f"              {count:>15,} {reason}" for reason, count in sorted(reasons.items())),
+            f"  missing     {len(self.missing):>15,} weights",
+            *(f"  note        {note}" for note in self.notes),
+            f"  digest      {self.digest}",
+        ]
+        return "\n".join(lines)
 
 
 class PartReport(Frozen):

@@ -6,9 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oqvl_model.config import GenerateConfig, InitConfig, ShowConfig
-from oqvl_model.report import GenerateReport, InitReport, PartReport, ShowReport
+from oqvl_model.config import ConvertConfig, GenerateConfig, InitConfig, ShowConfig
+from oqvl_model.report import ConvertReport, GenerateReport, InitReport, PartReport, ShowReport
 from oqvl_shards.claim import CLAIM_NAME
+from oqvl_shards.config import StageConfig
 from oqvl_shards.dataset import UNFINISHED_NAME, describe_file
 from oqvl_shards.errors import ConfigError
 from oqvl_shards.image import decode_image
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 
     from oqvl_model.modeling_oqvl import OqvlForConditionalGeneration
     from oqvl_model.processing_oqvl import OqvlProcessor
+
+_CONVERT_INPUTS = ("text_directory", "vision_directory", "base")
+"""Directories that a conversion may read beside its source."""
+
+_TEXT_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json")
+_MODEL_FILES = ("*.json", "*.safetensors", "*.bin", "checkpoints/latest-checkpoint.pt", "*.distcp", ".metadata")
+"""Patterns of the files of a model directory that decide what it is converted to."""
 
 
 def init(config: InitConfig) -> InitReport:
@@ -35,7 +43,7 @@ def init(config: InitConfig) -> InitReport:
         ConfigError: If the parts do not fit together, an input is missing, another run is writing the output, or the
             output directory holds something else.
     """
-    pinned = {"inputs": _digest_inputs(config)}
+    pinned = {"inputs": _digest_inputs(config), **_pin_changed(config, "chat_template", "projector_init")}
     with stage_output("oqvl-model init", config.output, _without_paths(config), pinned=pinned) as output:
         if output.dataset is None:
             from oqvl_model.initialization import build_model
@@ -48,6 +56,47 @@ def init(config: InitConfig) -> InitReport:
         digest=manifest.digest(),
         num_parameters=int(manifest.statistics["num_parameters"]),
         num_bytes=manifest.num_bytes,
+    )
+
+
+def convert(config: ConvertConfig) -> ConvertReport:
+    """Convert a model of another layout into a model directory.
+
+    1. Digest the input files. The lineage names them by their digests and not by their paths.
+    2. Claim the output directory. If an earlier run has finished it, return its report.
+    3. Open the source, and map each of its keys to a weight, or leave it out for a stated reason.
+    4. Write the weights one by one, then the other files, and then the manifest over all of them.
+
+    Raises:
+        ConfigError: If an input is missing, the source has parts that the model lacks, another run is writing the
+            output, or the output directory holds something else.
+        DataError: If a key of the source is unknown or does not fit, or a weight has no key.
+    """
+    from oqvl_model.conversion.model_directory import REPORT_FILE
+
+    pinned = {"inputs": _digest_sources(config)}
+    settings = config.model_copy(update=dict.fromkeys(_CONVERT_INPUTS) | {"source": Path("source")})
+    with stage_output("oqvl-model convert", config.output, settings, pinned=pinned) as output:
+        if output.dataset is None:
+            import torch
+
+            from oqvl_model.conversion.layouts import open_source
+            from oqvl_model.conversion.model_directory import write_model
+
+            source = open_source(config)
+            written = write_model(source, config.output, getattr(torch, config.dtype))
+            _finish(
+                output,
+                name=config.name,
+                architecture=written.architecture,
+                stage="convert",
+                visual_tokens_per_image=source.config.visual_tokens_per_image,
+                num_parameters=written.num_parameters,
+            )
+    manifest = output.finished().manifest
+    kept = ConvertReport.model_validate_json((config.output / REPORT_FILE).read_bytes())
+    return kept.model_copy(
+        update={"output": config.output, "digest": manifest.digest(), "num_bytes": manifest.num_bytes}
     )
 
 
@@ -124,6 +173,12 @@ def _without_paths(config: InitConfig) -> InitConfig:
     return config.model_copy(update={"tokenizer": Path("tokenizer.json"), "vision": vision, "text": text})
 
 
+def _pin_changed(config: StageConfig, *fields: str) -> dict[str, str]:
+    """Return the values of `fields` that are not the defaults. With the defaults, the lineage does not name them."""
+    defaults = type(config).model_fields
+    return {field: getattr(config, field) for field in fields if getattr(config, field) != defaults[field].default}
+
+
 def _digest_inputs(config: InitConfig) -> dict[str, str]:
     """Return the sha256 of every input that `config` uses, by its configuration key."""
     paths = {
@@ -133,6 +188,22 @@ def _digest_inputs(config: InitConfig) -> dict[str, str]:
         "text.directory": config.text.directory,
     }
     return {key: _digest(key, path) for key, path in paths.items() if path is not None}
+
+
+def _digest_sources(config: ConvertConfig) -> dict[str, str]:
+    """Return the sha256 of every file that a conversion may read, by configuration key and path below it."""
+    directories = {"source": config.source} | {key: getattr(config, key) for key in _CONVERT_INPUTS}
+    digests = {}
+    for key, directory in directories.items():
+        if directory is None:
+            continue
+        if not directory.is_dir():
+            raise ConfigError(f"{key}: there is no directory at {directory}", hint="fetch the model first")
+        patterns = _TEXT_FILES if key == "text_directory" else _MODEL_FILES
+        paths = {path for pattern in patterns for path in directory.glob(pattern) if path.is_file()}
+        for path in sorted(paths):
+            digests[f"{key}/{path.relative_to(directory)}"] = describe_file(path, directory, num_samples=1).sha256
+    return digests
 
 
 def _digest(key: str, path: Path) -> str:
@@ -152,16 +223,36 @@ def _write(
     """Write the model's files, then the manifest over them."""
     model.save_pretrained(config.output)
     processor.save_pretrained(config.output)
-    paths = sorted(path for path in config.output.iterdir() if path.name not in (CLAIM_NAME, UNFINISHED_NAME))
-    files = [describe_file(path, config.output, num_samples=1) for path in paths]
-    output.finish(
+    _finish(
+        output,
         name=config.name,
+        architecture=type(model).__name__,
+        stage="init",
+        visual_tokens_per_image=config.visual_tokens_per_image,
+        num_parameters=model.num_parameters(),
+    )
+
+
+def _finish(
+    output: StageOutput,
+    *,
+    name: str,
+    architecture: str,
+    stage: str,
+    visual_tokens_per_image: int,
+    num_parameters: int,
+) -> None:
+    """Write the manifest over all files of the model directory."""
+    paths = sorted(path for path in output.directory.iterdir() if path.name not in (CLAIM_NAME, UNFINISHED_NAME))
+    files = [describe_file(path, output.directory, num_samples=1) for path in paths]
+    output.finish(
+        name=name,
         details=CheckpointDetails(
-            architecture=type(model).__name__, stage="init", visual_tokens_per_image=config.visual_tokens_per_image
+            architecture=architecture, stage=stage, visual_tokens_per_image=visual_tokens_per_image
         ),
         shards=files,
         account=Account(num_in=len(files), num_kept=len(files)),
-        statistics={"num_parameters": model.num_parameters()},
+        statistics={"num_parameters": num_parameters},
     )
 
 

@@ -57,7 +57,7 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # torch and safetensors raise a dozen unrelated types on broken files
         # The original message is left out, because torch's message advises letting the file execute code.
         raise ConfigError(
-            f"{path} cannot be read as a state dict: found {_describe_content(path)}, expected names and tensors "
+            f"{path} cannot be read as a state dict: found {describe_content(path)}, expected names and tensors "
             "saved by safetensors (.safetensors) or torch.save (any other suffix)",
             hint="save the weights alone: torch.save(network.state_dict(), path)",
         ) from error
@@ -69,7 +69,7 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
     return dict(state)
 
 
-def _describe_content(path: Path) -> str:
+def describe_content(path: Path) -> str:
     """Say in a few words what kind of file is at `path`, for the error message about an unreadable one."""
     if not path.is_file():
         return "no file"
