@@ -146,7 +146,7 @@ def _token_of_id(config: ConvertConfig, token_id: object) -> str:
     return added[token_id]
 
 
-def _processor(config: ConvertConfig, vision: Any, text: Qwen2Config, num_tokens: int, **tokens: str) -> OqvlProcessor:
+def _processor(config: ConvertConfig, vision: Any, text: Qwen2Config, num_tokens: int, **tokens: Any) -> OqvlProcessor:
     directory: Path = config.text_directory or config.source
     tokenizer_config = directory / "tokenizer_config.json"
     stated = read_json(tokenizer_config, "source") if tokenizer_config.is_file() else {}

@@ -41,7 +41,8 @@ def write_model(source: SourceModel, directory: Path, dtype: torch.dtype) -> Con
     keys = map_keys(source.tensors, source.rules, shapes, source.layout)
     write_tensors(directory / WEIGHTS_FILE, shapes, dtype, lambda name: keys.weights[name].read())
     source.config.architectures = [OqvlForConditionalGeneration.__name__]
-    source.config.dtype = dtype
+    for part in (source.config, source.config.vision_config, source.config.text_config):
+        part.dtype = dtype
     source.config.save_pretrained(directory)
     processor = source.processor
     GenerationConfig(
