@@ -28,7 +28,13 @@ def test_the_public_names_are_there():
 
 
 @pytest.mark.parametrize(
-    ("command", "field"), [("init", "vision.feature_stride"), ("show", "document_tokens"), ("generate", "images")]
+    ("command", "field"),
+    [
+        ("init", "vision.feature_stride"),
+        ("convert", "text_directory"),
+        ("show", "document_tokens"),
+        ("generate", "images"),
+    ],
 )
 def test_help_lists_every_field(command, field):
     result = CliRunner().invoke(app, [command, "--help"], terminal_width=300)

@@ -8,13 +8,14 @@ convert only checkpoints of runs that you trust.
 from __future__ import annotations
 
 import re
+import warnings
 from functools import partial
 from pathlib import Path
 
 import torch
 import torch.distributed.checkpoint as dcp
 from torch import Tensor
-from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.metadata import TensorProperties, TensorStorageMetadata
 
 from oqvl_model.config import ConvertConfig
 from oqvl_model.configuration_oqvl import OqvlConfig
@@ -75,14 +76,18 @@ def _open_checkpoint(directory: Path) -> dict[str, StoredTensor]:
             f"source: {directory} is not a checkpoint of oqvl-train: {error}",
             hint="give one of the directories checkpoints/step-... of a run",
         ) from error
-    return {
-        key: StoredTensor(tuple(entry.size), entry.properties.dtype, partial(_read, directory, key, entry))
-        for key, entry in metadata.state_dict_metadata.items()
-        if isinstance(entry, TensorStorageMetadata)
-    }
+    tensors = {}
+    for key, entry in metadata.state_dict_metadata.items():
+        if not isinstance(entry, TensorStorageMetadata):
+            entry = TensorStorageMetadata(TensorProperties(torch.uint8), torch.Size(), [])  # a number or a text
+        shape, dtype = tuple(entry.size), entry.properties.dtype
+        tensors[key] = StoredTensor(shape, dtype, partial(_read, directory, key, entry))
+    return tensors
 
 
 def _read(directory: Path, key: str, entry: TensorStorageMetadata) -> Tensor:
     tensor = torch.empty(entry.size, dtype=entry.properties.dtype)
-    dcp.load({key: tensor}, storage_reader=dcp.FileSystemReader(directory), no_dist=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns about running in one process, which is intended
+        dcp.load({key: tensor}, storage_reader=dcp.FileSystemReader(directory), no_dist=True)
     return tensor
