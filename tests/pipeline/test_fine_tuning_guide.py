@@ -88,7 +88,7 @@ def call(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_tokenizer_keeps_its_ids_and_gains_what_is_missing(directory: Path) -> None:
     before = Tokenizer.from_file(str(directory / "qwen2.5-1.5b-instruct/tokenizer.json")).get_vocab()
-    after = Tokenizer.from_file(str(directory / "tokenizer.json")).get_vocab()
+    after = Tokenizer.from_file(str(directory / "model/tokenizer.json")).get_vocab()
     assert {token: after[token] for token in before} == before
     assert sorted(set(after) - set(before)) == ["<image>", "<s>", "<|endofchunk|>", "<|pad|>"]
 

@@ -44,7 +44,7 @@ def source(tmp_path: Path, tokenizer_json: bytes, processor: OqvlProcessor, enli
     config = LlavaConfig(
         vision_config=SiglipVisionConfig(**VISION),
         text_config=Qwen2Config(**TEXT),
-        image_token_id=processor.image_token_id,
+        image_token_index=processor.image_token_id,
         vision_feature_layer=-2,
         vision_feature_select_strategy="full",
     )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from oqvl_model.conversion.tokenizer import make_processor
@@ -7,7 +9,7 @@ from oqvl_shards.errors import ConfigError
 
 
 def test_a_processor_has_the_special_tokens_and_fits_the_embedding(tmp_path, tokenizer_json):
-    values = {"image_size": 24, "visual_tokens_per_image": 4, "chat_template": "chatml"}
+    values: dict[str, Any] = {"image_size": 24, "visual_tokens_per_image": 4, "chat_template": "chatml"}
     with pytest.raises(ConfigError, match=r"text_directory: .*tokenizer\.json cannot be read"):
         make_processor(tmp_path, "text_directory", num_rows=320, **values)
     (tmp_path / "tokenizer.json").write_bytes(tokenizer_json)
