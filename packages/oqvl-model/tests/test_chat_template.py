@@ -1,7 +1,8 @@
 """The templates, against prompts of the original's own prompt builder and tokenisation.
 
-`data/open_qwen2vl_prompts.json` holds 20 conversations and the ids that Open-Qwen2VL's public code makes of them with
-`data/qwen2_style_tokenizer.json`, a small tokenizer with Qwen2's normalisation and splitting; -1 stands for an image.
+`data/open_qwen2vl_prompts.json` holds 20 conversations and 4 raw prompts, and the ids that Open-Qwen2VL's public code
+(2025, commit 0d76f9f) makes of them in fine-tuning and in its demonstration. The tokenizer is
+`data/qwen2_style_tokenizer.json`, a small one with Qwen2's normalisation and splitting; -1 stands for an image.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from oqvl_model.processing_oqvl import OqvlProcessor, ProcessorConfig
 from oqvl_model.special_tokens import add_special_tokens
 
 DATA = Path(__file__).parent / "data"
-CONVERSATIONS = json.loads((DATA / "open_qwen2vl_prompts.json").read_text(encoding="utf-8"))
+PROMPTS = json.loads((DATA / "open_qwen2vl_prompts.json").read_text(encoding="utf-8"))
+CONVERSATIONS = [prompt for prompt in PROMPTS if "turns" in prompt]
+RAW_PROMPTS = [prompt for prompt in PROMPTS if "raw" in prompt]
 IMAGE = Image.new("RGB", (2, 2))
 TOKENS = ChatTokens(bos=1, start=2, end=3, system_prompt="Help.")
 
@@ -49,9 +52,15 @@ def test_prompts_equal_those_of_the_original(conversation, released):
         assert released.encode_prompt(turns[0], chat=True) == expected
 
 
+@pytest.mark.parametrize("prompt", RAW_PROMPTS, ids=lambda prompt: prompt["raw"])
+def test_raw_prompts_equal_those_of_the_original(prompt, released):
+    expected = [released.image_token_id if token_id == -1 else token_id for token_id in prompt["ids"]]
+    assert released.encode_prompt(pieces(prompt["raw"]), chat=False) == expected
+
+
 def test_conversations_cover_what_matters():
     num_images = {sum(turn.count("<image>") for turn in each["turns"]) for each in CONVERSATIONS}
-    assert len(CONVERSATIONS) == 20
+    assert (len(CONVERSATIONS), len(RAW_PROMPTS)) == (20, 4)
     assert {0, 1, 2, 3} <= num_images
     assert any(len(each["turns"]) > 1 for each in CONVERSATIONS)
 

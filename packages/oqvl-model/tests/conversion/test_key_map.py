@@ -40,12 +40,14 @@ def test_keys_are_mapped_split_or_left_out():
         ({"old.w": torch.ones(3), "new.w": torch.ones(3)}, r"keys that no rule knows \(1\): new.w$"),
         ({"old.w": torch.ones(3), "old.v": torch.ones(3)}, r"keys that no rule knows \(1\): old.v$"),
         ({"more.x": torch.ones(3)}, r"no keys for these weights \(1\): new.w$"),
+        ({"old.w": torch.ones(3), "old.0.both": torch.ones(())}, r"old.0.both has shape \(\), but new.0.first needs"),
         ({"old.w": torch.ones(2)}, r"old.w has shape \(2,\), but new.w needs \(3,\)"),
     ],
 )
 def test_what_does_not_fit_is_named(state, message):
     with pytest.raises(DataError) as caught:
-        mapped(state, {"new.w": (3,)})
+        halves = {f"new.0.{name}": (2,) for name in ("first", "second") if "old.0.both" in state}
+        mapped(state, {"new.w": (3,)} | halves)
     assert caught.match(message.removesuffix("$"))
 
 

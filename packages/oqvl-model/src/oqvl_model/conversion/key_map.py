@@ -59,11 +59,13 @@ class Weight:
     change: Change
     index: int
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the weight, found without reading the tensor."""
-        changed = self.change(torch.empty(self.tensor.shape, dtype=self.tensor.dtype, device="meta"))
-        return tuple(changed[self.index].shape)
+    def has_shape(self, shape: tuple[int, ...]) -> bool:
+        """Return whether the weight will have this shape, without reading the tensor."""
+        try:
+            changed = self.change(torch.empty(self.tensor.shape, dtype=self.tensor.dtype, device="meta"))
+            return tuple(changed[self.index].shape) == shape
+        except (IndexError, RuntimeError):  # the tensor has too few axes or rows for the change
+            return False
 
     def read(self) -> Tensor:
         """Read the weight."""
@@ -120,7 +122,7 @@ def map_keys(
             weight = Weight(key, tensor, rule.change, index)
             if name in weights:
                 problems.append(f"{key} and {weights[name].source} both give {name}")
-            elif weight.shape != expected[name]:
+            elif not weight.has_shape(expected[name]):
                 problems.append(f"{key} has shape {tensor.shape}, but {name} needs {expected[name]}")
             weights[name] = weight
     missing = sorted(expected.keys() - weights.keys())
