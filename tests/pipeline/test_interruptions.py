@@ -71,6 +71,12 @@ STAGES = {
         "seed=2",
     ),
     "init": Stage("oqvl-model init -c model.toml", "seed=1", "seed=2", needs_torch=True),
+    "convert": Stage(
+        "oqvl-model convert source=pretrain/checkpoints/step-000002 base=model",
+        "name=one",
+        "name=two",
+        needs_torch=True,
+    ),
     "train": Stage(f"oqvl-train {PRETRAIN} checkpoint_every=1", "seed=1", "seed=2", needs_torch=True),
     "import jsonl": Stage("oqvl-eval import source=questions/colours.jsonl images=pictures", "task=one", "task=two"),
     "answer": Stage(
@@ -158,7 +164,10 @@ Outcomes = dict[str, list[list[dict[str, Any]]]]
 
 MODULES = {
     False: ("oqvl_filter.run", "oqvl_pack.run", "oqvl_shards.run", "oqvl_eval.run"),
-    True: ("oqvl_model.run", "oqvl_model.initialization", "oqvl_model.trainee", "oqvl_train.run", "oqvl_eval.run"),
+    True: (
+        *("oqvl_model.run", "oqvl_model.initialization", "oqvl_model.trainee", "oqvl_train.run", "oqvl_eval.run"),
+        *("oqvl_model.conversion.layouts", "oqvl_model.conversion.model_directory"),
+    ),
 }
 """What the stages that need torch, and those that do not, import."""
 
