@@ -70,7 +70,7 @@ def open_llava_qwen(config: ConvertConfig) -> SourceModel:
     values = read_json(config.source / "config.json", "source")
     tower_name = str(values.get("mm_vision_tower", ""))
     if "siglip" not in tower_name.lower():
-        raise refuse("mm_vision_tower", tower_name, "SigLIP", "a tower of that architecture")
+        raise refuse("mm_vision_tower", tower_name, "SigLIP", "rules for the keys of that tower")
     tensors = open_model_directory(config.source, "source")
     tower = {key: tensor for key, tensor in tensors.items() if key.startswith("model.vision_tower.")}
     if not tower and config.vision_directory:
@@ -107,10 +107,15 @@ def _checked_vision(values: Mapping[str, Any]) -> SiglipVisionConfig:
     """Return the tower's configuration; raise `ConfigError` for whatever cannot be converted, by the field's name."""
     vision, text = values.get("vision_config") or {}, values.get("text_config") or {}
     if vision.get("model_type") != SiglipVisionConfig.model_type:
-        needed = "a CLIP tower: a class token, a norm before the blocks and QuickGELU"
+        needed = "rules for the keys of CLIP: a class token, a norm before the blocks and QuickGELU"
         raise refuse("vision_config.model_type", vision.get("model_type"), SiglipVisionConfig.model_type, needed)
     if text.get("model_type") != Qwen2Config.model_type:
-        raise refuse("text_config.model_type", text.get("model_type"), Qwen2Config.model_type, "that decoder")
+        raise refuse(
+            "text_config.model_type",
+            text.get("model_type"),
+            Qwen2Config.model_type,
+            "rules for the keys of that decoder",
+        )
     for field, supported, needed in [
         ("vision_feature_select_strategy", "full", "a tower with a class token"),
         ("projector_hidden_act", "gelu", "a projector with that activation"),

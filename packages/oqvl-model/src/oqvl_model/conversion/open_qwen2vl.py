@@ -129,10 +129,10 @@ def _read_fields(values: Mapping[str, Any], config: ConvertConfig) -> _Fields:
     if match is None:
         raise refuse("arch_specifier", arch, "avgpool, N-avgpool and gelu-mlp", "a projector of other layers")
     if tower_id not in _TOWERS:
-        needed = "a tower of that architecture; fused backbones need two towers whose features are joined"
+        needed = "rules for the keys of that tower; fused backbones need two towers whose features are joined"
         raise refuse("vision_backbone_id", tower_id, f"{', '.join(_TOWERS)}", needed)
     if not decoder_id.startswith("qwen2"):
-        raise refuse("llm_backbone_id", decoder_id, "qwen2 and qwen2.5", "a decoder of that architecture")
+        raise refuse("llm_backbone_id", decoder_id, "qwen2 and qwen2.5", "rules for the keys of that decoder")
     if resize != "resize-naive":
         raise refuse("image_resize_strategy", resize, "resize-naive", "a processor that crops or pads images")
     image_size, num_heads = _TOWERS[tower_id]

@@ -21,7 +21,7 @@ def read_decoder_config(directory: Path, key: str) -> Qwen2Config:
     """
     values = read_json(directory / "config.json", key)
     if values.get("model_type") != Qwen2Config.model_type:
-        raise refuse(f"{key}: model_type", values.get("model_type"), "qwen2", "a decoder of that architecture")
+        raise refuse(f"{key}: model_type", values.get("model_type"), "qwen2", "rules for the keys of that decoder")
     return Qwen2Config(**values)
 
 

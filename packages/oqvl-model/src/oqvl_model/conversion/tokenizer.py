@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from transformers import SiglipVisionConfig
+
 from oqvl_model.config import TemplateName
-from oqvl_model.configuration_oqvl import SIGLIP_MEAN, SIGLIP_STD
+from oqvl_model.configuration_oqvl import pixel_statistics
 from oqvl_model.processing_oqvl import TOKENIZER_FILE, OqvlProcessor, ProcessorConfig
 from oqvl_model.special_tokens import add_special_tokens
 from oqvl_shards.errors import ConfigError
@@ -47,10 +49,11 @@ def make_processor(
         tokenizer_json = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{key}: {path} cannot be read: {error}", hint="give a directory with this file") from error
+    mean, std = pixel_statistics(SiglipVisionConfig())
     config = ProcessorConfig(
         image_size=image_size,
-        image_mean=SIGLIP_MEAN,
-        image_std=SIGLIP_STD,
+        image_mean=mean,
+        image_std=std,
         visual_tokens_per_image=visual_tokens_per_image,
         chat_template=chat_template,
         **tokens,
