@@ -259,3 +259,11 @@ def test_bins_of_short_items_begin_with_the_oldest(items: list[int], buffer_size
     for members in StreamingPacker(60, buffer_size=buffer_size, max_age=max_age).pack(enumerate(items)):
         assert members[0] == min(waiting)
         waiting -= set(members)
+
+
+def test_an_item_whose_time_has_come_goes_before_longer_ones() -> None:
+    stream = [("old", 2), ("b", 9), ("c", 9), ("d", 9)]
+    by_age = StreamingPacker(10, buffer_size=9, max_age=2)
+    assert [list(by_age.push(*pushed)) for pushed in stream] == [[], [], [["old"]], [["b"]]]
+    # Without a limit of age, the long ones go first.
+    assert list(StreamingPacker(10, buffer_size=9).pack(stream)) == [["b"], ["c"], ["d"], ["old"]]

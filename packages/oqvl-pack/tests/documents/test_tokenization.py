@@ -205,6 +205,10 @@ def test_hostile_questions_open_no_turn_and_no_image(
     assert ids.count(ID_OF["<s>"]) == 1 and ids.count(ID_OF["<|pad|>"]) == 0
     learned = tokenizer.decode(document.input_ids[document.is_target].tolist())
     assert learned == "".join(f"A{answer}<|im_end|>" for _, answer in exchanges)
+    assert tokenizer.decode(ids) == "<s>" + "".join(
+        f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\nA{answer}<|im_end|>\n"
+        for question, answer in exchanges
+    )
 
 
 @pytest.mark.parametrize(
