@@ -38,7 +38,12 @@ for name, config, stage, text in (
         "Find copies, or pictures of benchmarks.\n\n"
         "Compares digests, perceptual hashes or embeddings. With against.LABEL it finds evaluation data instead.",
     ),
-    ("reshard", ReshardConfig, "reshard", "Copy a subset into new shards.\n\nByte for byte, nothing is encoded again."),
+    (
+        "reshard",
+        ReshardConfig,
+        "reshard",
+        "Copy a subset into new shards.\n\nFiles are copied byte for byte and never re-encoded.",
+    ),
     ("train-dfn", TrainDfnConfig, "train_dfn", "Train a data filtering network on clean pairs."),
     ("check", CheckConfig, "check", "Check a dataset of the filter.\n\nDigests, content, and that the account closes."),
     ("show", ShowConfig, "show", "Report on a dataset of the filter."),

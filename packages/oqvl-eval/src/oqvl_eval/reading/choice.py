@@ -35,7 +35,7 @@ from oqvl_eval.reading.refusal import refusals
 from oqvl_eval.reading.scope import answer_scope
 
 _CACHE_SIZE = 1 << 18
-_CACHED_LENGTH = 256  # characters; longer answers repeat seldom and are not kept
+_CACHED_LENGTH = 256  # characters; longer answers rarely come twice, so they are not kept
 
 _BARE = re.compile(r"[ \n]{0,4}[(\[]?([A-Z])[)\]]?[.:,]?[ \n]{0,4}")
 

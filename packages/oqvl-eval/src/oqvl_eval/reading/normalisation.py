@@ -139,7 +139,7 @@ def _folded(character: str) -> str:
 def _without_html(normal: NormalText) -> NormalText:
     """Turn tags that end lines into line breaks and delete the others.
 
-    `<B>` is a decorated letter unless `</B>` is there too, whatever the letter.
+    `<B>` is a decorated letter, as is any other letter, unless there is a closing `</B>` too.
     """
     if "<" not in normal.text:
         return normal

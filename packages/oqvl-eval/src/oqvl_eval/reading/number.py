@@ -86,7 +86,7 @@ _ABOUT = re.compile(
 )
 # x = | 2 + 3 =
 _EQUATION = re.compile(r"(?:[A-Za-z][A-Za-z_0-9]{0,10}|[\d .,+*/\u00d7\u00f7x()^%-]{1,80}+) ?= ?")
-# Words that are no unit: they go on with the number (k, dozen), compare it (more), or make a sentence (is).
+# Words after a number that are not units: they continue it (k, dozen), compare it (more), or start a clause (is).
 _NO_UNIT = (
     r"(?:k|bn|x|th|st|nd|rd|am|pm|dozen|more|less|fewer|than|of|out|or|and|to|plus|minus|times|is|are|was"
     r"|because|since)"

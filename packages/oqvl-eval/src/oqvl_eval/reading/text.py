@@ -121,7 +121,7 @@ def _first_line(text: str) -> Iterator[Claim]:
     end = len(text) if end < 0 else end
     heading = _ANSWER_HEADING.match(text)
     explained = _EXPLAINED.search(text, 1, end)
-    if not text.startswith("?", end - 1):  # a question is no answer
+    if not text.startswith("?", end - 1):  # a question does not answer
         yield from _claim(text, heading.end() if heading else 0, explained.start() if explained else end, "first_line")
 
 
@@ -150,7 +150,7 @@ def _claim(text: str, start: int, end: int, rule: str) -> Iterator[Claim]:
 
 
 def _is_balanced(answer: str) -> bool:
-    """Return whether an answer ends in a bracket that it opens inside, as `f(x)` does; then it is no decoration."""
+    """Return whether an answer ends in a bracket that it opens inside, as `f(x)` does. Such a bracket is not decoration."""
     opening = _PAIRS.get(answer[-1])
     return opening is not None and answer[0] not in _OPENING and answer.rfind(opening) > 0
 

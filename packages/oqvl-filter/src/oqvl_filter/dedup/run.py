@@ -25,7 +25,7 @@ def dedup(config: DedupConfig) -> DedupReport:
     scores = open_scores(config.scores)
     against = {label: open_dataset(path, Kind.BENCHMARK, Kind.SCORES) for label, path in sorted(config.against.items())}
     config = resolve_columns(config, scores)
-    # The pools are no parents: a child of a pool has the pool's rows, and these scores are joined by uid.
+    # The pools are not parents: a child of a pool has the pool's rows, but these scores are joined by uid.
     parents = [dataset.manifest for datasets in scores.values() for dataset in datasets]
     parents += [dataset.manifest for dataset in against.values()]
     pinned = {

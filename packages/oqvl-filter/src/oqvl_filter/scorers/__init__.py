@@ -1,4 +1,4 @@
-"""Scorers: what reads a sample and returns numbers about it.
+"""Scorers read samples and return numbers about them.
 
 A built-in scorer is one file of this room. It holds the scorer's configuration, whose `build(limits)` returns the
 scorer, and the scorer itself, a `Scorer` (`oqvl_filter.scorers.scorer`). To add one:

@@ -1,4 +1,4 @@
-"""What a scorer is: it returns the columns of every usable sample of a shard, and a reason for every other one."""
+"""The protocol of a scorer: for each sample of a shard it returns the columns, or the reason why it cannot."""
 
 from __future__ import annotations
 

@@ -283,7 +283,7 @@ class _RuleReader:
         return _Outcome(self._one_per(codes_of(values), valued), null)
 
     def _compare(self, column: Name, operator: str, value: Value, values: pa.Array) -> Mask:
-        """Return a mask [N] of the values that compare so with `value`; anything where there is no value."""
+        """Return a mask [N] of the values that compare so with `value`. Its entries for missing values mean nothing."""
         if is_number(values.type) and not isinstance(value, bool | str):
             # numpy compares in the column's precision, so a bound of 0.7 keeps a stored float32 0.7.
             return COMPARISONS[operator](_numbers_of(values), value)

@@ -10,7 +10,7 @@ from oqvl_eval.profiles.lmms.letter import LETTERS, read_letter
 
 
 def credit(output: str, gold: str) -> float:
-    """Return 1 if the answer names the gold letter, or equals a gold that is no letter apart from case; else 0."""
+    """Return 1 if the answer names the gold letter, or equals, ignoring case, a gold that is not a letter; else 0."""
     gold = gold.strip()
     if gold.upper() in LETTERS:
         return float(read_letter(output) == gold.upper())
