@@ -150,7 +150,7 @@ def _claim(text: str, start: int, end: int, rule: str) -> Iterator[Claim]:
 
 
 def _is_balanced(answer: str) -> bool:
-    """Return whether an answer ends in a bracket that it opens inside, as `f(x)` does. Such a bracket is not decoration."""
+    """Return whether an answer ends in a bracket that it opens inside, as `f(x)` does, so not in decoration."""
     opening = _PAIRS.get(answer[-1])
     return opening is not None and answer[0] not in _OPENING and answer.rfind(opening) > 0
 
