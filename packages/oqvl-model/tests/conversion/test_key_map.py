@@ -46,8 +46,10 @@ def test_keys_are_mapped_split_or_left_out():
 )
 def test_what_does_not_fit_is_named(state, message):
     with pytest.raises(DataError) as caught:
-        halves = {f"new.0.{name}": (2,) for name in ("first", "second") if "old.0.both" in state}
-        mapped(state, {"new.w": (3,)} | halves)
+        halves: dict[str, tuple[int, ...]] = {
+            f"new.0.{name}": (2,) for name in ("first", "second") if "old.0.both" in state
+        }
+        mapped(state, {"new.w": (3,), **halves})
     assert caught.match(message.removesuffix("$"))
 
 
