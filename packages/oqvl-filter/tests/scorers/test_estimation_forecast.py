@@ -70,7 +70,7 @@ def test_groups_are_spread_over_the_shards_that_hold_samples(seed, num_samples, 
         return
     pool = SimpleNamespace(manifest=SimpleNamespace(shards=shards))
     chosen, group_size = estimation._spread(pool, num_samples, batch_size)  # type: ignore[arg-type]
-    places = [filled.index(shard) for shard in chosen]
+    places = [[shard.path for shard in filled].index(shard.path) for shard in chosen]
     assert places == sorted(set(places))
     assert 1 <= len(chosen) <= min(estimation.NUM_GROUPS, len(filled))
     assert places[0] == 0

@@ -77,9 +77,9 @@ def serve() -> Iterator[Callable[[Act], tuple[str, list[str]]]]:
         thread.join()
 
 
-def judge_of(url: str, pauses: list[float] | None = None, **values: Any) -> EndpointJudge:
+def judge_of(url: str, pauses: list[float] | None = None, attempts: int = 3, **values: Any) -> EndpointJudge:
     sleep = (lambda _: None) if pauses is None else pauses.append
-    return EndpointJudge(url, "vlm", sleep=sleep, **{"attempts": 3, **values})
+    return EndpointJudge(url, "vlm", sleep=sleep, attempts=attempts, **values)
 
 
 def cut_short(handler: BaseHTTPRequestHandler) -> None:
@@ -204,7 +204,7 @@ def test_large_images_are_sent_smaller_and_small_ones_as_they_are():
 
 
 @pytest.mark.parametrize("values", [{"concurrency": 0}, {"attempts": 0}, {"max_side": 0}])
-def test_numbers_below_one_are_refused(values: dict[str, int]):
+def test_numbers_below_one_are_refused(values: dict[str, Any]):
     with pytest.raises(ConfigError, match="must be at least 1"):
         judge_of("http://localhost:1", **values)
 
