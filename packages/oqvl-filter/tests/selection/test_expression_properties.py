@@ -120,6 +120,7 @@ def test_a_rule_in_parentheses_may_be_joined_to_any_other(left: str, right: str)
         for rule in (parse_rule(left), parse_rule(right)):
             items += rule.items if isinstance(rule, node) else (rule,)
         assert joined.items == tuple(items)
+        assert parse_rule(str(joined)) == joined
 
 
 def condition_texts(rule: Rule) -> list[str]:
