@@ -253,7 +253,7 @@ def exchange_keys(packs: list[Pack]) -> list[Pack]:
     ("change", "message"),
     [
         (drop_document, "1 documents are missing, the first is 0000"),
-        (change_image_tokens, r"000000000\.safetensors: an image of other than 16 visual tokens"),
+        (change_image_tokens, r"000000000\.safetensors: an image does not have 16 visual tokens"),
         (rename_type, "1 documents differ"),
         (exchange_keys, "2 documents differ"),
     ],
