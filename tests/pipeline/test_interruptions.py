@@ -6,6 +6,7 @@ a killed run leaves is completed by the next one to the bytes of an undisturbed 
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
@@ -16,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 from interruptions import POINTS
-from tiny_path import PATH, PRETRAIN, run, write_inputs
+from safetensors.torch import save_file
+from tiny_path import COLOURS, PATH, PRETRAIN, picture, run, write_inputs
 
 pytestmark = pytest.mark.distributed
 
@@ -54,6 +57,14 @@ STAGES = {
         "records_per_shard=3",
         "records_per_shard=4",
     ),
+    "import obelics": Stage(
+        "oqvl-shards import obelics source=web name=web", "records_per_shard=2", "records_per_shard=3"
+    ),
+    "import packed-json": Stage(
+        "oqvl-shards import packed-json source=packs name=packs", "records_per_shard=2", "records_per_shard=3"
+    ),
+    "import csv": Stage("oqvl-filter import csv source=tables", "name=one", "name=two"),
+    "import annotations": Stage("oqvl-filter import annotations source=annotations.json", "name=one", "name=two"),
     "score": Stage("oqvl-filter score pool=pool", "scorer.name=rules", "scorer.name=phash"),
     "select": Stage(
         "oqvl-filter select pools=pool scores.rules=scores", "keep='rules.width >= 32'", "keep='rules.width >= 16'"
@@ -69,6 +80,13 @@ STAGES = {
         "packs_per_shard=1",
         "seed=1",
         "seed=2",
+    ),
+    "train-dfn": Stage(
+        "oqvl-filter train-dfn clean=pool image_trunk=test_resnet image_trunk_weights=trunk.safetensors image_size=32 "
+        "embed_dim=2 held_out_fraction=0.25",
+        "name=one",
+        "name=two",
+        needs_torch=True,
     ),
     "init": Stage("oqvl-model init -c model.toml", "seed=1", "seed=2", needs_torch=True),
     "convert": Stage(
@@ -151,12 +169,35 @@ def directory(tmp_path_factory: pytest.TempPathFactory, make_tokenizer: Callable
     """A working directory in which every input of every stage is there."""
     directory = tmp_path_factory.mktemp("interruptions")
     write_inputs(directory, make_tokenizer("qwen2"))
+    write_foreign_data(directory)
     for command in ONE_PROCESS:
         run(command, directory)
     (directory / "pool" / "manifest.json").rename(directory / "pool-manifest.json")
     shutil.copytree(directory / "pool", directory / "bare-pool")
     (directory / "pool-manifest.json").rename(directory / "pool" / "manifest.json")
     return directory
+
+
+def write_foreign_data(directory: Path) -> None:
+    """Write what the stages import that are not on the path: documents, packs, scores, and the weights of a trunk."""
+    images = [{"image_base64": base64.b64encode(picture(colour)).decode()} for colour in COLOURS]
+    documents = [
+        {"texts": [None, f"text {number}"], "image_info": [image, None]} for number, image in enumerate(images)
+    ]
+    packed = [document | {"key": f"{number}", "uid": f"{number:032d}"} for number, document in enumerate(documents)]
+    uids = [f"{number:032d}" for number in range(len(COLOURS))]
+    files = {
+        "web/0.jsonl": "".join(f"{json.dumps(document)}\n" for document in documents),
+        "packs/0/a_packed.json": json.dumps({"data": packed[:4], "lengths": [9] * 4}, indent=2),
+        "packs/0/b_packed.json": json.dumps({"data": packed[4:], "lengths": [9] * 4}, indent=2),
+        "tables/0.csv": "uid,score\n" + "".join(f"{uid},0.5\n" for uid in uids[:4]),
+        "tables/1.csv": "uid,score\n" + "".join(f"{uid},0.7\n" for uid in uids[4:]),
+        "annotations.json": json.dumps([{"uid": uid, "value": 3} for uid in uids]),
+    }
+    for name, text in files.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(text, encoding="utf-8")
+    save_file(timm.create_model("test_resnet").state_dict(), directory / "trunk.safetensors")
 
 
 Outcomes = dict[str, list[list[dict[str, Any]]]]

@@ -61,7 +61,7 @@ def open_llava(config: ConvertConfig) -> SourceModel:
 def open_llava_qwen(config: ConvertConfig) -> SourceModel:
     """Open a directory that LLaVA's own code has saved a `LlavaQwenForCausalLM` in.
 
-    The placeholder of images is no token of such a model; it is added to the tokenizer. Without a tower among the
+    The image placeholder is not a token of such a model, so it is added to the tokenizer. Without a tower among the
     weights, `vision_directory` gives it.
 
     Raises:
