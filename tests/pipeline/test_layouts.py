@@ -39,7 +39,7 @@ MODEL = {
         "patch_size": 3,
         "hidden_size": 8,
         "intermediate_size": 8,
-        "num_layers": 1,
+        "num_layers": 2,
         "num_attention_heads": 2,
     },
     "text": {
