@@ -68,7 +68,7 @@ def test_budgets_are_compared_with_what_was_reached(
 ) -> None:
     mixture = {"source": captions, "weight": 1}, {"source": conversations, "num_samples": 9}
     corpus = make_corpus(tokenizer_file, tmp_path, *mixture)
-    # One weighted source is packed whole; a number of samples is no budget of tokens.
+    # A single weighted source is packed whole, and a number of samples is not a budget of tokens.
     [budget] = corpus.token_budgets
     assert (budget.name, budget.gap, budget.reached) == ("source", 0, corpus.num_tokens(0))
     assert corpus.asked_tokens == [corpus.num_tokens(0), None]
